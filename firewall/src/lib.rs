@@ -1,0 +1,4 @@
+//! The datapath, and the appliance's configuration as a whole.
+
+pub mod control;
+pub mod view;

@@ -1,0 +1,217 @@
+//! What the appliance shows of itself: the shapes that the API serialises and the CLI prints.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /sessions`: which sessions, and how many at most.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct SessionFilter {
+    /// Either end, before or after translation.
+    pub address: Option<IpAddr>,
+    /// Either end's port, before or after translation.
+    pub port: Option<u16>,
+    /// Name or number: `tcp`, `udp`, `icmp`, `icmpv6`, `47`.
+    pub protocol: Option<String>,
+    pub policy: Option<String>,
+    pub zone: Option<String>,
+    /// Opaque; from `next` of the page before.
+    pub cursor: Option<String>,
+    /// 1 to 1,000; 100 unless told.
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SessionPage {
+    pub sessions: Vec<SessionView>,
+    /// Sessions in the table, whether or not they match the filter.
+    pub total: u64,
+    pub capacity: u64,
+    pub next: Option<String>,
+}
+
+/// One conversation, both directions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SessionView {
+    pub id: u64,
+    pub protocol: String,
+    /// As the initiator sends them: its own address and the address it aimed at.
+    pub initiator: Endpoint,
+    pub responder: Endpoint,
+    /// As the responder sees and answers them; equal to the above where nothing is translated.
+    pub translated_initiator: Endpoint,
+    pub translated_responder: Endpoint,
+    pub from_zone: String,
+    pub to_zone: String,
+    pub ingress: String,
+    pub egress: String,
+    /// Absent for host-inbound and self-originated traffic, which no policy decides.
+    pub policy: Option<String>,
+    pub source_nat: Option<String>,
+    pub destination_nat: Option<String>,
+    /// `syn-sent`, `established`, …; absent for other protocols.
+    pub tcp_state: Option<String>,
+    pub application: Option<String>,
+    pub generation: u64,
+    pub worker: u16,
+    pub age_seconds: u64,
+    /// Until it ends if nothing more arrives.
+    pub expires_seconds: u64,
+    pub from_initiator: Traffic,
+    pub from_responder: Traffic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub address: IpAddr,
+    pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InterfaceView {
+    pub name: String,
+    pub device: String,
+    pub vlan: Option<u16>,
+    /// `tc` or `xdp`: how the port is attached.
+    pub attach: String,
+    pub zone: String,
+    pub addresses: Vec<String>,
+    pub mac: String,
+    pub mtu: u32,
+    pub up: bool,
+    pub received: Traffic,
+    pub sent: Traffic,
+    /// Packets that the datapath dropped on arrival at this interface, under any reason.
+    pub dropped: u64,
+    pub punted: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PolicyView {
+    /// Position, from 1; the default has none.
+    pub position: Option<u32>,
+    pub name: String,
+    pub from: String,
+    pub to: String,
+    pub source: Vec<String>,
+    pub destination: Vec<String>,
+    pub application: Vec<String>,
+    pub action: String,
+    /// Sessions that this policy decided, denied ones included.
+    pub hits: u64,
+    pub sessions: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NatView {
+    pub rules: Vec<NatRuleView>,
+    pub pools: Vec<NatPoolView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NatRuleView {
+    /// `source`, `destination` or `static`.
+    pub kind: String,
+    pub name: String,
+    pub from: String,
+    pub to: Option<String>,
+    /// What it matches, as the document says it.
+    pub matches: String,
+    pub translates_to: String,
+    pub hits: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NatPoolView {
+    /// The pool's name; for interface translation the address itself.
+    pub name: String,
+    pub addresses: Vec<String>,
+    pub ports: String,
+    pub leases: u64,
+    pub capacity: u64,
+    pub refused: u64,
+}
+
+/// One reason, one interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CountView {
+    pub number: u16,
+    pub reason: String,
+    pub interface: String,
+    pub packets: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DropsView {
+    pub drops: Vec<CountView>,
+    pub punts: Vec<CountView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RoutesView {
+    pub routes: Vec<RouteView>,
+    pub neighbours: Vec<NeighbourView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RouteView {
+    pub to: String,
+    pub via: Option<IpAddr>,
+    /// The interface's name, or the device's where it is no interface of the appliance.
+    pub interface: Option<String>,
+    /// `connected`, `static`, `local`, `unreachable`, `blackhole`, `prohibit`.
+    pub kind: String,
+    pub metric: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NeighbourView {
+    pub address: IpAddr,
+    pub interface: String,
+    pub mac: Option<String>,
+    /// The kernel's word: `reachable`, `stale`, `failed`, …
+    pub state: String,
+}
+
+/// `GET /readyz`: whether the datapath enforces the committed configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Readiness {
+    pub ready: bool,
+    pub generation: u64,
+    /// What is missing; empty when ready.
+    pub missing: Vec<String>,
+}
+
+/// `GET /system`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SystemView {
+    pub host_name: String,
+    pub version: String,
+    pub mode: String,
+    pub generation: u64,
+    pub uptime_seconds: u64,
+    pub workers: u16,
+    pub sessions: u64,
+    pub session_capacity: u64,
+}
