@@ -1,1 +1,25 @@
-//! placeholder
+//! Records and numbers that userspace and the BPF programs both address.
+//!
+//! Everything here has one layout on both sides: `repr(C)`, explicit padding, sizes and offsets
+//! asserted at compile time; fields that either side may write while the other reads are atomics.
+//! Network byte order where the wire has it, host order elsewhere. `firewall/bpf/abi.h` is the
+//! same text in C.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod flow;
+mod next_hop;
+mod port;
+mod reason;
+mod session;
+
+pub use flow::{Bucket, FlowKey, FlowRecord, FlowState, Rewrite, SLOTS_PER_BUCKET};
+pub use next_hop::{NeighbourState, NextHopRecord};
+pub use port::{PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord};
+pub use reason::{DropReason, PuntReason};
+pub use session::{SessionRecord, TcpSide};
+
+/// Most ports one appliance attaches. Port numbers index every per-port array.
+pub const MAX_PORTS: usize = 64;
+/// Most receive queues (and so workers) per port.
+pub const MAX_QUEUES: usize = 64;

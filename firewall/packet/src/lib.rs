@@ -1,1 +1,34 @@
-//! placeholder
+//! What a frame says, and how its headers change.
+//!
+//! A frame is parsed once, by [`parse`]: the [`Headers`] it returns hold offsets that were checked
+//! against the frame, and everything else here works on those. Nothing in this crate allocates,
+//! reads a clock or panics on what came from the wire.
+//!
+//! RFCs to read first: 791, 8200 (IP), 9293 (TCP), 768 (UDP), 792, 4443 (ICMP), 1071, 1624
+//! (checksums).
+//!
+//! # Limits
+//! At most two VLAN tags and eight IPv6 extension headers. Jumbograms (RFC 2675) are malformed.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod checksum;
+mod ethernet;
+mod fragment;
+mod hash;
+mod headers;
+mod ipv4;
+mod ipv6;
+mod quoted;
+mod rewrite;
+pub mod tcp;
+mod transport;
+mod view;
+
+pub use ethernet::{Ethernet, Mac, set_link};
+pub use fragment::fragment_ipv4;
+pub use hash::FlowHash;
+pub use headers::{Checksums, Family, Fragment, Headers, IcmpHeader, Parsed, TcpHeader, Transport, parse};
+pub use quoted::{Quoted, quoted, rewrite_quoted};
+pub use rewrite::{complete_checksum, decrement_ttl, rewrite};
+pub use view::{address, map_ipv4, to_ip};

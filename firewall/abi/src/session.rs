@@ -1,0 +1,63 @@
+//! A session's own record: what both directions share.
+
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+
+/// What was decided for a conversation, and how it is doing. Written by the session's worker;
+/// everything a process needs to adopt the session is here and in its two flow records.
+#[repr(C, align(128))]
+#[derive(Debug, Default)]
+pub struct SessionRecord {
+    /// Unique for the life of the table; 0 in a free record.
+    pub id: AtomicU64,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub created: AtomicU64,
+    /// Generation of the configuration that decided it.
+    pub generation: AtomicU64,
+    /// Position of the policy, from 0; `u32::MAX` where none decided.
+    pub policy: AtomicU32,
+    /// The application's own idle timeout in seconds; 0 for the protocol's.
+    pub idle_timeout: AtomicU32,
+    /// Number of the source or static rule that changed the initiator, plus 1; 0 for none.
+    pub source_rule: AtomicU16,
+    /// Number of the destination or static rule that changed the responder, plus 1; 0 for none.
+    pub destination_rule: AtomicU16,
+    pub from_zone: AtomicU16,
+    pub to_zone: AtomicU16,
+    pub ingress: AtomicU16,
+    pub egress: AtomicU16,
+    /// Index into the built-in and configured applications, plus 1; 0 for unknown.
+    pub application: AtomicU16,
+    /// A TCP session's state; for others whether the responder has answered.
+    pub state: AtomicU8,
+    pub flags: AtomicU8,
+    pub initiator: TcpSide,
+    pub responder: TcpSide,
+    pub padding: [AtomicU64; 5],
+}
+
+/// What the window check knows of one end: how far it has sent, how far it may send, and how much
+/// it has offered to take.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct TcpSide {
+    /// Highest sequence number sent, plus one.
+    pub end: AtomicU32,
+    /// Highest sequence number that the other end permits.
+    pub max_end: AtomicU32,
+    /// Largest window it has offered, scaled.
+    pub max_window: AtomicU32,
+    /// RFC 7323 window scale; `SCALE_UNKNOWN` until its SYN was seen.
+    pub scale: AtomicU8,
+    pub flags: AtomicU8,
+    pub padding: AtomicU16,
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<TcpSide>() == 16);
+    assert!(size_of::<SessionRecord>() == 128);
+    assert!(offset_of!(SessionRecord, policy) == 24);
+    assert!(offset_of!(SessionRecord, from_zone) == 36);
+    assert!(offset_of!(SessionRecord, state) == 46);
+    assert!(offset_of!(SessionRecord, initiator) == 48);
+};
