@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * What stands at each port: which packets userspace decides, and which the kernel's own stack has.
+ *
+ *   tc_port      tcx ingress of a port: into the port's private veth pair
+ *   xdp_port     XDP of a port: straight to its AF_XDP socket
+ *   tc_egress    tcx egress of a port: the appliance's own packets, into the host pair
+ *   tc_private   tcx ingress of a private pair's outer end: what userspace sent, on to the port
+ *   xdp_private  XDP of a private pair's inner end: to the AF_XDP socket
+ *   tc_host      tcx ingress of the host pair's outer end: to the kernel, as if from the port
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline struct port_record *find_port(__u32 ifindex, __u32 *number)
+{
+	__u32 *found = bpf_map_lookup_elem(&port_numbers, &ifindex);
+
+	if (!found)
+		return 0;
+	*number = *found;
+	return bpf_map_lookup_elem(&ports, found);
+}
+
+/* Into the private pair; userspace reads it from the queue of the worker it falls to. */
+static __always_inline int punt(struct __sk_buff *skb, struct port_record *port, __u32 number, __u64 spread,
+				enum punt_reason reason)
+{
+	count_punt(number, reason);
+	/* The pair's transmit queue, and so its receive queue, is what is recorded here minus one. */
+	skb->queue_mapping = 1 + (__u32)(spread >> 32) % WORKERS;
+	return bpf_redirect(port->outer_ifindex, 0);
+}
+
+SEC("tc")
+int tc_port(struct __sk_buff *skb)
+{
+	__u32 number = 0;
+	struct port_record *port = find_port(skb->ifindex, &number);
+
+	if (!port)
+		return TC_ACT_SHOT;
+	if ((skb->mark & ~MARK_PORT_MASK) == MARK_TO_HOST) {
+		skb->mark = 0;
+		return TC_ACT_OK;
+	}
+	/* The headers may lie in fragments of the buffer. What is too short fails to be read. */
+	bpf_skb_pull_data(skb, 0);
+
+	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
+
+	/* A port spliced at L2 passes everything on, whoever it is for. */
+	if (port->flags & PORT_WIRE)
+		return punt(skb, port, number, sight.spread,
+			    sight.owner == OWNER_DATAPATH ? PUNT_MISS : PUNT_WIRE_NOT_IP);
+	switch (sight.owner) {
+	case OWNER_DATAPATH:
+		return punt(skb, port, number, sight.spread, PUNT_MISS);
+	case OWNER_ANSWER:
+		return punt(skb, port, number, sight.spread, PUNT_ADDRESS_REQUEST);
+	case OWNER_KERNEL:
+	case OWNER_NOT_IP:
+		return TC_ACT_OK;
+	case OWNER_BROKEN:
+		break;
+	}
+	count_drop(number, DROP_MALFORMED_ETHERNET);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int to_socket(__u32 port, __u32 queue)
+{
+	__u32 at = port * MAX_QUEUES + queue;
+
+	if (queue >= MAX_QUEUES || !bpf_map_lookup_elem(&sockets, &at)) {
+		count_drop(port, DROP_NO_SOCKET);
+		return XDP_DROP;
+	}
+	return bpf_redirect_map(&sockets, at, XDP_DROP);
+}
+
+SEC("xdp")
+int xdp_port(struct xdp_md *ctx)
+{
+	__u32 number = 0;
+	struct port_record *port = find_port(ctx->ingress_ifindex, &number);
+
+	if (!port)
+		return XDP_DROP;
+
+	struct sight sight = see((void *)(long)ctx->data, (void *)(long)ctx->data_end);
+
+	if (port->flags & PORT_WIRE) {
+		count_punt(number, sight.owner == OWNER_DATAPATH ? PUNT_MISS : PUNT_WIRE_NOT_IP);
+		return to_socket(number, ctx->rx_queue_index);
+	}
+	switch (sight.owner) {
+	case OWNER_DATAPATH:
+		count_punt(number, PUNT_MISS);
+		return to_socket(number, ctx->rx_queue_index);
+	case OWNER_ANSWER:
+		count_punt(number, PUNT_ADDRESS_REQUEST);
+		return to_socket(number, ctx->rx_queue_index);
+	case OWNER_KERNEL:
+	case OWNER_NOT_IP:
+		return XDP_PASS;
+	case OWNER_BROKEN:
+		break;
+	}
+	count_drop(number, DROP_MALFORMED_ETHERNET);
+	return XDP_DROP;
+}
+
+SEC("xdp")
+int xdp_private(struct xdp_md *ctx)
+{
+	__u32 ifindex = ctx->ingress_ifindex;
+	__u32 *number = bpf_map_lookup_elem(&port_numbers, &ifindex);
+
+	return number ? to_socket(*number, ctx->rx_queue_index) : XDP_DROP;
+}
+
+/* Multicast and broadcast of the kernel's own (discovery, routing daemons, DHCP) leave unasked:
+ * they start no conversation through the datapath. */
+static __always_inline _Bool leaves_alone(const void *frame, const void *end)
+{
+	const __u8 *destination = frame;
+
+	return frame + ETH_ALEN > end || destination[0] & 1;
+}
+
+SEC("tc")
+int tc_egress(struct __sk_buff *skb)
+{
+	__u32 number = 0;
+	struct port_record *port = find_port(skb->ifindex, &number);
+
+	if (!port)
+		return TC_ACT_OK;
+	if (skb->mark == MARK_FORWARDED) {
+		skb->mark = 0;
+		return TC_ACT_OK;
+	}
+	bpf_skb_pull_data(skb, 0);
+
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct sight sight = see(data, end);
+
+	if (sight.owner != OWNER_DATAPATH || leaves_alone(data, end))
+		return TC_ACT_OK;
+	count_punt(number, PUNT_FROM_HOST);
+	return bpf_redirect(HOST_OUTER_IFINDEX, 0);
+}
+
+SEC("tc")
+int tc_private(struct __sk_buff *skb)
+{
+	__u32 number = 0;
+	struct port_record *port = find_port(skb->ifindex, &number);
+
+	if (!port)
+		return TC_ACT_SHOT;
+	if (port->flags & PORT_PEER) {
+		skb->mark = 0;
+		return bpf_redirect_peer(port->ifindex, 0);
+	}
+	skb->mark = MARK_FORWARDED;
+	return bpf_redirect(port->ifindex, 0);
+}
+
+SEC("tc")
+int tc_host(struct __sk_buff *skb)
+{
+	__u32 number = skb->mark & MARK_PORT_MASK;
+	struct port_record *port = bpf_map_lookup_elem(&ports, &number);
+
+	if ((skb->mark & ~MARK_PORT_MASK) != MARK_TO_HOST || !port || !port->ifindex)
+		return TC_ACT_SHOT;
+	return bpf_redirect(port->ifindex, BPF_F_INGRESS);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What the programs share with userspace. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+/* Set when the programs are loaded. A mark names one appliance; its low bits carry a port. */
+volatile const __u32 MARK_TO_HOST = 0;
+volatile const __u32 MARK_FORWARDED = 0;
+volatile const __u32 HOST_OUTER_IFINDEX = 0;
+volatile const __u32 WORKERS = 1;
+volatile const __u64 HASH_SEED = 0;
+volatile const __u64 HASH_MULTIPLIER = 1;
+
+/* The low bits of MARK_TO_HOST that carry a port's number. */
+#define MARK_PORT_MASK (MAX_PORTS - 1)
+
+/* Port number by the ifindex of the port, of either end of its private pair. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PORTS * 4);
+	__type(key, __u32);
+	__type(value, __u32);
+} port_numbers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_PORTS);
+	__type(key, __u32);
+	__type(value, struct port_record);
+} ports SEC(".maps");
+
+/* Socket of a port's queue, at port * MAX_QUEUES + queue. */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, MAX_PORTS * MAX_QUEUES);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
+/* Addresses that the datapath answers for, because the kernel does not have them. */
+struct address_prefix {
+	__u32 length;
+	__u8 address[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address_prefix);
+	__type(value, __u32);
+} answered SEC(".maps");
+
+/* Packets by reason, at port * REASONS + reason. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_PORTS * DROP_REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} drops SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_PORTS * PUNT_REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} punts SEC(".maps");
+
+static __always_inline void count_drop(__u32 port, enum drop_reason reason)
+{
+	__u32 at = port * DROP_REASONS + reason;
+	__u64 *count = bpf_map_lookup_elem(&drops, &at);
+
+	if (count)
+		(*count)++;
+}
+
+static __always_inline void count_punt(__u32 port, enum punt_reason reason)
+{
+	__u32 at = port * PUNT_REASONS + reason;
+	__u64 *count = bpf_map_lookup_elem(&punts, &at);
+
+	if (count)
+		(*count)++;
+}

@@ -1,0 +1,304 @@
+//! Keeps the workers' picture of the network equal to the kernel's.
+//!
+//! Whenever a link, an address or a route changes, all three are read anew and published as one
+//! snapshot; neighbours are followed one by one. Workers ask for neighbours to be resolved, and
+//! are woken when one was.
+//!
+//! # Limits
+//! A table of a million routes takes the kernel seconds to list; changes then show that late.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use abi::NeighbourState;
+use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use ipnet::IpNet;
+use netlink_packet_route::RouteNetlinkMessage;
+use packet::Mac;
+use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::{Handle, MulticastGroup};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::fib::{Fib, Gateway, Hop, Route, RouteKind};
+use super::kernel::{self, KernelAddress, KernelLink, KernelNeighbour, KernelRoute, NetlinkError};
+use super::next_hop::{Link, NextHops};
+use crate::counters::InterfaceId;
+
+/// Changes come in bursts (an address brings its routes): one reading for all of a burst.
+const SETTLE: Duration = Duration::from_millis(2);
+
+/// What a worker sees of the network: one consistent snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Topology {
+    pub fib: Fib,
+    /// By `InterfaceId`.
+    pub interfaces: Vec<LinkState>,
+}
+
+/// How an interface stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkState {
+    pub up: bool,
+    pub mac: Mac,
+    pub mtu_bytes: u32,
+    pub addresses: Vec<IpNet>,
+}
+
+/// An interface as the mirror knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mirrored {
+    pub ifindex: u32,
+    pub port: u32,
+    pub vlan: u16,
+}
+
+/// The shared picture.
+#[derive(Debug)]
+pub struct Mirror {
+    pub topology: ArcSwap<Topology>,
+    pub next_hops: NextHops,
+    /// By `InterfaceId`.
+    interfaces: Vec<Mirrored>,
+    kernel: Mutex<KernelTables>,
+}
+
+/// The kernel's tables as last read, for people.
+#[derive(Clone, Debug, Default)]
+pub struct KernelTables {
+    pub links: Vec<KernelLink>,
+    pub addresses: Vec<KernelAddress>,
+    pub routes: Vec<KernelRoute>,
+    pub neighbours: Vec<KernelNeighbour>,
+}
+
+/// Follows the kernel until dropped.
+pub struct Follower {
+    mirror: Arc<Mirror>,
+    handle: Handle,
+    events: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
+    wanted: UnboundedReceiver<Gateway>,
+    wake: Box<dyn Fn() + Send>,
+    generation: u32,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Mirror {
+    #[must_use]
+    pub fn new(interfaces: Vec<Mirrored>, next_hops: NextHops) -> Self {
+        Self { topology: ArcSwap::default(), next_hops, interfaces, kernel: Mutex::default() }
+    }
+
+    #[must_use]
+    pub fn kernel(&self) -> KernelTables {
+        self.kernel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[must_use]
+    pub fn interface_of(&self, ifindex: u32) -> Option<InterfaceId> {
+        let position = self.interfaces.iter().position(|interface| interface.ifindex == ifindex)?;
+        Some(InterfaceId(position as u16))
+    }
+
+    /// How packets leave by an interface; `None` for one that is gone.
+    #[must_use]
+    pub fn link(&self, topology: &Topology, interface: InterfaceId) -> Option<Link> {
+        let mirrored = self.interfaces.get(interface.index())?;
+        let state = topology.interfaces.get(interface.index())?;
+        Some(Link { port: mirrored.port, source: state.mac, vlan: mirrored.vlan, mtu_bytes: state.mtu_bytes })
+    }
+
+    fn publish(&self, tables: &KernelTables, generation: u32) {
+        let mut fib = Fib { generation, ..Fib::default() };
+        for address in &tables.addresses {
+            fib.insert_local(address.address);
+        }
+        for route in &tables.routes {
+            fib.insert(route.to, self.route(route));
+        }
+        let interfaces: Vec<_> = self.interfaces.iter().map(|interface| link_state(tables, interface.ifindex)).collect();
+        let topology = Topology { fib, interfaces };
+        for index in 0..self.interfaces.len() {
+            let id = InterfaceId(index as u16);
+            if let Some(link) = self.link(&topology, id) {
+                self.next_hops.set_link(id, &link);
+            }
+        }
+        self.topology.store(Arc::new(topology));
+    }
+
+    fn route(&self, route: &KernelRoute) -> Route {
+        let hop = |&(ifindex, via)| Hop { ifindex, interface: self.interface_of(ifindex), via };
+        Route { kind: route.kind, metric: route.metric, hops: route.hops.iter().map(hop).collect() }
+    }
+
+    /// Records what the kernel knows of a neighbour; true where that can free held packets.
+    fn learn(&self, neighbour: &KernelNeighbour) -> bool {
+        let Some(interface) = self.interface_of(neighbour.ifindex) else { return false };
+        let gateway = Gateway { interface, address: neighbour.address };
+        let Some(id) = self.next_hops.find(gateway) else { return false };
+        self.next_hops.set_neighbour(id, neighbour.usable, neighbour.mac.unwrap_or_default());
+        neighbour.usable != NeighbourState::Unresolved
+    }
+
+    fn remember(&self, neighbour: KernelNeighbour, gone: bool) {
+        let mut kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        kernel.neighbours.retain(|known| (known.ifindex, known.address) != (neighbour.ifindex, neighbour.address));
+        if !gone {
+            kernel.neighbours.push(neighbour);
+        }
+    }
+}
+
+fn link_state(tables: &KernelTables, ifindex: u32) -> LinkState {
+    let Some(link) = tables.links.iter().find(|link| link.ifindex == ifindex) else { return LinkState::default() };
+    let of_link = tables.addresses.iter().filter(|address| address.ifindex == ifindex);
+    LinkState {
+        up: link.up,
+        mac: link.mac,
+        mtu_bytes: link.mtu_bytes,
+        addresses: of_link.map(|address| address.address).collect(),
+    }
+}
+
+impl Follower {
+    /// Reads the kernel's tables once, publishes them, and is ready to follow. `wake` is called
+    /// when workers may have something to do.
+    pub async fn start(
+        mirror: Arc<Mirror>,
+        wanted: UnboundedReceiver<Gateway>,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Self, NetlinkError> {
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
+            MulticastGroup::Neigh,
+        ];
+        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)
+            .map_err(|error| NetlinkError { what: format!("opening rtnetlink: {error}"), source: rtnetlink::Error::RequestFailed })?;
+        tokio::spawn(connection);
+        let events = messages.map(|(message, _)| message.payload).boxed();
+        let mut follower = Self { mirror, handle, events, wanted, wake: Box::new(wake), generation: 0 };
+        follower.read().await?;
+        Ok(follower)
+    }
+
+    /// Follows changes for ever; cancel by dropping the future.
+    pub async fn run(mut self) {
+        loop {
+            tokio::select! {
+                event = self.events.next() => match event {
+                    Some(NetlinkPayload::InnerMessage(message)) => self.event(message).await,
+                    Some(_) => {}
+                    None => {
+                        tracing::error!("the kernel closed rtnetlink: routes and neighbours are no longer followed");
+                        return;
+                    }
+                },
+                Some(gateway) = self.wanted.recv() => self.resolve(gateway).await,
+            }
+        }
+    }
+
+    async fn event(&mut self, message: RouteNetlinkMessage) {
+        let mut reread = self.apply(message).await;
+        if reread {
+            tokio::time::sleep(SETTLE).await;
+        }
+        // What is queued by now is covered by the reading that follows.
+        while let Ok(Some(payload)) = tokio::time::timeout(Duration::ZERO, self.events.next()).await {
+            if let NetlinkPayload::InnerMessage(message) = payload {
+                reread |= self.apply(message).await;
+            }
+        }
+        if reread && let Err(error) = self.read().await {
+            tracing::error!(%error, "cannot read the kernel's tables; the last ones stay in force");
+        }
+    }
+
+    /// Applies a neighbour's change; true for a change that needs all tables read.
+    async fn apply(&mut self, message: RouteNetlinkMessage) -> bool {
+        match message {
+            RouteNetlinkMessage::NewNeighbour(message) => {
+                if let Some(neighbour) = kernel::neighbour(&message) {
+                    self.neighbour(neighbour, false).await;
+                }
+                false
+            }
+            RouteNetlinkMessage::DelNeighbour(message) => {
+                if let Some(mut neighbour) = kernel::neighbour(&message) {
+                    neighbour.usable = NeighbourState::Unresolved;
+                    self.neighbour(neighbour, true).await;
+                }
+                false
+            }
+            _ => true,
+        }
+    }
+
+    async fn neighbour(&mut self, neighbour: KernelNeighbour, gone: bool) {
+        let in_use = self.mirror.learn(&neighbour);
+        if in_use {
+            (self.wake)();
+            if neighbour.usable == NeighbourState::Resolved && !neighbour.managed {
+                self.ask(neighbour.ifindex, neighbour.address, true).await;
+            }
+        }
+        self.mirror.remember(neighbour, gone);
+    }
+
+    async fn resolve(&mut self, gateway: Gateway) {
+        let Some(ifindex) = self.mirror.interfaces.get(gateway.interface.index()).map(|known| known.ifindex) else {
+            return;
+        };
+        // The kernel may know it already, from before there was a record to write it to.
+        let known = self.mirror.kernel().neighbours.into_iter().find(|neighbour| {
+            (neighbour.ifindex, neighbour.address) == (ifindex, gateway.address)
+                && neighbour.usable == NeighbourState::Resolved
+        });
+        match known {
+            Some(neighbour) => self.neighbour(neighbour, false).await,
+            None => self.ask(ifindex, gateway.address, false).await,
+        }
+    }
+
+    async fn ask(&self, ifindex: u32, address: IpAddr, keep: bool) {
+        if let Err(error) = kernel::resolve(&self.handle, ifindex, address, keep).await {
+            tracing::debug!(%error, %address, "the kernel does not resolve a neighbour");
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), NetlinkError> {
+        let tables = KernelTables {
+            links: kernel::links(&self.handle).await?,
+            addresses: kernel::addresses(&self.handle).await?,
+            routes: kernel::routes(&self.handle).await?,
+            neighbours: kernel::neighbours(&self.handle).await?,
+        };
+        self.generation = self.generation.wrapping_add(1);
+        self.mirror.publish(&tables, self.generation);
+        for neighbour in &tables.neighbours {
+            self.mirror.learn(neighbour);
+        }
+        *self.mirror.kernel.lock().unwrap_or_else(PoisonError::into_inner) = tables;
+        (self.wake)();
+        Ok(())
+    }
+}
+
+/// A route that sends nowhere; what `Fib` shows for kinds that do not forward.
+impl Default for Route {
+    fn default() -> Self {
+        Self { kind: RouteKind::Blackhole, metric: 0, hops: Vec::new() }
+    }
+}

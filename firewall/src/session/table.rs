@@ -1,0 +1,409 @@
+//! The session table: one hash index over both directions of every session, in memory that BPF
+//! maps too.
+//!
+//! Any thread looks up and reads; a session's record is written by the worker that owns it. Adding
+//! and removing takes the writer's lock, so that both directions appear at once and no key twice.
+//! The publication protocol is written down in `abi::FlowRecord`.
+//!
+//! # Limits
+//! A flow has two buckets of eight slots. When both are full the insertion is refused as if the
+//! table were: at the load the index is built for (at most 60 %) that does not happen in practice.
+
+use std::fmt;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
+use std::sync::{Mutex, MutexGuard};
+
+use abi::{Bucket, FlowKey, FlowRecord, FlowState, Rewrite, SLOTS_PER_BUCKET, SessionRecord};
+use afxdp::MappedArray;
+use packet::FlowHash;
+
+use crate::clock::Timestamp;
+
+pub struct SessionTable {
+    hash: FlowHash,
+    buckets: MappedArray<Bucket>,
+    flows: MappedArray<FlowRecord>,
+    sessions: MappedArray<SessionRecord>,
+    writer: Mutex<Writer>,
+    live: AtomicU64,
+}
+
+struct Writer {
+    free: Vec<Slot>,
+    next_id: u64,
+}
+
+/// A session's place in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Sent by the initiator.
+    Forward,
+    /// Sent by the responder.
+    Reverse,
+}
+
+impl Direction {
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
+}
+
+/// One direction of one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    pub slot: Slot,
+    pub direction: Direction,
+}
+
+impl Flow {
+    fn record(self) -> usize {
+        self.slot.0 as usize * 2 + usize::from(self.direction == Direction::Reverse)
+    }
+}
+
+/// What a session is inserted with. `forward` and `reverse` are the keys of packets as they
+/// arrive from either end; each direction leaves as the other's key reversed.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSession {
+    pub forward: FlowKey,
+    pub reverse: FlowKey,
+    pub worker: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InsertError {
+    #[error("the session table is full")]
+    Full,
+    #[error("a session with one of these flows exists")]
+    Conflict,
+}
+
+impl SessionTable {
+    /// Buckets that a table of `capacity` sessions needs: both directions at a load of 60 % or
+    /// less, and a power of two.
+    #[must_use]
+    pub fn buckets_for(capacity: u32) -> usize {
+        (capacity as usize * 2 * 10 / 6).div_ceil(SLOTS_PER_BUCKET).next_power_of_two()
+    }
+
+    /// A table over zeroed arrays: `buckets_for(capacity)` buckets, two flows for each session.
+    #[must_use]
+    pub fn new(
+        hash: FlowHash,
+        buckets: MappedArray<Bucket>,
+        flows: MappedArray<FlowRecord>,
+        sessions: MappedArray<SessionRecord>,
+    ) -> Self {
+        assert_eq!(flows.len(), sessions.len() * 2);
+        assert!(buckets.len().is_power_of_two());
+        let capacity = sessions.len() as u32;
+        Self {
+            hash,
+            buckets,
+            flows,
+            sessions,
+            writer: Mutex::new(Writer { free: (0..capacity).rev().map(Slot).collect(), next_id: 1 }),
+            live: AtomicU64::new(0),
+        }
+    }
+
+    /// A table in private memory.
+    pub fn anonymous(hash: FlowHash, capacity: u32) -> Result<Self, afxdp::Error> {
+        Ok(Self::new(
+            hash,
+            MappedArray::anonymous(Self::buckets_for(capacity))?,
+            MappedArray::anonymous(capacity as usize * 2)?,
+            MappedArray::anonymous(capacity as usize)?,
+        ))
+    }
+
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.sessions.len() as u32
+    }
+
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.live.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn hash(&self) -> &FlowHash {
+        &self.hash
+    }
+
+    /// The flow whose packets carry `key`.
+    #[must_use]
+    pub fn lookup(&self, key: &FlowKey) -> Option<Flow> {
+        let words = key.words();
+        let hash = self.hash.hash_words(&words);
+        let tag = hash >> 32;
+        for bucket in self.choices(hash) {
+            for slot in &self.buckets[bucket].slots {
+                let entry = slot.load(Acquire);
+                if entry >> 32 == tag && entry != 0 {
+                    let record = (entry as u32).wrapping_sub(1) as usize;
+                    if self.flows.get(record).is_some_and(|flow| matches(flow, &words)) {
+                        return Some(flow_of(record));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Publishes a session, both directions at once. `fill` writes its record first.
+    pub fn insert(&self, new: &NewSession, now: Timestamp, fill: impl FnOnce(&SessionRecord)) -> Result<Slot, InsertError> {
+        let mut writer = self.lock();
+        if self.lookup(&new.forward).is_some() || self.lookup(&new.reverse).is_some() {
+            return Err(InsertError::Conflict);
+        }
+        let slot = writer.free.pop().ok_or(InsertError::Full)?;
+        let session = self.session(slot);
+        let pairs = [(Direction::Forward, new.forward, new.reverse), (Direction::Reverse, new.reverse, new.forward)];
+        for (direction, key, opposite) in pairs {
+            self.write(Flow { slot, direction }, &key, &opposite.reversed(), new.worker, now);
+        }
+        session.created.store(now.0, Relaxed);
+        fill(session);
+        session.id.store(writer.next_id, Release);
+        writer.next_id += 1;
+        let forward = Flow { slot, direction: Direction::Forward };
+        let reverse = Flow { slot, direction: Direction::Reverse };
+        let both = self.index(forward, &new.forward).is_some() && {
+            let done = self.index(reverse, &new.reverse).is_some();
+            if !done {
+                self.unindex(forward);
+            }
+            done
+        };
+        if !both {
+            self.release(&mut writer, slot);
+            return Err(InsertError::Full);
+        }
+        self.live.fetch_add(1, Relaxed);
+        Ok(slot)
+    }
+
+    /// Takes a session out of the index and frees its place. Only its owner calls this.
+    pub fn remove(&self, slot: Slot) {
+        let mut writer = self.lock();
+        self.unindex(Flow { slot, direction: Direction::Forward });
+        self.unindex(Flow { slot, direction: Direction::Reverse });
+        self.release(&mut writer, slot);
+        self.live.fetch_sub(1, Relaxed);
+    }
+
+    #[must_use]
+    pub fn session(&self, slot: Slot) -> &SessionRecord {
+        &self.sessions[slot.0 as usize]
+    }
+
+    #[must_use]
+    pub fn flow(&self, flow: Flow) -> &FlowRecord {
+        &self.flows[flow.record()]
+    }
+
+    /// The key of the packets of a direction, as they arrive.
+    #[must_use]
+    pub fn key(&self, flow: Flow) -> FlowKey {
+        FlowKey::from_words(std::array::from_fn(|i| self.flow(flow).key[i].load(Relaxed)))
+    }
+
+    /// What the packets of a direction leave as.
+    #[must_use]
+    pub fn rewrite(&self, flow: Flow) -> Rewrite {
+        Rewrite::from_words(std::array::from_fn(|i| self.flow(flow).rewrite[i].load(Relaxed)))
+    }
+
+    /// Reads a session consistently: `None` where it is free, or was replaced while `read` ran.
+    pub fn snapshot<T>(&self, slot: Slot, read: impl FnOnce(&SessionRecord) -> T) -> Option<T> {
+        let session = self.sessions.get(slot.0 as usize)?;
+        let id = session.id.load(Acquire);
+        let value = (id != 0).then(|| read(session))?;
+        fence(Acquire);
+        (session.id.load(Relaxed) == id).then_some(value)
+    }
+
+    fn write(&self, flow: Flow, key: &FlowKey, rewrite: &Rewrite, worker: u16, now: Timestamp) {
+        let record = self.flow(flow);
+        advance(record, FlowState::Filling);
+        for (place, word) in record.key.iter().zip(key.words()) {
+            place.store(word, Relaxed);
+        }
+        for (place, word) in record.rewrite.iter().zip(rewrite.words()) {
+            place.store(word, Relaxed);
+        }
+        record.packets.store(0, Relaxed);
+        record.bytes.store(0, Relaxed);
+        record.last_seen.store(now.0, Relaxed);
+        record.next_hop.store(u32::MAX, Relaxed);
+        record.route_generation.store(0, Relaxed);
+        record.worker.store(worker, Relaxed);
+        record.flags.store(0, Relaxed);
+        advance(record, FlowState::Live);
+    }
+
+    /// Puts a flow into the emptier of its buckets.
+    fn index(&self, flow: Flow, key: &FlowKey) -> Option<()> {
+        let hash = self.hash.hash(key);
+        let entry = (hash >> 32) << 32 | (flow.record() as u64 + 1);
+        let free = |bucket: usize| self.buckets[bucket].slots.iter().filter(|slot| slot.load(Relaxed) == 0).count();
+        let [first, second] = self.choices(hash);
+        let bucket = if free(second) > free(first) { second } else { first };
+        let slot = self.buckets[bucket].slots.iter().find(|slot| slot.load(Relaxed) == 0)?;
+        slot.store(entry, Release);
+        Some(())
+    }
+
+    fn unindex(&self, flow: Flow) {
+        let hash = self.hash.hash(&self.key(flow));
+        let entry = (hash >> 32) << 32 | (flow.record() as u64 + 1);
+        for bucket in self.choices(hash) {
+            for slot in &self.buckets[bucket].slots {
+                if slot.load(Relaxed) == entry {
+                    slot.store(0, Release);
+                }
+            }
+        }
+    }
+
+    fn release(&self, writer: &mut Writer, slot: Slot) {
+        self.session(slot).id.store(0, Release);
+        advance(self.flow(Flow { slot, direction: Direction::Forward }), FlowState::Free);
+        advance(self.flow(Flow { slot, direction: Direction::Reverse }), FlowState::Free);
+        writer.free.push(slot);
+    }
+
+    /// The two buckets a flow may live in; the second follows from the first and the tag.
+    fn choices(&self, hash: u64) -> [usize; 2] {
+        let mask = self.buckets.len() - 1;
+        let first = hash as usize & mask;
+        let step = ((hash >> 32) as usize).wrapping_mul(0x9e37_79b9) >> 7 | 1;
+        [first, (first ^ step) & mask]
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SessionTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTable").field("live", &self.live()).field("capacity", &self.capacity()).finish()
+    }
+}
+
+fn flow_of(record: usize) -> Flow {
+    let direction = if record & 1 == 0 { Direction::Forward } else { Direction::Reverse };
+    Flow { slot: Slot((record / 2) as u32), direction }
+}
+
+/// True where the record is live and stayed so while its key was compared.
+fn matches(record: &FlowRecord, words: &[u64; FlowKey::WORDS]) -> bool {
+    let state = record.state.load(Acquire);
+    let equal = record.key.iter().zip(words).all(|(place, word)| place.load(Relaxed) == *word);
+    fence(Acquire);
+    equal && state & 3 == FlowState::Live as u32 && record.state.load(Relaxed) == state
+}
+
+fn advance(record: &FlowRecord, to: FlowState) {
+    let sequence = (record.state.load(Relaxed) >> 2).wrapping_add(1);
+    record.state.store(sequence << 2 | to as u32, Release);
+    // What is written to the record next must not be seen before this.
+    fence(Release);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(capacity: u32) -> SessionTable {
+        SessionTable::anonymous(FlowHash::new(1, 0x9e37_79b9_7f4a_7c15), capacity).unwrap()
+    }
+
+    fn key(n: u32) -> FlowKey {
+        let mut key = FlowKey { protocol: 17, ..FlowKey::default() };
+        key.source[12..].copy_from_slice(&n.to_be_bytes());
+        key.destination_port = [0, 53];
+        key
+    }
+
+    fn session(n: u32) -> NewSession {
+        NewSession { forward: key(n), reverse: key(n).reversed(), worker: 0 }
+    }
+
+    #[test]
+    fn both_directions_find_their_session() {
+        let table = table(16);
+        let slot = table.insert(&session(1), Timestamp(5), |_| {}).unwrap();
+        assert_eq!(table.lookup(&key(1)), Some(Flow { slot, direction: Direction::Forward }));
+        assert_eq!(table.lookup(&key(1).reversed()), Some(Flow { slot, direction: Direction::Reverse }));
+        assert_eq!(table.lookup(&key(2)), None);
+        table.remove(slot);
+        assert_eq!(table.lookup(&key(1)), None);
+        assert_eq!(table.live(), 0);
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_session() {
+        let table = table(16);
+        table.insert(&session(1), Timestamp(0), |_| {}).unwrap();
+        assert_eq!(table.insert(&session(1), Timestamp(0), |_| {}), Err(InsertError::Conflict));
+        let clash = NewSession { reverse: key(1), ..session(2) };
+        assert_eq!(table.insert(&clash, Timestamp(0), |_| {}), Err(InsertError::Conflict));
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_keeps_what_it_has() {
+        let table = table(1_024);
+        for n in 0..1_024 {
+            table.insert(&session(n), Timestamp(0), |_| {}).unwrap();
+        }
+        assert_eq!(table.insert(&session(5_000), Timestamp(0), |_| {}), Err(InsertError::Full));
+        assert!((0..1_024).all(|n| table.lookup(&key(n)).is_some()));
+    }
+
+    #[test]
+    fn a_table_takes_all_the_sessions_it_was_built_for() {
+        let table = table(65_536);
+        for n in 0..65_536u32 {
+            table.insert(&session(n.wrapping_mul(2_654_435_761)), Timestamp(0), |_| {}).unwrap();
+        }
+    }
+
+    #[test]
+    fn readers_never_find_a_flow_under_a_key_that_is_not_its_own() {
+        let table = table(64);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..100_000u32 {
+                    let n = round % 200;
+                    match table.lookup(&key(n)) {
+                        Some(flow) => table.remove(flow.slot),
+                        None => drop(table.insert(&session(n), Timestamp(0), |_| {})),
+                    }
+                }
+                stop.store(true, Relaxed);
+            });
+            scope.spawn(|| {
+                let mut found = 0u64;
+                while !stop.load(Relaxed) {
+                    for n in 0..200 {
+                        found += u64::from(table.lookup(&key(n)).is_some_and(|flow| flow.direction == Direction::Forward));
+                    }
+                }
+                assert!(found > 0);
+            });
+        });
+    }
+}
