@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use firewall::view::SessionFilter;
 
@@ -21,7 +21,7 @@ impl<S: Sync> FromRequestParts<S> for Sessions {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        session_filter(pairs(parts)?).map(Self)
+        Ok(Self(session_filter(pairs(parts)?)?))
     }
 }
 
@@ -45,7 +45,7 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
 /// A page is one answer in memory: `view::SessionFilter::limit` says at most this many sessions.
 const LIMIT_MAX: usize = 1000;
 
-fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, Problem> {
+fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadParameter> {
     let mut filter = SessionFilter::default();
     let mut seen = BTreeSet::new();
     for (name, value) in pairs {
@@ -60,7 +60,7 @@ fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, Problem
             _ => return Err(unknown(&name)),
         }
         if seen.contains(&name) {
-            return Err(Problem::parameter(
+            return Err(BadParameter::new(
                 &name,
                 format!("'{name}' is given twice; give it once"),
             ));
@@ -70,15 +70,15 @@ fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, Problem
     Ok(filter)
 }
 
-fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, Problem> {
+fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
     value
         .parse()
-        .map_err(|_| Problem::parameter(name, format!("{name}: '{value}' is not {what}")))
+        .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {what}")))
 }
 
-fn word(name: &str, value: &str) -> Result<String, Problem> {
+fn word(name: &str, value: &str) -> Result<String, BadParameter> {
     if value.is_empty() {
-        return Err(Problem::parameter(
+        return Err(BadParameter::new(
             name,
             format!("{name}: empty; leave the parameter out to see all"),
         ));
@@ -86,17 +86,17 @@ fn word(name: &str, value: &str) -> Result<String, Problem> {
     Ok(value.to_owned())
 }
 
-fn limit(name: &str, value: &str) -> Result<usize, Problem> {
+fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
     match parsed(name, value, "a number")? {
         limit @ 1..=LIMIT_MAX => Ok(limit),
-        other => Err(Problem::parameter(
+        other => Err(BadParameter::new(
             name,
             format!("{name}: {other} is not between 1 and {LIMIT_MAX}"),
         )),
     }
 }
 
-fn unknown(name: &str) -> Problem {
+fn unknown(name: &str) -> BadParameter {
     const KNOWN: [&str; 7] = [
         "address", "port", "protocol", "policy", "zone", "cursor", "limit",
     ];
@@ -108,20 +108,47 @@ fn unknown(name: &str) -> Problem {
         Some((distance, known)) if distance <= 2 => format!("did you mean '{known}'?"),
         _ => format!("the filters are {}", KNOWN.join(", ")),
     };
-    Problem::parameter(name, format!("'{name}' is no filter; {hint}"))
+    BadParameter::new(name, format!("'{name}' is no filter; {hint}"))
 }
 
-fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
-    Query::try_from_uri(&parts.uri)
-        .map(|Query(pairs)| pairs)
-        .map_err(|rejection| Problem::of_status(StatusCode::BAD_REQUEST, rejection.body_text()))
+fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
+    Query::try_from_uri(&parts.uri).map(|Query(pairs)| pairs)
+}
+
+/// A parameter that is unknown, or has a value that can't be.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+struct BadParameter {
+    parameter: String,
+    detail: String,
+}
+
+impl BadParameter {
+    fn new(parameter: &str, detail: String) -> Self {
+        Self {
+            parameter: parameter.to_owned(),
+            detail,
+        }
+    }
+}
+
+impl From<BadParameter> for Problem {
+    fn from(bad: BadParameter) -> Self {
+        Self::parameter(bad.parameter, bad.detail)
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::of_status(rejection.status(), rejection.body_text())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn filter(query: &[(&str, &str)]) -> Result<SessionFilter, Problem> {
+    fn filter(query: &[(&str, &str)]) -> Result<SessionFilter, BadParameter> {
         session_filter(
             query
                 .iter()

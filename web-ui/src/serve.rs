@@ -157,7 +157,7 @@ mod tests {
             let (stop, stopped) = oneshot::channel();
             let served = tokio::spawn(async move {
                 serve_within(&limits, listener, router, async {
-                    stopped.await.unwrap_or_default()
+                    stopped.await.unwrap_or_default();
                 })
                 .await;
             });
