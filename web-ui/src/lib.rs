@@ -1,1 +1,32 @@
-//! placeholder
+//! Management: the REST API, served over a unix socket.
+//!
+//! [`router`] turns an [`Appliance`] into HTTP, [`bind`] makes the socket that only its owner may
+//! open, and [`serve`] answers on it with bounds on what a client may cost. This crate shows the
+//! datapath and never touches a packet.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/api/v1/sessions` | a page of sessions; the query is a [`SessionFilter`] |
+//! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/routes`, `/system` | the view of that name |
+//! | `/healthz` | 200 while the process lives |
+//! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503, with what is missing |
+//!
+//! Every error is a [`Problem`], `application/problem+json` (RFC 9457).
+//!
+//! [`SessionFilter`]: firewall::view::SessionFilter
+
+mod appliance;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+mod filter;
+mod problem;
+mod router;
+mod serve;
+mod socket;
+mod stall;
+
+pub use appliance::Appliance;
+pub use problem::Problem;
+pub use router::router;
+pub use serve::serve;
+pub use socket::{SocketError, SocketFile, bind};

@@ -74,6 +74,12 @@ pub enum Lookup {
 }
 
 impl Fib {
+    /// An empty snapshot.
+    #[must_use]
+    pub fn of_generation(generation: u32) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
     pub fn insert(&mut self, to: IpNet, route: Route) {
         match to {
             IpNet::V4(prefix) => keep_better(&mut self.v4, prefix.trunc(), route),

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
-use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
@@ -338,9 +338,7 @@ pub async fn set_up(handle: &Handle, ifindex: u32) -> Result<(), NetlinkError> {
 
 /// Keeps IPv6 off a device: no link-local address, so no discovery traffic of the kernel's own.
 pub async fn keep_ipv6_off(handle: &Handle, ifindex: u32) -> Result<(), NetlinkError> {
-    /// `IN6_ADDR_GEN_MODE_NONE`.
-    const NONE: u8 = 1;
-    let ipv6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(NONE)]);
+    let ipv6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
     let message = LinkMessageBuilder::<LinkUnspec>::new()
         .index(ifindex)
         .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![ipv6]))

@@ -116,7 +116,7 @@ impl Mirror {
     }
 
     fn publish(&self, tables: &KernelTables, generation: u32) {
-        let mut fib = Fib { generation, ..Fib::default() };
+        let mut fib = Fib::of_generation(generation);
         for address in &tables.addresses {
             fib.insert_local(address.address);
         }

@@ -1,0 +1,40 @@
+//! The appliance's log: to stderr, as text for people or JSON for collectors.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FromEnvError, LevelFilter};
+use tracing_subscriber::fmt;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// One line an event, for people.
+    Text,
+    /// One JSON object an event, for collectors.
+    Json,
+}
+
+/// Starts the log of this process, at level `info` unless `RUST_LOG` says otherwise. Legal once.
+///
+/// # Errors
+/// `RUST_LOG` can't be understood.
+pub(crate) fn start(format: Format) -> Result<(), FromEnvError> {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env()?;
+    let log = fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        Format::Text => {
+            let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
+            log.with_target(false).with_ansi(colours).init();
+        }
+        Format::Json => log
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! `palisade show`: what the running appliance tells of itself, as tables or as the API's JSON.
+
+mod client;
+mod grid;
+mod session_table;
+mod sessions;
+mod tables;
+mod units;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde::de::DeserializeOwned;
+
+use client::{Client, ClientError};
+
+use crate::terminal;
+
+/// Show what the running appliance is doing.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// Print the API's answer instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Where the appliance serves its API.
+    #[arg(long, global = true, value_name = "PATH", default_value = crate::SOCKET)]
+    socket: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Conversations in progress: who, under which policy, translated how.
+    Sessions(sessions::Args),
+    /// Interfaces, their addresses and counters.
+    Interfaces,
+    /// Policies in their order, and what each decided.
+    Policies,
+    /// Translation rules, and how full the pools are.
+    Nat,
+    /// Packets dropped, and packets given to userspace, by reason.
+    Drops,
+    /// Routes and neighbours, as the datapath sees them.
+    Routes,
+    /// The appliance as a whole.
+    System,
+}
+
+pub(crate) fn show(args: &Args) -> Result<(), ShowError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ShowError::Runtime)?;
+    let text = runtime.block_on(answer(args, terminal::width()))?;
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough: `palisade show sessions | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(ShowError::Output),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShowError {
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("cannot write the answer: {0}")]
+    Output(io::Error),
+}
+
+impl ShowError {
+    pub(crate) fn is_wrong_input(&self) -> bool {
+        match self {
+            Self::Client(error) => error.is_wrong_input(),
+            Self::Runtime(_) | Self::Output(_) => false,
+        }
+    }
+}
+
+/// All that is to be printed; `width` is `None` where lines may be of any length.
+async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError> {
+    let mut client = Client::connect(&args.socket).await?;
+    match &args.what {
+        What::Sessions(filter) => sessions::answer(&mut client, filter, args.json, width).await,
+        What::Interfaces => {
+            view(
+                &mut client,
+                "interfaces",
+                args.json,
+                width,
+                tables::interfaces,
+            )
+            .await
+        }
+        What::Policies => view(&mut client, "policies", args.json, width, tables::policies).await,
+        What::Nat => view(&mut client, "nat", args.json, width, tables::nat).await,
+        What::Drops => view(&mut client, "drops", args.json, width, tables::drops).await,
+        What::Routes => view(&mut client, "routes", args.json, width, tables::routes).await,
+        What::System => view(&mut client, "system", args.json, width, tables::system).await,
+    }
+}
+
+async fn view<T: DeserializeOwned>(
+    client: &mut Client,
+    name: &str,
+    json: bool,
+    width: Option<usize>,
+    table: fn(&T, Option<usize>) -> Vec<String>,
+) -> Result<String, ClientError> {
+    let body = client.get(&format!("/api/v1/{name}")).await?;
+    if json {
+        return Ok(body + "\n");
+    }
+    Ok(lines(&table(&client::parsed(&body)?, width)))
+}
+
+fn lines(lines: &[String]) -> String {
+    lines
+        .iter()
+        .flat_map(|line| [line.as_str(), "\n"])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser;
+    use web_ui::fake::{Fake, TempDir};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// What `palisade show WORDS` prints of `appliance` at 100 columns.
+    async fn shown(appliance: Fake, words: &str) -> Result<String, ClientError> {
+        let dir = TempDir::new();
+        let socket = dir.path().join("api.sock");
+        let (listener, _file) = web_ui::bind(&socket).unwrap();
+        tokio::spawn(web_ui::serve(
+            listener,
+            web_ui::router(Arc::new(appliance)),
+            std::future::pending(),
+        ));
+        answer(&args(words, &socket.to_string_lossy()), Some(100)).await
+    }
+
+    fn args(words: &str, socket: &str) -> Args {
+        Line::parse_from(
+            ["show"]
+                .into_iter()
+                .chain(words.split(' '))
+                .chain(["--socket", socket]),
+        )
+        .args
+    }
+
+    #[tokio::test]
+    async fn every_view_is_shown_and_none_breaks_the_width() {
+        for name in [
+            "sessions",
+            "interfaces",
+            "policies",
+            "nat",
+            "drops",
+            "routes",
+            "system",
+        ] {
+            let text = shown(Fake::running(), name).await.unwrap();
+            assert!(
+                text.ends_with('\n') && text.lines().count() > 3,
+                "{name}:\n{text}"
+            );
+            assert!(
+                text.lines().all(|line| line.chars().count() <= 100),
+                "{name}:\n{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn json_is_the_body_of_the_api() {
+        let fake = Fake::running();
+        let text = shown(fake.clone(), "interfaces --json").await.unwrap();
+        assert_eq!(
+            text,
+            serde_json::to_string(&fake.interfaces).unwrap() + "\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_empty_appliance_says_what_there_is_none_of() {
+        assert_eq!(
+            shown(Fake::empty(), "sessions").await.unwrap(),
+            "no sessions\n"
+        );
+        assert_eq!(
+            shown(Fake::empty(), "interfaces").await.unwrap(),
+            "no interfaces\n"
+        );
+        assert_eq!(
+            shown(Fake::empty(), "policies").await.unwrap(),
+            "no policies\n"
+        );
+        assert_eq!(
+            shown(Fake::empty(), "nat").await.unwrap(),
+            "no NAT rules\nno NAT pools\n"
+        );
+        assert_eq!(
+            shown(Fake::empty(), "drops").await.unwrap(),
+            "no drops\nno punts\n"
+        );
+        assert_eq!(
+            shown(Fake::empty(), "routes").await.unwrap(),
+            "no routes\nno neighbours\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn filters_reach_the_appliance() {
+        let text = shown(
+            Fake::running(),
+            "sessions --address 2001:db8:1::10 --protocol tcp --json",
+        )
+        .await
+        .unwrap();
+        assert!(
+            text.contains("\"id\":1019") && !text.contains("\"id\":1017"),
+            "{text}"
+        );
+        let text = shown(
+            Fake::running(),
+            "sessions --port 5353 --zone trust --policy web-out",
+        )
+        .await
+        .unwrap();
+        assert!(text.contains("1020") && !text.contains("1018"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn all_follows_the_cursors() {
+        let text = shown(Fake::running(), "sessions --limit 2").await.unwrap();
+        assert!(
+            text.contains("1018") && !text.contains("1019") && text.contains("--cursor 2"),
+            "{text}"
+        );
+        let text = shown(Fake::running(), "sessions --limit 2 --all")
+            .await
+            .unwrap();
+        assert!(
+            text.contains("1017") && text.contains("1021") && !text.contains("--cursor"),
+            "{text}"
+        );
+        let text = shown(Fake::running(), "sessions --limit 2 --all --json")
+            .await
+            .unwrap();
+        let page: firewall::view::SessionPage = serde_json::from_str(&text).unwrap();
+        assert_eq!((page.sessions.len(), page.next), (5, None));
+    }
+
+    #[tokio::test]
+    async fn a_refused_filter_is_the_users_to_mend() {
+        let error = shown(Fake::running(), "sessions --protocol tpc")
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "protocol: unknown");
+        assert!(error.is_wrong_input());
+    }
+
+    #[tokio::test]
+    async fn without_an_appliance_the_path_is_named() {
+        let error = answer(&args("system", "/nowhere/api.sock"), None)
+            .await
+            .unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.starts_with("palisade is not running here: cannot connect to /nowhere/api.sock: "),
+            "{said}"
+        );
+        assert!(!error.is_wrong_input());
+    }
+}

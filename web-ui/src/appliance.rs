@@ -1,0 +1,60 @@
+//! What the API reads of a running appliance.
+
+use firewall::control::{Control, FilterError};
+use firewall::view::{
+    DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
+    SessionPage, SystemView,
+};
+
+/// The running appliance, as management sees it. Every method answers from memory, at once: a
+/// handler calls it without leaving its thread.
+pub trait Appliance: Send + Sync + 'static {
+    fn system(&self) -> SystemView;
+
+    /// A page in the order of the table.
+    ///
+    /// # Errors
+    /// The filter names something that can't be: an unknown protocol, a cursor from elsewhere.
+    fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError>;
+
+    fn interfaces(&self) -> Vec<InterfaceView>;
+    fn policies(&self) -> Vec<PolicyView>;
+    fn nat(&self) -> NatView;
+    fn drops(&self) -> DropsView;
+    fn routes(&self) -> RoutesView;
+    fn readiness(&self) -> Readiness;
+}
+
+impl Appliance for Control {
+    fn system(&self) -> SystemView {
+        self.system()
+    }
+
+    fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError> {
+        self.sessions(filter)
+    }
+
+    fn interfaces(&self) -> Vec<InterfaceView> {
+        self.interfaces()
+    }
+
+    fn policies(&self) -> Vec<PolicyView> {
+        self.policies()
+    }
+
+    fn nat(&self) -> NatView {
+        self.nat()
+    }
+
+    fn drops(&self) -> DropsView {
+        self.drops()
+    }
+
+    fn routes(&self) -> RoutesView {
+        self.routes()
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness()
+    }
+}

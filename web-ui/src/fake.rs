@@ -1,0 +1,473 @@
+//! An appliance of plain data, for tests: IPv4 and IPv6, translated and not, every view filled.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use firewall::control::FilterError;
+use firewall::view::{
+    CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
+    NeighbourView, PolicyView, Readiness, RouteView, RoutesView, SessionFilter, SessionPage,
+    SessionView, SystemView, Traffic,
+};
+
+use crate::appliance::Appliance;
+
+/// What the views answer; a test changes what it is about.
+#[derive(Clone, Debug)]
+pub struct Fake {
+    pub system: SystemView,
+    pub sessions: Vec<SessionView>,
+    pub interfaces: Vec<InterfaceView>,
+    pub policies: Vec<PolicyView>,
+    pub nat: NatView,
+    pub drops: DropsView,
+    pub routes: RoutesView,
+    pub readiness: Readiness,
+}
+
+impl Fake {
+    /// An edge firewall at work.
+    pub fn running() -> Self {
+        let sessions = sessions();
+        Self {
+            system: SystemView {
+                host_name: "edge-1".into(),
+                version: "0.1.0".into(),
+                mode: "routing".into(),
+                generation: 7,
+                uptime_seconds: 273_845,
+                workers: 2,
+                sessions: sessions.len() as u64,
+                session_capacity: 65_536,
+            },
+            sessions,
+            interfaces: interfaces(),
+            policies: policies(),
+            nat: nat(),
+            drops: drops(),
+            routes: routes(),
+            readiness: Readiness {
+                ready: true,
+                generation: 7,
+                missing: Vec::new(),
+            },
+        }
+    }
+
+    /// Booted, and nothing has happened yet.
+    pub fn empty() -> Self {
+        Self {
+            sessions: Vec::new(),
+            interfaces: Vec::new(),
+            policies: Vec::new(),
+            nat: NatView {
+                rules: Vec::new(),
+                pools: Vec::new(),
+            },
+            drops: DropsView {
+                drops: Vec::new(),
+                punts: Vec::new(),
+            },
+            routes: RoutesView {
+                routes: Vec::new(),
+                neighbours: Vec::new(),
+            },
+            ..Self::running()
+        }
+    }
+}
+
+impl Appliance for Fake {
+    fn system(&self) -> SystemView {
+        self.system.clone()
+    }
+
+    fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError> {
+        let start = match &filter.cursor {
+            None => 0,
+            Some(cursor) => cursor
+                .parse()
+                .map_err(|_| wrong("cursor", "from elsewhere"))?,
+        };
+        if let Some(protocol) = &filter.protocol
+            && !["tcp", "udp", "icmp", "icmpv6"].contains(&protocol.as_str())
+        {
+            return Err(wrong("protocol", "unknown"));
+        }
+        let mut matching =
+            self.sessions
+                .iter()
+                .enumerate()
+                .skip(start)
+                .filter(|(_, session)| {
+                    let ends = [
+                        session.initiator,
+                        session.responder,
+                        session.translated_initiator,
+                        session.translated_responder,
+                    ];
+                    filter
+                        .address
+                        .is_none_or(|address| ends.iter().any(|end| end.address == address))
+                        && filter
+                            .port
+                            .is_none_or(|port| ends.iter().any(|end| end.port == port))
+                        && filter
+                            .protocol
+                            .as_ref()
+                            .is_none_or(|protocol| *protocol == session.protocol)
+                        && filter
+                            .policy
+                            .as_ref()
+                            .is_none_or(|policy| session.policy.as_ref() == Some(policy))
+                        && filter.zone.as_ref().is_none_or(|zone| {
+                            [&session.from_zone, &session.to_zone].contains(&zone)
+                        })
+                });
+        let sessions = matching
+            .by_ref()
+            .take(filter.limit.unwrap_or(100))
+            .map(|(_, session)| session.clone())
+            .collect();
+        let next = matching.next().map(|(position, _)| position.to_string());
+        Ok(SessionPage {
+            sessions,
+            total: self.sessions.len() as u64,
+            capacity: self.system.session_capacity,
+            next,
+        })
+    }
+
+    fn interfaces(&self) -> Vec<InterfaceView> {
+        self.interfaces.clone()
+    }
+
+    fn policies(&self) -> Vec<PolicyView> {
+        self.policies.clone()
+    }
+
+    fn nat(&self) -> NatView {
+        self.nat.clone()
+    }
+
+    fn drops(&self) -> DropsView {
+        self.drops.clone()
+    }
+
+    fn routes(&self) -> RoutesView {
+        self.routes.clone()
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+}
+
+/// A directory that goes when its test ends, also when it fails.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// # Panics
+    /// Where the system has no place for temporary files.
+    #[expect(clippy::new_without_default, reason = "it makes a directory")]
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("palisade-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a temporary directory");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap_or_default();
+    }
+}
+
+fn wrong(parameter: &'static str, problem: &str) -> FilterError {
+    FilterError {
+        parameter,
+        problem: problem.into(),
+    }
+}
+
+fn end(address: &str, port: u16) -> Endpoint {
+    Endpoint {
+        address: ip(address),
+        port,
+    }
+}
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().expect("an address literal")
+}
+
+fn traffic(packets: u64, bytes: u64) -> Traffic {
+    Traffic { packets, bytes }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn sessions() -> Vec<SessionView> {
+    let web = SessionView {
+        id: 1017,
+        protocol: "tcp".into(),
+        initiator: end("192.0.2.10", 51_234),
+        responder: end("203.0.113.80", 443),
+        translated_initiator: end("198.51.100.1", 40_001),
+        translated_responder: end("203.0.113.80", 443),
+        from_zone: "trust".into(),
+        to_zone: "untrust".into(),
+        ingress: "left".into(),
+        egress: "right".into(),
+        policy: Some("web-out".into()),
+        source_nat: Some("internet".into()),
+        destination_nat: None,
+        tcp_state: Some("established".into()),
+        application: Some("https".into()),
+        generation: 7,
+        worker: 0,
+        age_seconds: 133,
+        expires_seconds: 7_199,
+        from_initiator: traffic(1_204, 96_320),
+        from_responder: traffic(8_412, 11_904_221),
+    };
+    let published = SessionView {
+        id: 1018,
+        initiator: end("203.0.113.7", 33_001),
+        responder: end("198.51.100.1", 443),
+        translated_initiator: end("203.0.113.7", 33_001),
+        translated_responder: end("192.0.2.10", 8_443),
+        from_zone: "untrust".into(),
+        to_zone: "trust".into(),
+        policy: Some("publish-the-shop".into()),
+        source_nat: None,
+        destination_nat: Some("web".into()),
+        tcp_state: Some("syn-received".into()),
+        age_seconds: 1,
+        expires_seconds: 29,
+        from_initiator: traffic(1, 60),
+        from_responder: traffic(1, 60),
+        ..web.clone()
+    };
+    let ipv6 = SessionView {
+        id: 1019,
+        initiator: end("2001:db8:1::10", 51_300),
+        responder: end("2001:db8:2::53", 443),
+        translated_initiator: end("2001:db8:1::10", 51_300),
+        translated_responder: end("2001:db8:2::53", 443),
+        source_nat: None,
+        age_seconds: 90_061,
+        from_initiator: traffic(18_222_104, 1_311_991_488),
+        from_responder: traffic(41_003_921, 58_005_221_904),
+        ..web.clone()
+    };
+    let dns = SessionView {
+        id: 1020,
+        protocol: "udp".into(),
+        initiator: end("192.0.2.11", 5_353),
+        responder: end("203.0.113.53", 53),
+        translated_initiator: end("198.51.100.1", 40_002),
+        translated_responder: end("203.0.113.53", 53),
+        tcp_state: None,
+        application: Some("dns".into()),
+        age_seconds: 4,
+        expires_seconds: 26,
+        from_initiator: traffic(1, 71),
+        from_responder: traffic(1, 188),
+        ..web.clone()
+    };
+    let ping = SessionView {
+        id: 1021,
+        protocol: "icmpv6".into(),
+        initiator: end("2001:db8:2::99", 17),
+        responder: end("2001:db8:2::1", 17),
+        translated_initiator: end("2001:db8:2::99", 17),
+        translated_responder: end("2001:db8:2::1", 17),
+        from_zone: "untrust".into(),
+        to_zone: "host".into(),
+        policy: None,
+        source_nat: None,
+        application: Some("ping".into()),
+        ..dns.clone()
+    };
+    vec![web, published, ipv6, dns, ping]
+}
+
+fn interfaces() -> Vec<InterfaceView> {
+    let left = InterfaceView {
+        name: "left".into(),
+        device: "eth1".into(),
+        vlan: None,
+        attach: "tc".into(),
+        zone: "trust".into(),
+        addresses: words(&["192.0.2.1/24"]),
+        mac: "02:42:c0:00:02:01".into(),
+        mtu: 1500,
+        up: true,
+        received: traffic(19_204_881, 1_455_003_112),
+        sent: traffic(49_416_321, 69_910_004_223),
+        dropped: 12,
+        punted: 40_211,
+    };
+    let right = InterfaceView {
+        name: "right".into(),
+        device: "eth2".into(),
+        vlan: Some(120),
+        attach: "xdp".into(),
+        zone: "untrust".into(),
+        addresses: words(&[
+            "198.51.100.1/24",
+            "2001:db8:2::1/64",
+            "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff/128",
+        ]),
+        up: false,
+        received: traffic(49_420_002, 69_911_000_000),
+        sent: traffic(19_204_000, 1_455_000_000),
+        dropped: 90_114,
+        ..left.clone()
+    };
+    vec![left, right]
+}
+
+fn policies() -> Vec<PolicyView> {
+    let web = PolicyView {
+        position: Some(1),
+        name: "web-out".into(),
+        from: "trust".into(),
+        to: "untrust".into(),
+        source: words(&["lan"]),
+        destination: words(&["any"]),
+        application: words(&["http", "https", "dns", "ping"]),
+        action: "permit".into(),
+        hits: 40_113,
+        sessions: 3,
+    };
+    let shop = PolicyView {
+        position: Some(2),
+        name: "publish-the-shop".into(),
+        from: "untrust".into(),
+        to: "trust".into(),
+        source: words(&["any"]),
+        destination: words(&["web-servers", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:0/112"]),
+        application: words(&["shop-api"]),
+        hits: 98,
+        sessions: 1,
+        ..web.clone()
+    };
+    let default = PolicyView {
+        position: None,
+        name: "default".into(),
+        from: "any".into(),
+        to: "any".into(),
+        source: words(&["any"]),
+        destination: words(&["any"]),
+        application: words(&["any"]),
+        action: "deny".into(),
+        hits: 90_002,
+        sessions: 0,
+    };
+    vec![web, shop, default]
+}
+
+fn nat() -> NatView {
+    let rule = |kind: &str, name: &str, matches: &str, translates_to: &str, hits| NatRuleView {
+        kind: kind.into(),
+        name: name.into(),
+        from: if kind == "source" { "trust" } else { "untrust" }.into(),
+        to: (kind == "source").then(|| "untrust".into()),
+        matches: matches.into(),
+        translates_to: translates_to.into(),
+        hits,
+    };
+    NatView {
+        rules: vec![
+            rule("source", "internet", "source lan", "interface", 40_113),
+            rule(
+                "destination",
+                "web",
+                "198.51.100.1 tcp port 443",
+                "192.0.2.10 port 8443",
+                98,
+            ),
+            rule("static", "mail", "198.51.100.20", "192.0.2.20", 0),
+        ],
+        pools: vec![NatPoolView {
+            name: "public".into(),
+            addresses: words(&["198.51.100.32/28"]),
+            ports: "1024-65535".into(),
+            leases: 2,
+            capacity: 1_032_192,
+            refused: 0,
+        }],
+    }
+}
+
+fn drops() -> DropsView {
+    let count = |number, reason: &str, interface: &str, packets| CountView {
+        number,
+        reason: reason.into(),
+        interface: interface.into(),
+        packets,
+    };
+    DropsView {
+        drops: vec![
+            count(3, "ipv4-bad-checksum", "left", 12),
+            count(20, "policy-denied", "right", 90_002),
+            count(31, "tcp-out-of-window", "right", 112),
+        ],
+        punts: vec![
+            count(1, "flow-miss", "left", 40_199),
+            count(6, "fragment", "left", 12),
+        ],
+    }
+}
+
+fn routes() -> RoutesView {
+    let route = |to: &str, via: Option<&str>, interface: Option<&str>, kind: &str| RouteView {
+        to: to.into(),
+        via: via.map(ip),
+        interface: interface.map(Into::into),
+        kind: kind.into(),
+        metric: 0,
+    };
+    let neighbour =
+        |address: &str, interface: &str, mac: Option<&str>, state: &str| NeighbourView {
+            address: ip(address),
+            interface: interface.into(),
+            mac: mac.map(Into::into),
+            state: state.into(),
+        };
+    RoutesView {
+        routes: vec![
+            route("0.0.0.0/0", Some("198.51.100.254"), Some("right"), "static"),
+            route("192.0.2.0/24", None, Some("left"), "connected"),
+            route(
+                "2001:db8:aaaa:bbbb:cccc:dddd:eeee:0/112",
+                Some("2001:db8:2::fffe"),
+                Some("right"),
+                "static",
+            ),
+            route("10.0.0.0/8", None, None, "blackhole"),
+        ],
+        neighbours: vec![
+            neighbour("192.0.2.10", "left", Some("02:42:c0:00:02:0a"), "reachable"),
+            neighbour("198.51.100.254", "right", None, "failed"),
+            neighbour(
+                "fe80::1034:56ff:fe78:9abc",
+                "right",
+                Some("02:42:c6:33:64:fe"),
+                "stale",
+            ),
+        ],
+    }
+}

@@ -1,0 +1,289 @@
+//! Paths and what answers them.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use firewall::view::{
+    DropsView, InterfaceView, NatView, PolicyView, RoutesView, SessionPage, SystemView,
+};
+
+use crate::appliance::Appliance;
+use crate::filter::{NoParameters, Sessions};
+use crate::problem::Problem;
+
+type Shared = State<Arc<dyn Appliance>>;
+
+/// The API of `appliance`.
+pub fn router(appliance: Arc<dyn Appliance>) -> Router {
+    let api = Router::new()
+        .route("/sessions", get(sessions))
+        .route("/interfaces", get(interfaces))
+        .route("/policies", get(policies))
+        .route("/nat", get(nat))
+        .route("/drops", get(drops))
+        .route("/routes", get(routes))
+        .route("/system", get(system));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(map_response(never_stored))
+        .with_state(appliance)
+}
+
+async fn sessions(
+    State(appliance): Shared,
+    Sessions(filter): Sessions,
+) -> Result<Json<SessionPage>, Problem> {
+    Ok(Json(appliance.sessions(&filter)?))
+}
+
+async fn interfaces(State(appliance): Shared, _: NoParameters) -> Json<Vec<InterfaceView>> {
+    Json(appliance.interfaces())
+}
+
+async fn policies(State(appliance): Shared, _: NoParameters) -> Json<Vec<PolicyView>> {
+    Json(appliance.policies())
+}
+
+async fn nat(State(appliance): Shared, _: NoParameters) -> Json<NatView> {
+    Json(appliance.nat())
+}
+
+async fn drops(State(appliance): Shared, _: NoParameters) -> Json<DropsView> {
+    Json(appliance.drops())
+}
+
+async fn routes(State(appliance): Shared, _: NoParameters) -> Json<RoutesView> {
+    Json(appliance.routes())
+}
+
+async fn system(State(appliance): Shared, _: NoParameters) -> Json<SystemView> {
+    Json(appliance.system())
+}
+
+/// The process lives; says nothing of the datapath.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(appliance): Shared) -> Response {
+    let readiness = appliance.readiness();
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(readiness)).into_response()
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::of_status(StatusCode::NOT_FOUND, format!("there is no {}", uri.path()))
+}
+
+async fn method_not_allowed(method: Method, request: Request) -> Problem {
+    let detail = format!(
+        "{} takes no {method}; the header 'allow' says what it takes",
+        request.uri().path()
+    );
+    Problem::of_status(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+/// Every answer is of this moment; a cache in between would show the past.
+async fn never_stored(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use firewall::view::Readiness;
+    use http_body_util::BodyExt;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::fake::Fake;
+
+    async fn ask_of(appliance: Fake, method: Method, path: &str) -> (Response, Vec<u8>) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+            .unwrap();
+        let response = TowerToHyperService::new(router(Arc::new(appliance)))
+            .call(request)
+            .await
+            .unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        (Response::from_parts(head, Body::empty()), body)
+    }
+
+    async fn ask(path: &str) -> (StatusCode, Value) {
+        let (response, body) = ask_of(Fake::running(), Method::GET, path).await;
+        let content_type = response.headers()[header::CONTENT_TYPE].to_str().unwrap();
+        let expected = if response.status().is_success() {
+            "application/json"
+        } else {
+            "application/problem+json"
+        };
+        assert_eq!(content_type, expected, "{path}");
+        (response.status(), serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn each_view_is_served_as_the_appliance_tells_it() {
+        let fake = Fake::running();
+        let cases = [
+            ("interfaces", serde_json::to_value(fake.interfaces())),
+            ("policies", serde_json::to_value(fake.policies())),
+            ("nat", serde_json::to_value(fake.nat())),
+            ("drops", serde_json::to_value(fake.drops())),
+            ("routes", serde_json::to_value(fake.routes())),
+            ("system", serde_json::to_value(fake.system())),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(
+                ask(&format!("/api/v1/{name}")).await,
+                (StatusCode::OK, expected.unwrap()),
+                "{name}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn policies_carry_their_hits() {
+        let (_, policies) = ask("/api/v1/policies").await;
+        assert!(
+            policies
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|policy| policy["hits"].is_u64())
+        );
+    }
+
+    #[tokio::test]
+    async fn sessions_are_filtered_and_paged() {
+        let (status, page) = ask("/api/v1/sessions?protocol=tcp&limit=1").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(page["sessions"].as_array().unwrap().len(), 1);
+        let next = page["next"].as_str().unwrap();
+        let (_, second) = ask(&format!(
+            "/api/v1/sessions?protocol=tcp&limit=1&cursor={next}"
+        ))
+        .await;
+        assert_ne!(page["sessions"][0]["id"], second["sessions"][0]["id"]);
+
+        let (_, page) = ask("/api/v1/sessions?address=2001%3Adb8%3A1%3A%3A10").await;
+        assert!(!page["sessions"].as_array().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_bad_filter_is_a_problem_that_names_the_parameter() {
+        for (query, parameter) in [
+            ("port=http", "port"),
+            ("protocol=tpc", "protocol"),
+            ("adress=::1", "adress"),
+        ] {
+            let (status, problem) = ask(&format!("/api/v1/sessions?{query}")).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+            assert_eq!(problem["parameter"], parameter);
+            assert_eq!(problem["status"], 400);
+            assert!(!problem["detail"].as_str().unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_view_without_filters_refuses_parameters() {
+        let (status, problem) = ask("/api/v1/interfaces?zone=trust").await;
+        assert_eq!(
+            (status, &problem["parameter"]),
+            (StatusCode::BAD_REQUEST, &Value::from("zone"))
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unknown_path_is_a_problem_under_and_outside_the_api() {
+        for path in ["/", "/api/v1", "/api/v1/session", "/api/v2/sessions"] {
+            let (status, problem) = ask(path).await;
+            assert_eq!(status, StatusCode::NOT_FOUND);
+            assert_eq!(problem["detail"], format!("there is no {path}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_is_not_taken_says_what_is() {
+        for path in ["/api/v1/sessions", "/readyz"] {
+            let (response, body) = ask_of(Fake::running(), Method::DELETE, path).await;
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            assert!(
+                problem
+                    .detail
+                    .starts_with(&format!("{path} takes no DELETE")),
+                "{}",
+                problem.detail
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn ready_only_when_the_configuration_is_enforced() {
+        let (response, _) = ask_of(Fake::running(), Method::GET, "/readyz").await;
+        assert_eq!(response.status(), StatusCode::OK);
+
+        let missing = vec!["interface left: device eth1 is absent".to_owned()];
+        let waiting = Readiness {
+            ready: false,
+            generation: 0,
+            missing,
+        };
+        let fake = Fake {
+            readiness: waiting.clone(),
+            ..Fake::running()
+        };
+        let (response, body) = ask_of(fake, Method::GET, "/readyz").await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(serde_json::from_slice::<Readiness>(&body).unwrap(), waiting);
+    }
+
+    #[tokio::test]
+    async fn alive_even_when_not_ready() {
+        let waiting = Readiness {
+            ready: false,
+            generation: 0,
+            missing: vec!["everything".into()],
+        };
+        let fake = Fake {
+            readiness: waiting,
+            ..Fake::running()
+        };
+        let (response, body) = ask_of(fake, Method::GET, "/healthz").await;
+        assert_eq!(
+            (response.status(), body.as_slice()),
+            (StatusCode::OK, b"ok\n".as_slice())
+        );
+    }
+
+    #[tokio::test]
+    async fn no_answer_may_be_cached() {
+        for path in ["/api/v1/system", "/nowhere"] {
+            let (response, _) = ask_of(Fake::running(), Method::GET, path).await;
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        }
+    }
+}
