@@ -1,4 +1,5 @@
 //! The datapath, and the appliance's configuration as a whole.
 
+pub mod config;
 pub mod control;
 pub mod view;

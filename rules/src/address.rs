@@ -157,7 +157,7 @@ fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) 
     for (first, last) in ranges {
         match merged.last_mut() {
             Some(before) if next(before.1).is_none_or(|touching| first <= touching) => {
-                before.1 = before.1.max(last)
+                before.1 = before.1.max(last);
             }
             _ => merged.push((first, last)),
         }
