@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// A place in the document: line and column, both counted from 1. `Place::NONE` where a value did
 /// not come from a document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Place {
     pub line: u32,
     pub column: u32,
@@ -14,17 +16,6 @@ pub struct Place {
 
 impl Place {
     pub const NONE: Self = Self { line: 0, column: 0 };
-}
-
-/// The name by which `Located` asks a deserializer for its place: a deserializer that knows
-/// places answers with a sequence of line, column and value; any other sees the bare value.
-pub const LOCATED: &str = "$palisade::Located";
-
-/// A value of the document with the place it stands at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Located<T> {
-    pub value: T,
-    pub place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -45,7 +36,11 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.place.line, self.place.column, self.message)?;
+        write!(
+            f,
+            "{}:{}: {}",
+            self.place.line, self.place.column, self.message
+        )?;
         match &self.suggestion {
             Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
             None => Ok(()),

@@ -2,11 +2,34 @@
 //!
 //! This crate decides and never does: it works on tuples (addresses, protocol, ports) and sees no
 //! header, no socket, no clock and no global.
+//!
+//! `Rules::compile` takes the document as read, reports everything that is wrong with it and
+//! returns what `classify` and `host_inbound` need. What was compiled with errors must not be
+//! used; it exists so that later stages can look for more.
 
+pub mod address;
+pub mod application;
+mod catalogue;
 pub mod diagnostic;
+pub mod document;
+pub mod findings;
+mod group;
+pub mod located;
+mod names;
+mod policy;
+pub mod quantity;
+mod rules;
 pub mod tuple;
 
-pub use diagnostic::{Diagnostic, Located, Place, Severity};
+pub use address::AddressSet;
+pub use application::{Application, Term, parse_protocol};
+pub use diagnostic::{Diagnostic, Place, Severity};
+pub use findings::{Findings, check_name, suggest};
+pub use located::{LOCATED, Located, Named, ONE_OR_MANY, OneOrMany};
+pub use names::Names;
+pub use policy::{Action, Log, Policy};
+pub use quantity::{PortRange, parse_duration, parse_ports};
+pub use rules::{Decision, Question, Rules, Zone};
 pub use tuple::{IcmpType, Protocol, Tuple};
 
 /// A zone's number: its position in the document, from 1. 0 is the appliance itself.

@@ -1,0 +1,134 @@
+//! What the reader's passes learn: mistakes, and what to leave out of the next pass.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use rules::{Findings, suggest};
+
+use super::mistake::Mistake;
+use super::yaml::{Kind, Node};
+
+/// What the passes have learnt so far.
+#[derive(Default)]
+pub(super) struct Pass {
+    findings: RefCell<Findings>,
+    left_out: RefCell<HashSet<u32>>,
+    /// Values of keys that nothing knows or resembles; leaving them out loses nothing.
+    strangers: RefCell<HashSet<u32>>,
+    /// Keys missing from a map, reported or known to be a mistake of another kind.
+    missing: RefCell<Vec<(u32, &'static str)>>,
+    /// Keys that an unknown key of a map was probably meant to be.
+    misspelt: RefCell<HashSet<(u32, String)>>,
+}
+
+impl Pass {
+    pub(super) fn is_left_out(&self, node: &Node) -> bool {
+        self.left_out.borrow().contains(&node.id)
+    }
+
+    pub(super) fn leave_out(&self, node: &Node) -> Mistake {
+        self.left_out.borrow_mut().insert(node.id);
+        Mistake::Reported
+    }
+
+    /// A mistake that costs the node.
+    pub(super) fn report(
+        &self,
+        node: &Node,
+        message: String,
+        suggestion: Option<String>,
+    ) -> Mistake {
+        self.findings
+            .borrow_mut()
+            .error_with_suggestion(node.place, message, suggestion);
+        self.leave_out(node)
+    }
+
+    pub(super) fn unknown_key(
+        &self,
+        map: &Node,
+        key: &Node,
+        value: &Node,
+        expected: &[&str],
+    ) -> Mistake {
+        let name = key.text().unwrap_or("~");
+        let suggestion = suggest(name, expected);
+        match &suggestion {
+            Some(meant) => {
+                self.misspelt.borrow_mut().insert((map.id, meant.clone()));
+            }
+            None => {
+                self.strangers.borrow_mut().insert(value.id);
+            }
+        }
+        let message = match expected {
+            [] => format!("unknown key '{name}': nothing may stand here"),
+            _ if suggestion.is_some() => format!("unknown key '{name}'"),
+            _ => format!("unknown key '{name}': one of {}", expected.join(", ")),
+        };
+        self.findings
+            .borrow_mut()
+            .error_with_suggestion(key.place, message, suggestion);
+        self.leave_out(value)
+    }
+
+    pub(super) fn missing_key(&self, map: &Node, name: &'static str) {
+        let mut missing = self.missing.borrow_mut();
+        let known = missing.contains(&(map.id, name));
+        let misspelt = self.misspelt.borrow().contains(&(map.id, name.to_owned()));
+        let unreadable = entries(map)
+            .iter()
+            .any(|(key, value)| key.text() == Some(name) && self.is_left_out(value));
+        if !known {
+            missing.push((map.id, name));
+        } else {
+            // Not even standing in for it helped.
+            self.leave_out(map);
+        }
+        if !known && !misspelt && !unreadable {
+            self.findings
+                .borrow_mut()
+                .error(map.place, format!("the key '{name}' is missing"));
+        }
+    }
+
+    pub(super) fn missing_from(&self, map: &Node) -> Vec<&'static str> {
+        self.missing
+            .borrow()
+            .iter()
+            .filter(|(id, _)| *id == map.id)
+            .map(|(_, name)| *name)
+            .collect()
+    }
+
+    /// True if every section was read, if not in full.
+    pub(super) fn finish(self, root: &Node, findings: &mut Findings) -> bool {
+        for finding in self.findings.into_inner().into_sorted() {
+            findings.error_with_suggestion(finding.place, finding.message, finding.suggestion);
+        }
+        let left_out = self.left_out.into_inner();
+        if left_out.is_empty() {
+            return true;
+        }
+        for map in root.all() {
+            for (holder, held) in entries(map) {
+                for (name, value) in entries(held) {
+                    if value.all().iter().any(|node| left_out.contains(&node.id)) {
+                        findings
+                            .mark_damaged(holder.text().unwrap_or("~"), name.text().unwrap_or("~"));
+                    }
+                }
+            }
+        }
+        let strangers = self.strangers.into_inner();
+        let lost = |node: &Node| left_out.contains(&node.id) && !strangers.contains(&node.id);
+        !lost(root) && !entries(root).iter().any(|(_, section)| lost(section))
+    }
+}
+
+pub(super) fn entries(node: &Node) -> &[(Node, Node)] {
+    match &node.kind {
+        Kind::Map(entries) => entries,
+        Kind::Null | Kind::Scalar { .. } | Kind::Seq(_) => &[],
+    }
+}

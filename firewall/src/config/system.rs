@@ -1,0 +1,134 @@
+//! The appliance itself: its name, its mode, its workers, how it is managed.
+
+use std::net::SocketAddr;
+
+use rules::{Findings, Located, suggest};
+
+use super::document::{self, Mode, PacketDriver};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct System {
+    pub host_name: String,
+    pub mode: Mode,
+    pub workers: Workers,
+    pub packet_driver: PacketDriver,
+    /// How many sessions the table holds.
+    pub sessions: u32,
+}
+
+/// How many threads walk packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// As the machine allows.
+    Auto,
+    /// 1 to 64.
+    Count(u16),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Management {
+    /// Where the API is served; `None` for the unix socket alone.
+    pub listen: Option<SocketAddr>,
+}
+
+const MAX_WORKERS: u16 = 64;
+const MIN_SESSIONS: u32 = 1_024;
+const MAX_SESSIONS: u32 = 4_194_304;
+const DEFAULT_SESSIONS: u32 = 65_536;
+/// Linux: `__NEW_UTS_LEN`.
+const MAX_HOST_NAME_BYTES: usize = 64;
+
+pub(super) fn compile(document: &document::System, findings: &mut Findings) -> System {
+    System {
+        host_name: host_name(document.host_name.as_ref(), findings),
+        mode: document.mode.value,
+        workers: workers(document.workers.as_ref(), findings),
+        packet_driver: document.packet_driver,
+        sessions: sessions(document.sessions, findings),
+    }
+}
+
+pub(super) fn compile_management(
+    document: &document::Management,
+    findings: &mut Findings,
+) -> Management {
+    let listen = document.listen.as_ref().and_then(|text| {
+        let parsed = text
+            .value
+            .parse::<SocketAddr>()
+            .ok()
+            .filter(|address| address.port() != 0);
+        if parsed.is_none() {
+            findings.error(
+                text.place,
+                format!(
+                    "'{}' is no address and port, as in 0.0.0.0:8443 or [::]:8443",
+                    text.value
+                ),
+            );
+        }
+        parsed
+    });
+    Management { listen }
+}
+
+/// RFC 1123, section 2.1: letters, digits and hyphens, in labels of at most 63.
+fn host_name(text: Option<&Located<String>>, findings: &mut Findings) -> String {
+    let Some(text) = text else {
+        return "palisade".to_owned();
+    };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.value.len() > MAX_HOST_NAME_BYTES || !text.value.split('.').all(label) {
+        findings.error(
+            text.place,
+            format!(
+                "'{}' is no host name: letters, digits, '-' and '.', at most {MAX_HOST_NAME_BYTES}",
+                text.value
+            ),
+        );
+    }
+    text.value.clone()
+}
+
+fn workers(text: Option<&Located<String>>, findings: &mut Findings) -> Workers {
+    let Some(text) = text.filter(|text| text.value != "auto") else {
+        return Workers::Auto;
+    };
+    match text.value.parse() {
+        Ok(count) if (1..=MAX_WORKERS).contains(&count) => Workers::Count(count),
+        _ => {
+            findings.error_with_suggestion(
+                text.place,
+                format!(
+                    "'{}' workers: auto, or a number from 1 to {MAX_WORKERS}",
+                    text.value
+                ),
+                suggest(&text.value, ["auto"]),
+            );
+            Workers::Auto
+        }
+    }
+}
+
+fn sessions(number: Option<Located<u32>>, findings: &mut Findings) -> u32 {
+    let Some(number) = number else {
+        return DEFAULT_SESSIONS;
+    };
+    if !(MIN_SESSIONS..=MAX_SESSIONS).contains(&number.value) {
+        findings.error(
+            number.place,
+            format!(
+                "{} sessions are out of range: from {MIN_SESSIONS} to {MAX_SESSIONS}",
+                number.value
+            ),
+        );
+    }
+    number.value
+}

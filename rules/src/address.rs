@@ -1,0 +1,262 @@
+//! Sets of addresses, IPv4 and IPv6 together, asked by binary search.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// Ranges of addresses: sorted, merged, so that none overlaps or touches another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressSet {
+    v4: Box<[(u32, u32)]>,
+    v6: Box<[(u128, u128)]>,
+}
+
+impl AddressSet {
+    /// Every address of both families.
+    pub fn any() -> Self {
+        Self {
+            v4: Box::new([(0, u32::MAX)]),
+            v6: Box::new([(0, u128::MAX)]),
+        }
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => within(&self.v4, address.to_bits()),
+            IpAddr::V6(address) => within(&self.v6, address.to_bits()),
+        }
+    }
+
+    pub fn is_any(&self) -> bool {
+        *self.v4 == [(0, u32::MAX)] && *self.v6 == [(0, u128::MAX)]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    pub fn has_v4(&self) -> bool {
+        !self.v4.is_empty()
+    }
+
+    pub fn has_v6(&self) -> bool {
+        !self.v6.is_empty()
+    }
+
+    /// The IPv4 ranges, ascending, both ends included.
+    pub fn v4_ranges(&self) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + '_ {
+        self.v4
+            .iter()
+            .map(|&(first, last)| (first.into(), last.into()))
+    }
+
+    /// The IPv6 ranges, ascending, both ends included.
+    pub fn v6_ranges(&self) -> impl Iterator<Item = (Ipv6Addr, Ipv6Addr)> + '_ {
+        self.v6
+            .iter()
+            .map(|&(first, last)| (first.into(), last.into()))
+    }
+
+    /// All that is in any of the sets.
+    pub fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for set in sets {
+            v4.extend_from_slice(&set.v4);
+            v6.extend_from_slice(&set.v6);
+        }
+        Self {
+            v4: merge(v4, |end| end.checked_add(1)),
+            v6: merge(v6, |end| end.checked_add(1)),
+        }
+    }
+}
+
+impl From<IpNet> for AddressSet {
+    fn from(net: IpNet) -> Self {
+        match net {
+            IpNet::V4(net) => Self {
+                v4: Box::new([(net.network().to_bits(), net.broadcast().to_bits())]),
+                ..Self::default()
+            },
+            IpNet::V6(net) => Self {
+                v6: Box::new([(net.network().to_bits(), net.broadcast().to_bits())]),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl From<IpAddr> for AddressSet {
+    fn from(address: IpAddr) -> Self {
+        IpNet::from(address).into()
+    }
+}
+
+/// What is wrong with an address, prefix or range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    #[error("'{0}' is no address, prefix or range of addresses")]
+    Malformed(String),
+    #[error("the prefix {0} has host bits set")]
+    HostBits(IpNet),
+    #[error("the range {0} runs backwards")]
+    Backwards(String),
+    #[error("the range {0} mixes IPv4 and IPv6")]
+    MixedFamilies(String),
+}
+
+/// `192.0.2.10`, `192.0.2.16/28`, `192.0.2.40-192.0.2.50` and the same in IPv6.
+pub fn parse_addresses(text: &str) -> Result<AddressSet, AddressError> {
+    let malformed = || AddressError::Malformed(text.to_owned());
+    if let Some((first, last)) = text.split_once('-') {
+        let first = first.trim().parse().map_err(|_| malformed())?;
+        let last = last.trim().parse().map_err(|_| malformed())?;
+        return range(text, first, last);
+    }
+    if text.contains('/') {
+        let net: IpNet = text.parse().map_err(|_| malformed())?;
+        return if net.trunc() == net {
+            Ok(net.into())
+        } else {
+            Err(AddressError::HostBits(net))
+        };
+    }
+    text.parse::<IpAddr>()
+        .map(AddressSet::from)
+        .map_err(|_| malformed())
+}
+
+fn range(text: &str, first: IpAddr, last: IpAddr) -> Result<AddressSet, AddressError> {
+    if first.is_ipv4() == last.is_ipv4() && first > last {
+        return Err(AddressError::Backwards(text.to_owned()));
+    }
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Ok(AddressSet {
+            v4: Box::new([(first.to_bits(), last.to_bits())]),
+            ..AddressSet::default()
+        }),
+        (IpAddr::V6(first), IpAddr::V6(last)) => Ok(AddressSet {
+            v6: Box::new([(first.to_bits(), last.to_bits())]),
+            ..AddressSet::default()
+        }),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+            Err(AddressError::MixedFamilies(text.to_owned()))
+        }
+    }
+}
+
+fn within<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
+    let after = ranges.partition_point(|&(first, _)| first <= address);
+    after > 0 && address <= ranges[after - 1].1
+}
+
+/// `next` is the address after one, `None` after the last of the family.
+fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) -> Box<[(T, T)]> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(T, T)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match merged.last_mut() {
+            Some(before) if next(before.1).is_none_or(|touching| first <= touching) => {
+                before.1 = before.1.max(last);
+            }
+            _ => merged.push((first, last)),
+        }
+    }
+    merged.into_boxed_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_three_ways_to_write_addresses_are_read() {
+        let set = AddressSet::union(&[
+            parse_addresses("192.0.2.10").unwrap(),
+            parse_addresses("192.0.2.16/28").unwrap(),
+            parse_addresses("192.0.2.40-192.0.2.50").unwrap(),
+            parse_addresses("2001:db8::/32").unwrap(),
+        ]);
+        for inside in [
+            "192.0.2.10",
+            "192.0.2.16",
+            "192.0.2.31",
+            "192.0.2.40",
+            "192.0.2.50",
+            "2001:db8:ffff::1",
+        ] {
+            assert!(set.contains(address(inside)), "{inside}");
+        }
+        for outside in [
+            "192.0.2.9",
+            "192.0.2.11",
+            "192.0.2.32",
+            "192.0.2.51",
+            "2001:db9::",
+            "::192.0.2.10",
+        ] {
+            assert!(!set.contains(address(outside)), "{outside}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_says_why() {
+        assert_eq!(
+            parse_addresses("192.0.2.256"),
+            Err(AddressError::Malformed("192.0.2.256".to_owned()))
+        );
+        assert_eq!(
+            parse_addresses("192.0.2.0/33"),
+            Err(AddressError::Malformed("192.0.2.0/33".to_owned()))
+        );
+        assert_eq!(
+            parse_addresses("192.0.2.1/24"),
+            Err(AddressError::HostBits("192.0.2.1/24".parse().unwrap()))
+        );
+        let backwards = "192.0.2.9-192.0.2.1";
+        assert_eq!(
+            parse_addresses(backwards),
+            Err(AddressError::Backwards(backwards.to_owned()))
+        );
+        let mixed = "192.0.2.9-2001:db8::";
+        assert_eq!(
+            parse_addresses(mixed),
+            Err(AddressError::MixedFamilies(mixed.to_owned()))
+        );
+    }
+
+    #[test]
+    fn any_is_both_families_whole() {
+        let halves = ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]
+            .map(|half| parse_addresses(half).unwrap());
+        assert!(AddressSet::union(&halves).is_any());
+        assert!(!parse_addresses("0.0.0.0/0").unwrap().is_any());
+    }
+
+    proptest! {
+        #[test]
+        fn a_union_holds_exactly_what_its_parts_hold(
+            parts in prop::collection::vec((0u32..300, 0u32..40), 0..12),
+            asked in 0u32..400,
+        ) {
+            let base = u32::MAX - 350;
+            let parts: Vec<(u32, u32)> = parts
+                .into_iter()
+                .map(|(first, length)| (base.saturating_add(first), base.saturating_add(first + length)))
+                .collect();
+            let sets: Vec<AddressSet> = parts
+                .iter()
+                .map(|&(first, last)| AddressSet { v4: Box::new([(first, last)]), ..AddressSet::default() })
+                .collect();
+            let asked = base.saturating_add(asked);
+            let expected = parts.iter().any(|&(first, last)| first <= asked && asked <= last);
+            prop_assert_eq!(AddressSet::union(&sets).contains(IpAddr::V4(asked.into())), expected);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The sink that every stage of reading a configuration reports to, so that one check shows every
+//! mistake and not the first.
+
+use std::collections::BTreeSet;
+
+use crate::{Diagnostic, Located, Place, Severity};
+
+/// What was found so far.
+///
+/// It also remembers which named entries could not be read in full. That was reported once, where
+/// it happened; a reference to such an entry is not a second mistake.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    diagnostics: Vec<Diagnostic>,
+    damaged: BTreeSet<(String, String)>,
+}
+
+impl Findings {
+    pub fn error(&mut self, place: Place, message: impl Into<String>) {
+        self.push(Severity::Error, place, message.into(), None);
+    }
+
+    /// `suggestion` is the nearest valid name, if one is near; see [`suggest`].
+    pub fn error_with_suggestion(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        suggestion: Option<String>,
+    ) {
+        self.push(Severity::Error, place, message.into(), suggestion);
+    }
+
+    pub fn warning(&mut self, place: Place, message: impl Into<String>) {
+        self.push(Severity::Warning, place, message.into(), None);
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
+    }
+
+    pub fn len(&self) -> usize {
+        self.diagnostics.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// Everything found, in the order of the document, each finding once.
+    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+        self.diagnostics.sort_by(|a, b| {
+            (a.place, a.severity, &a.message).cmp(&(b.place, b.severity, &b.message))
+        });
+        self.diagnostics.dedup();
+        self.diagnostics
+    }
+
+    /// Entry `name` of `section` has a mistake that was reported: it may be missing or incomplete.
+    pub fn mark_damaged(&mut self, section: &str, name: &str) {
+        self.damaged.insert((section.to_owned(), name.to_owned()));
+    }
+
+    pub fn is_damaged(&self, section: &str, name: &str) -> bool {
+        self.damaged
+            .contains(&(section.to_owned(), name.to_owned()))
+    }
+
+    pub fn damaged<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a str> {
+        self.damaged
+            .iter()
+            .filter(move |(of, _)| of == section)
+            .map(|(_, name)| name.as_str())
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        place: Place,
+        message: String,
+        suggestion: Option<String>,
+    ) {
+        self.diagnostics.push(Diagnostic {
+            severity,
+            place,
+            message,
+            suggestion,
+        });
+    }
+}
+
+/// The candidate that `word` was probably meant to be, if any is near enough to be worth naming.
+pub fn suggest<I>(word: &str, candidates: I) -> Option<String>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    let word = word.to_lowercase();
+    let furthest = (word.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&word, &candidate.as_ref().to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(distance, _)| *distance <= furthest)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.as_ref().to_owned())
+}
+
+/// Reports a name that stands for something and so must be one: a letter, then letters, digits,
+/// `-`, `_` and `.`, 63 in all; never one of `reserved`.
+pub fn check_name(name: &Located<String>, what: &str, reserved: &[&str], findings: &mut Findings) {
+    let mut letters = name.value.chars();
+    let starts = letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic());
+    let continues = letters.all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    if !starts || !continues || name.value.len() > 63 {
+        findings.error(
+            name.place,
+            format!("'{}' is no name for {what}: a letter, then letters, digits, '-', '_' or '.', at most 63", name.value),
+        );
+    } else if reserved.contains(&name.value.as_str()) {
+        findings.error(
+            name.place,
+            format!("'{}' is a reserved word and cannot name {what}", name.value),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
+        assert_eq!(
+            suggest("untrsut", ["trust", "untrust"]),
+            Some("untrust".to_owned())
+        );
+        assert_eq!(suggest("Trust", ["trust"]), Some("trust".to_owned()));
+        assert_eq!(suggest("dmz", ["trust", "untrust"]), None);
+    }
+
+    #[test]
+    fn findings_come_out_in_document_order_and_once() {
+        let mut findings = Findings::default();
+        let at = |line| Place { line, column: 1 };
+        findings.error(at(9), "late");
+        findings.warning(at(2), "early");
+        findings.error(at(9), "late");
+        assert!(findings.has_errors());
+        let found: Vec<_> = findings
+            .into_sorted()
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect();
+        assert_eq!(found, ["early", "late"]);
+    }
+}

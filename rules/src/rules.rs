@@ -1,0 +1,211 @@
+//! The compiled rules, and the questions that the datapath asks them.
+//!
+//! # Limits
+//! Policies of a zone are tried one after the other. That is honest and easy to check; its cost
+//! grows with the number of policies, and is paid once for a session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::application::{Application, Applications};
+use crate::document::{self, Sections};
+use crate::policy::{self, Action, Log, Policy};
+use crate::{Findings, IcmpType, Names, PolicyId, Tuple, ZoneId};
+
+/// What is allowed. Immutable; a commit makes a new one.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// By `ZoneId`; the first is the appliance itself.
+    zones: Vec<Zone>,
+    policies: Vec<Policy>,
+    /// Policies that a packet from a zone can match, in order; by `ZoneId`.
+    from_zone: Vec<Box<[PolicyId]>>,
+    applications: Applications,
+}
+
+/// A set of interfaces with one level of trust.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    pub name: String,
+    /// Services of the appliance that the zone may use, as the document says it.
+    pub host_inbound: Vec<String>,
+    services: Services,
+}
+
+#[derive(Clone, Debug)]
+enum Services {
+    Any,
+    These(Vec<Arc<Application>>),
+}
+
+/// A packet that starts a session between two zones: addresses before source translation and
+/// after destination translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub from: ZoneId,
+    pub to: ZoneId,
+    pub tuple: Tuple,
+    /// Type and code, if the packet is ICMP or ICMPv6.
+    pub icmp: Option<IcmpType>,
+}
+
+/// What becomes of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// `None` is the default, which denies.
+    pub policy: Option<PolicyId>,
+    pub action: Action,
+    pub log: Log,
+    /// Only where the policy names an application that has one.
+    pub idle_timeout: Option<Duration>,
+    /// The application that the policy named, else the best-known name.
+    pub application: Option<&'a str>,
+}
+
+impl Rules {
+    /// Checks and compiles; everything wrong goes to `findings`. The names are what the rest of
+    /// the document may refer to.
+    pub fn compile(document: Sections<'_>, findings: &mut Findings) -> (Self, Names) {
+        let names = Names::compile(document.zones, document.addresses, findings);
+        let applications = Applications::compile(document.applications, findings);
+        let host = Zone {
+            name: "host".to_owned(),
+            host_inbound: Vec::new(),
+            services: Services::These(Vec::new()),
+        };
+        let zones: Vec<Zone> = std::iter::once(host)
+            .chain(
+                document
+                    .zones
+                    .iter()
+                    .map(|(name, zone)| compile_zone(&name.value, zone, &applications, findings)),
+            )
+            .collect();
+        let policies = policy::compile(document.policies, &names, &applications, findings);
+        let numbers = (0u16..).take(zones.len()).map(ZoneId);
+        let from_zone = numbers.map(|zone| starting_in(zone, &policies)).collect();
+        (
+            Self {
+                zones,
+                policies,
+                from_zone,
+                applications,
+            },
+            names,
+        )
+    }
+
+    /// Transit traffic: the first policy that matches, else the default, which denies.
+    pub fn classify(&self, question: &Question) -> Decision<'_> {
+        let candidates = self
+            .from_zone
+            .get(usize::from(question.from.0))
+            .map_or(&[][..], |policies| &policies[..]);
+        for &id in candidates {
+            let policy = self.policy(id);
+            if let Some(found) = policy.matches(question) {
+                let (name, idle_timeout) = found.application.unzip();
+                return Decision {
+                    policy: Some(id),
+                    action: policy.action,
+                    log: policy.log,
+                    idle_timeout: idle_timeout.flatten(),
+                    application: name.or_else(|| self.best_name(question)),
+                };
+            }
+        }
+        Decision {
+            policy: None,
+            action: Action::Deny,
+            log: Log::default(),
+            idle_timeout: None,
+            application: self.best_name(question),
+        }
+    }
+
+    /// Whether a zone may talk to the appliance's own addresses. Neighbour discovery and multicast
+    /// listener discovery are not asked about.
+    pub fn host_inbound(&self, from: ZoneId, tuple: &Tuple, icmp: Option<IcmpType>) -> bool {
+        match self
+            .zones
+            .get(usize::from(from.0))
+            .map(|zone| &zone.services)
+        {
+            Some(Services::Any) => true,
+            Some(Services::These(services)) => services
+                .iter()
+                .any(|service| service.matching(tuple, icmp).is_some()),
+            None => false,
+        }
+    }
+
+    /// # Panics
+    /// If the number is not of these rules. `ZoneId::HOST` is answered as the zone `host`.
+    pub fn zone(&self, id: ZoneId) -> &Zone {
+        &self.zones[usize::from(id.0)]
+    }
+
+    /// The document's zones; the first is `ZoneId(1)`.
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones[1..]
+    }
+
+    /// # Panics
+    /// If the number is not of these rules.
+    pub fn policy(&self, id: PolicyId) -> &Policy {
+        &self.policies[id.0 as usize]
+    }
+
+    /// All of them, disabled ones included; the first is `PolicyId(0)`.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// The best-known name for a session: an application of the document, else a built-in one.
+    pub fn application(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> Option<&Application> {
+        self.applications.name_of(tuple, icmp)
+    }
+
+    fn best_name(&self, question: &Question) -> Option<&str> {
+        self.application(&question.tuple, question.icmp)
+            .map(|application| application.name.as_str())
+    }
+}
+
+fn starting_in(zone: ZoneId, policies: &[Policy]) -> Box<[PolicyId]> {
+    (0u32..)
+        .zip(policies)
+        .filter(|(_, policy)| policy.starts_in(zone))
+        .map(|(number, _)| PolicyId(number))
+        .collect()
+}
+
+fn compile_zone(
+    name: &str,
+    zone: &document::Zone,
+    applications: &Applications,
+    findings: &mut Findings,
+) -> Zone {
+    let mut any = false;
+    let mut services = Vec::new();
+    for service in &zone.host_inbound {
+        if service.value == "any" {
+            any = true;
+        } else if let Some(found) = applications.resolve(service, findings) {
+            services.extend(found.iter().cloned());
+        }
+    }
+    Zone {
+        name: name.to_owned(),
+        host_inbound: zone
+            .host_inbound
+            .iter()
+            .map(|service| service.value.clone())
+            .collect(),
+        services: if any {
+            Services::Any
+        } else {
+            Services::These(services)
+        },
+    }
+}
