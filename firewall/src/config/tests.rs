@@ -109,7 +109,12 @@ fn tcp(source: &str, destination: &str, port: u16) -> Tuple {
 #[test]
 fn the_example_of_the_design_is_read() {
     let config = parse(EXAMPLE, "example.yaml").unwrap();
-    assert_eq!(config.warnings, []);
+    let warnings: Vec<_> = config
+        .warnings
+        .iter()
+        .map(|warning| &warning.message)
+        .collect();
+    assert_eq!(warnings, ["no source rule uses pool 'public'"]);
     assert_eq!(config.system.host_name, "edge-1");
     assert_eq!(config.system.sessions, 65_536);
     assert_eq!(
@@ -309,6 +314,18 @@ fn a_reference_to_an_entry_that_could_not_be_read_is_no_second_mistake() {
         "applications: { shop: [{ protocol: tcp, icmp-type: ping }] }\n\
          policies: [{ name: p, from: any, to: any, application: shop, action: deny }]\n",
         &["8:52 expected a whole number from 0 to 255, found 'ping'"],
+    );
+}
+
+#[test]
+fn mistakes_of_translation_are_reported_with_all_others() {
+    small_with(
+        "nat:\n  source:\n    - { name: a, from: trsut, to: untrust, source: [lan], translate: { pool: p } }\n",
+        &[
+            "10:24 no zone is named 'trsut' [trust]",
+            "10:53 no address object is named 'lan'",
+            "10:78 no pool is named 'p'",
+        ],
     );
 }
 
