@@ -327,6 +327,11 @@ fn mistakes_of_translation_are_reported_with_all_others() {
             "10:78 no pool is named 'p'",
         ],
     );
+    small_with(
+        "nat:\n  pools: { p: { adresses: [10.0.0.1] } }\n  source:\n    \
+         - { name: a, from: trust, to: untrust, source: [any], translate: { pool: p } }\n",
+        &["9:17 unknown key 'adresses' [addresses]"],
+    );
 }
 
 #[test]
