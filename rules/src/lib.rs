@@ -19,6 +19,8 @@ mod names;
 mod policy;
 pub mod quantity;
 mod rules;
+#[cfg(test)]
+mod tests;
 pub mod tuple;
 
 pub use address::AddressSet;

@@ -122,7 +122,41 @@ impl<T> OneOrManyVisitor<T> {
         T: Deserialize<'de>,
         D: Deserializer<'de, Error = E>,
     {
-        T::deserialize(value).map(|value| OneOrMany(vec![value]))
+        T::deserialize(Bare(value)).map(|value| OneOrMany(vec![value]))
+    }
+}
+
+/// A value that was already looked at, offered again. Serde's own deserializers of values treat a
+/// newtype struct as what is in it, so that `Located` would never be asked.
+struct Bare<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bare<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct seq
+        tuple tuple_struct map struct identifier ignored_any
     }
 }
 

@@ -110,19 +110,27 @@ impl Pass {
         if left_out.is_empty() {
             return true;
         }
-        for map in root.all() {
-            for (holder, held) in entries(map) {
-                for (name, value) in entries(held) {
-                    if value.all().iter().any(|node| left_out.contains(&node.id)) {
-                        findings
-                            .mark_damaged(holder.text().unwrap_or("~"), name.text().unwrap_or("~"));
-                    }
-                }
-            }
-        }
+        mark_damage("", root, &left_out, findings);
         let strangers = self.strangers.into_inner();
         let lost = |node: &Node| left_out.contains(&node.id) && !strangers.contains(&node.id);
         !lost(root) && !entries(root).iter().any(|(_, section)| lost(section))
+    }
+}
+
+/// Marks every entry of a map inside `holder` that lost something, by the dotted path to its map:
+/// `zones`, `nat.pools`.
+fn mark_damage(path: &str, holder: &Node, left_out: &HashSet<u32>, findings: &mut Findings) {
+    for (key, value) in entries(holder) {
+        if !value.all().iter().any(|node| left_out.contains(&node.id)) {
+            continue;
+        }
+        let name = key.text().unwrap_or("~");
+        if path.is_empty() {
+            mark_damage(name, value, left_out, findings);
+        } else {
+            findings.mark_damaged(path, name);
+            mark_damage(&format!("{path}.{name}"), value, left_out, findings);
+        }
     }
 }
 

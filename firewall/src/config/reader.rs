@@ -20,7 +20,7 @@ const MAX_PASSES: usize = 500;
 
 /// Reads the root. `None` where nothing usable came out or a whole section was lost: what else could
 /// be said would be about what is missing. Entries that were not read in full are marked as damaged
-/// in `findings`, by the key that holds them and their own.
+/// in `findings`, by the path to their map (`zones`, `nat.pools`) and their name.
 pub(super) fn read<T: DeserializeOwned>(root: &Node, findings: &mut Findings) -> Option<T> {
     let pass = Pass::default();
     for _ in 0..MAX_PASSES {

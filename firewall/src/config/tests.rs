@@ -109,7 +109,12 @@ fn tcp(source: &str, destination: &str, port: u16) -> Tuple {
 #[test]
 fn the_example_of_the_design_is_read() {
     let config = parse(EXAMPLE, "example.yaml").unwrap();
-    assert_eq!(config.warnings, []);
+    let warnings: Vec<_> = config
+        .warnings
+        .iter()
+        .map(|warning| &warning.message)
+        .collect();
+    assert_eq!(warnings, ["no source rule uses pool 'public'"]);
     assert_eq!(config.system.host_name, "edge-1");
     assert_eq!(config.system.sessions, 65_536);
     assert_eq!(
@@ -210,4 +215,340 @@ policies:
         findings(&text)[5],
         "16:13 '10.0.0.0/33' is no address, prefix or range of addresses"
     );
+}
+
+#[test]
+fn a_report_names_file_line_and_column() {
+    let Err(error) = parse(&SMALL.replace("left }", "lift }"), "edge.yaml") else {
+        panic!("accepted")
+    };
+    assert_eq!(
+        error.to_string(),
+        "edge.yaml:3:3: error: interface 'left' is in no zone: nothing could ever pass it\n\
+         edge.yaml:6:24: error: no interface is named 'lift'; did you mean 'left'?"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = load(Path::new("/nowhere/palisade.yaml")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot read /nowhere/palisade.yaml: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_version_is_one() {
+    small_replacing(
+        "version: 1",
+        "version: 2",
+        &["1:10 this is version 1, not 2"],
+    );
+    small_replacing(
+        "version: 1\n",
+        "",
+        &["1:1 the key 'version' is missing: version: 1"],
+    );
+    assert_eq!(
+        findings(""),
+        ["1:1 the key 'version' is missing: version: 1"]
+    );
+}
+
+#[test]
+fn a_section_of_the_wrong_shape_is_one_mistake() {
+    small_replacing(
+        "zones:\n  trust: { interfaces: left }\n  untrust: { interfaces: right }\n",
+        "zones: 5\n",
+        &["5:8 expected a map of names, found '5'"],
+    );
+    small_with("zone: {}\n", &["8:1 unknown key 'zone' [zones]"]);
+    small_with("policies:\n", &[]);
+}
+
+#[test]
+fn a_key_that_resembles_nothing_is_answered_with_the_keys_there_are() {
+    small_with(
+        "routes: [{ to: 10.0.0.0/8, interface: left, metric: 5 }]\n",
+        &["8:45 unknown key 'metric': one of to, via, interface"],
+    );
+    let found = findings(&format!("{SMALL}inspection: {{}}\n"));
+    assert!(
+        found[0].starts_with("8:1 unknown key 'inspection': one of version, system"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn every_missing_key_of_a_map_is_reported_and_a_misspelt_one_only_as_such() {
+    small_with(
+        "policies:\n  - { naem: web, description: x }\n",
+        &[
+            "9:5 the key 'action' is missing",
+            "9:5 the key 'from' is missing",
+            "9:5 the key 'to' is missing",
+            "9:7 unknown key 'naem' [name]",
+        ],
+    );
+    small_with(
+        "policies:\n  - { name: web, from: any, to: any, action: allow }\n",
+        &["9:46 'allow' is not one of permit, deny, reject"],
+    );
+}
+
+#[test]
+fn a_reference_to_an_entry_that_could_not_be_read_is_no_second_mistake() {
+    small_replacing(
+        "left: { device: eth1,",
+        "left: { devise: eth1,",
+        &["3:11 unknown key 'devise' [device]"],
+    );
+    small_with(
+        "addresses: { lan: { a: b } }\npolicies: [{ name: p, from: any, to: any, source: lan, action: deny }]\n",
+        &["8:19 expected a word, found a map"],
+    );
+    small_with(
+        "applications: { shop: [{ protocol: tcp, icmp-type: ping }] }\n\
+         policies: [{ name: p, from: any, to: any, application: shop, action: deny }]\n",
+        &["8:52 expected a whole number from 0 to 255, found 'ping'"],
+    );
+}
+
+#[test]
+fn mistakes_of_translation_are_reported_with_all_others() {
+    small_with(
+        "nat:\n  source:\n    - { name: a, from: trsut, to: untrust, source: [lan], translate: { pool: p } }\n",
+        &[
+            "10:24 no zone is named 'trsut' [trust]",
+            "10:53 no address object is named 'lan'",
+            "10:78 no pool is named 'p'",
+        ],
+    );
+    small_with(
+        "nat:\n  pools: { p: { adresses: [10.0.0.1] } }\n  source:\n    \
+         - { name: a, from: trust, to: untrust, source: [any], translate: { pool: p } }\n",
+        &["9:17 unknown key 'adresses' [addresses]"],
+    );
+}
+
+#[test]
+fn system_values_are_checked() {
+    small_with(
+        "system: { sessions: 1000 }\n",
+        &["8:21 1000 sessions are out of range: from 1024 to 4194304"],
+    );
+    small_with(
+        "system: { workers: 65 }\n",
+        &["8:20 '65' workers: auto, or a number from 1 to 64"],
+    );
+    small_with(
+        "system: { workers: atuo }\n",
+        &["8:20 'atuo' workers: auto, or a number from 1 to 64 [auto]"],
+    );
+    small_with(
+        "system: { host-name: -x }\n",
+        &["8:22 '-x' is no host name: letters, digits, '-' and '.', at most 64"],
+    );
+    small_with(
+        "system: { packet-driver: adaptiv }\n",
+        &["8:26 'adaptiv' is not one of adaptive, poll, interrupt [adaptive]"],
+    );
+    small_with(
+        "management: { listen: 8443 }\n",
+        &["8:23 '8443' is no address and port, as in 0.0.0.0:8443 or [::]:8443"],
+    );
+}
+
+#[test]
+fn interface_addresses_are_checked() {
+    let with =
+        |addresses: &str, expected: &[&str]| small_replacing("192.0.2.1/24", addresses, expected);
+    with(
+        "192.0.2.1",
+        &["3:37 '192.0.2.1' has no prefix length, as in 192.0.2.1/24"],
+    );
+    with(
+        "192.0.2.1/33",
+        &["3:37 '192.0.2.1/33' is no address with a prefix length, as in 192.0.2.1/24"],
+    );
+    with(
+        "192.0.2.255/24",
+        &[
+            "3:37 192.0.2.255/24 cannot be an interface's address: it is the broadcast address of its network",
+        ],
+    );
+    with(
+        "224.0.0.1/24",
+        &[
+            "3:37 224.0.0.1/24 cannot be an interface's address: it is no unicast address of a network",
+        ],
+    );
+    with("192.0.2.0/31, 192.0.2.7/32", &[]);
+    with(
+        "198.51.100.1/25",
+        &["4:38 the address 198.51.100.1 is used twice; first in line 3"],
+    );
+}
+
+#[test]
+fn a_device_and_vlan_is_one_interface() {
+    small_replacing(
+        "device: eth2",
+        "device: eth1",
+        &["4:20 device 'eth1' is already interface 'left'"],
+    );
+    small_replacing("device: eth2", "device: eth1, vlan: 7", &[]);
+    small_replacing(
+        "device: eth2",
+        "device: eth1, vlan: 4095",
+        &["4:32 4095 is no VLAN: from 1 to 4094"],
+    );
+    small_replacing(
+        "device: eth2",
+        "device: a/b",
+        &["4:20 'a/b' is no device name: 1 to 15 letters without '/', ':' and spaces"],
+    );
+}
+
+#[test]
+fn an_interface_is_in_one_zone() {
+    small_replacing(
+        "interfaces: right }",
+        "interfaces: [right, left] }",
+        &["7:34 interface 'left' is already in zone 'trust': it can be in one only"],
+    );
+    small_replacing(
+        "interfaces: right }",
+        "interfaces: [] }",
+        &["4:3 interface 'right' is in no zone: nothing could ever pass it"],
+    );
+}
+
+#[test]
+fn names_are_words_and_some_are_reserved() {
+    small_replacing(
+        "untrust:",
+        "any:",
+        &["7:3 'any' is a reserved word and cannot name a zone"],
+    );
+    small_replacing(
+        "untrust:",
+        "7up:",
+        &[
+            "7:3 '7up' is no name for a zone: a letter, then letters, digits, '-', '_' or '.', at most 63",
+        ],
+    );
+    small_replacing(
+        "untrust:",
+        "trust:",
+        &[
+            "4:3 interface 'right' is in no zone: nothing could ever pass it",
+            "7:3 the key 'trust' is here twice",
+        ],
+    );
+}
+
+#[test]
+fn routes_are_checked() {
+    let with = |route: &str, expected: &[&str]| {
+        small_with(&format!("routes: [{{ {route} }}]\n"), expected);
+    };
+    with(
+        "to: 10.0.0.1/8, via: 192.0.2.9",
+        &["8:16 the prefix 10.0.0.1/8 has host bits set [10.0.0.0/8]"],
+    );
+    with(
+        "to: 10.0.0.0/8",
+        &["8:10 a route needs a next hop: via, or interface, or both"],
+    );
+    with(
+        "to: default, interface: lift",
+        &[
+            "8:16 'default' is no prefix, as in 192.0.2.0/24",
+            "8:36 no interface is named 'lift' [left]",
+        ],
+    );
+    with(
+        "to: 10.0.0.0/8, via: 192.0.2.1",
+        &["8:33 192.0.2.1 is the appliance's own address: it cannot be a next hop"],
+    );
+    with(
+        "to: 10.0.0.0/8, via: \"fe80::1\"",
+        &["8:33 the next hop fe80::1 is of another address family than the route"],
+    );
+}
+
+#[test]
+fn wire_mode_joins_two_interfaces_without_addresses_routes_or_translation() {
+    let wire = "version: 1
+system: { mode: wire }
+interfaces: { left: { device: eth1 }, right: { device: eth2 } }
+zones: { trust: { interfaces: [left, right] } }
+";
+    assert_eq!(findings(wire), [""; 0]);
+    let text = wire.replace(
+        "{ device: eth1 }",
+        "{ device: eth1, addresses: 192.0.2.1/24 }",
+    );
+    assert_eq!(
+        findings(&text),
+        ["3:48 an interface has no addresses in wire mode"]
+    );
+    let text = format!("{wire}routes: [{{ to: 0.0.0.0/0, interface: left }}]\n");
+    assert_eq!(
+        findings(&text),
+        ["5:10 nothing is routed in wire mode: routes need mode routing"]
+    );
+    let text = format!("{wire}nat: {{ pools: {{ a: {{ addresses: [192.0.2.1] }} }} }}\n");
+    assert!(
+        findings(&text)
+            .contains(&"5:6 nothing is translated in wire mode: nat needs mode routing".to_owned())
+    );
+    let text = wire
+        .replace(", right: { device: eth2 }", "")
+        .replace("[left, right]", "left");
+    assert_eq!(
+        findings(&text),
+        ["2:17 wire mode joins exactly two interfaces; there are 1"]
+    );
+}
+
+#[test]
+fn a_document_shows_back_what_it_was_read_from() {
+    let config = parse(EXAMPLE, "example.yaml").unwrap();
+    let shown = serde_json::to_string(&config.document).unwrap();
+    let again = parse(&shown, "shown.json").unwrap();
+    assert_eq!(serde_json::to_string(&again.document).unwrap(), shown);
+    assert_eq!(
+        again.rules.policies()[0].application,
+        ["http", "https", "dns", "ping"]
+    );
+    let plain: Document = serde_json::from_str(&shown).unwrap();
+    assert_eq!(plain.version.unwrap().place, Place::NONE);
+}
+
+#[test]
+fn a_document_damaged_anywhere_is_answered_and_never_with_nothing() {
+    for (position, _) in EXAMPLE.char_indices() {
+        for damage in ["", "x", "{", "]", ": ", "\n", "*a", "9"] {
+            let text = format!(
+                "{}{damage}{}",
+                &EXAMPLE[..position],
+                &EXAMPLE[position + 1..]
+            );
+            if let Err(ConfigError::Invalid(report)) = parse(&text, "damaged.yaml") {
+                assert!(!report.diagnostics.is_empty(), "{text}");
+                assert!(
+                    report
+                        .diagnostics
+                        .iter()
+                        .all(|finding| finding.place.line > 0),
+                    "{report}"
+                );
+            }
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl Node {
                 Kind::Null | Kind::Scalar { .. } => {}
                 Kind::Seq(items) => found.extend(items),
                 Kind::Map(entries) => {
-                    found.extend(entries.iter().flat_map(|(key, value)| [key, value]))
+                    found.extend(entries.iter().flat_map(|(key, value)| [key, value]));
                 }
             }
             next += 1;
