@@ -85,8 +85,7 @@ impl Palisade {
         let path = path.join("palisade");
         ensure!(
             path.exists(),
-            "{} does not exist: build it, or set PALISADE_BIN",
-            path.display()
+            "no palisade binary beside this test: build one with the same profile, or set PALISADE_BIN"
         );
         Ok(path)
     }
