@@ -9,6 +9,9 @@ use palisade_tests::lab::{Chain, Palisade};
 pub(crate) trait Contender {
     fn name(&self) -> &'static str;
 
+    /// Whether the server sees the firewall's address instead of the client's.
+    fn translates(&self) -> bool;
+
     /// Makes a fresh chain forward. Returns the moment at which the work began.
     fn set_up(&mut self, chain: &Chain) -> Result<Instant>;
 
@@ -87,6 +90,10 @@ impl Contender for Kernel {
         self.name
     }
 
+    fn translates(&self) -> bool {
+        self.rules == Some(STATEFUL_AND_MASQUERADE)
+    }
+
     fn set_up(&mut self, chain: &Chain) -> Result<Instant> {
         let began_at = Instant::now();
         match self.rules {
@@ -115,6 +122,10 @@ struct Appliance {
 impl Contender for Appliance {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn translates(&self) -> bool {
+        self.translates
     }
 
     fn set_up(&mut self, chain: &Chain) -> Result<Instant> {
