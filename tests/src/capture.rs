@@ -1,0 +1,168 @@
+//! Packet capture on one device of one host.
+//!
+//! ```no_run
+//! # use palisade_tests::{capture::Capture, lab::Lab};
+//! # fn main() -> anyhow::Result<()> {
+//! # let chain = Lab::chain("capture")?;
+//! let capture = Capture::start(&chain.server, "eth0")?;
+//! // … traffic …
+//! for packet in capture.stop()? {
+//!     packet.verify_checksums()?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Limits
+//! Frames are seen as the kernel hands them over: several segments may still be one large one (GSO), and a checksum
+//! that the device would complete is not there yet ([`Captured::checksum_ready`]).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::decode::{self, Decoded};
+use crate::lab::Host;
+use crate::socket::PacketSocket;
+
+/// How long the capturing thread sleeps before it looks whether it should stop.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A frame seen on a device.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    pub time: SystemTime,
+    /// From the Ethernet header on, without the tag in `vlan`.
+    pub bytes: Vec<u8>,
+    /// The VLAN that the kernel took off the frame.
+    pub vlan: Option<u16>,
+    /// Sent by this host, not received.
+    pub outgoing: bool,
+    /// False when the transport checksum was left to the device.
+    pub checksum_ready: bool,
+}
+
+impl Captured {
+    pub fn decode(&self) -> Result<Decoded> {
+        decode::decode(&self.bytes)
+    }
+
+    /// Every checksum in the packet, except a transport checksum that was left to the device.
+    pub fn verify_checksums(&self) -> Result<()> {
+        decode::verify_network_checksum(&self.bytes)?;
+        if self.checksum_ready {
+            decode::verify_transport_checksum(&self.bytes)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A running capture.
+#[derive(Debug)]
+pub struct Capture {
+    stop: Arc<AtomicBool>,
+    seen: Arc<std::sync::Mutex<Vec<Captured>>>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Capture {
+    /// Captures from the moment this returns.
+    pub fn start(host: &Host, device: &str) -> Result<Self> {
+        let socket = PacketSocket::receiver(host, device)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::default();
+        let thread = thread::spawn({
+            let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
+            move || record(&socket, &stop, &seen)
+        });
+        Ok(Self {
+            stop,
+            seen,
+            thread: Some(thread),
+        })
+    }
+
+    /// Waits until a captured packet meets a condition, and returns it.
+    pub fn wait_for(
+        &self,
+        timeout: Duration,
+        mut condition: impl FnMut(&Captured) -> bool,
+    ) -> Result<Captured> {
+        let deadline = Instant::now() + timeout;
+        let mut looked_at = 0;
+        loop {
+            {
+                let seen = locked(&self.seen);
+                if let Some(found) = seen[looked_at..]
+                    .iter()
+                    .find(|captured| condition(captured))
+                {
+                    return Ok(found.clone());
+                }
+                looked_at = seen.len();
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "no such packet within {timeout:?}, among {looked_at}"
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Everything captured up to now. Fails if the kernel had to drop some of it.
+    pub fn stop(mut self) -> Result<Vec<Captured>> {
+        self.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else {
+            bail!("already stopped")
+        };
+        match thread.join() {
+            Ok(result) => result?,
+            Err(_) => bail!("the capture panicked"),
+        }
+        Ok(std::mem::take(&mut *locked(&self.seen)))
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+fn record(
+    socket: &PacketSocket,
+    stop: &AtomicBool,
+    seen: &std::sync::Mutex<Vec<Captured>>,
+) -> Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        // Read before draining, so that what came before the stop is still taken.
+        let stopping = stop.load(Ordering::Acquire);
+        while let Some(frame) = socket.receive(&mut buffer)? {
+            locked(seen).push(Captured {
+                time: frame.time,
+                bytes: frame.bytes,
+                vlan: frame.vlan,
+                outgoing: frame.outgoing,
+                checksum_ready: frame.checksum_ready,
+            });
+        }
+        if stopping {
+            break;
+        }
+        socket.wait(POLL_INTERVAL)?;
+    }
+    let dropped = socket.dropped()?;
+    ensure!(dropped == 0, "the capture missed {dropped} frames");
+    Ok(())
+}
+
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

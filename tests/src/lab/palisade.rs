@@ -1,0 +1,241 @@
+//! The real appliance, running in a lab's namespace.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::http::{self, Response};
+use super::process::{Output, Process};
+use super::{Host, unique_name};
+
+/// How long the appliance may take until it is ready; much more than it should need, since machines get busy.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running `palisade run`. Dropping it kills the process and removes its directory.
+#[derive(Debug)]
+pub struct Palisade {
+    host: Host,
+    binary: PathBuf,
+    process: Process,
+    directory: Directory,
+}
+
+impl Palisade {
+    /// Starts the appliance and waits until `/readyz` says that the configuration is enforced.
+    pub fn start(host: &Host, yaml: &str) -> Result<Self> {
+        let mut palisade = Self::launch(host, yaml)?;
+        palisade.wait_ready()?;
+        Ok(palisade)
+    }
+
+    /// Starts the appliance without waiting.
+    pub fn launch(host: &Host, yaml: &str) -> Result<Self> {
+        let binary = Self::binary()?;
+        let directory = Directory::new()?;
+        fs::write(directory.config(), yaml)?;
+        let process = spawn(host, &binary, &directory)?;
+        Ok(Self {
+            host: host.clone(),
+            binary,
+            process,
+            directory,
+        })
+    }
+
+    /// Waits until the appliance is ready; fails with its log if it ends or takes too long.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                bail!(
+                    "palisade ended before it was ready ({status}):\n{}",
+                    self.log()
+                );
+            }
+            let answer = self.request("GET", "/readyz", &[], "");
+            if answer.as_ref().is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "palisade is not ready after {READY_TIMEOUT:?}: {answer:?}\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The binary under test: `$PALISADE_BIN`, or the one that cargo built beside this test.
+    pub fn binary() -> Result<PathBuf> {
+        if let Some(path) = env::var_os("PALISADE_BIN") {
+            return Ok(path.into());
+        }
+        let test = env::current_exe()?;
+        let path = test
+            .parent()
+            .and_then(Path::parent)
+            .context("a test lives in target/PROFILE/deps")?;
+        let path = path.join("palisade");
+        ensure!(
+            path.exists(),
+            "no palisade binary beside this test: build one with the same profile, or set PALISADE_BIN"
+        );
+        Ok(path)
+    }
+
+    /// GET over the unix socket.
+    pub fn get(&self, path: &str) -> Result<(u16, Value)> {
+        let answer = self.request("GET", path, &[], "")?;
+        Ok((answer.status, answer.json()))
+    }
+
+    /// Any request over the unix socket.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Response> {
+        http::request(&self.directory.socket(), method, path, headers, body)
+    }
+
+    /// Runs a command of the CLI against this appliance: `cli(&["show", "sessions", "--json"])`.
+    pub fn cli(&self, arguments: &[&str]) -> Result<Output> {
+        let (binary, socket) = (self.binary.to_string_lossy(), self.directory.socket());
+        let mut line: Vec<&str> = vec![&binary];
+        line.extend(arguments);
+        let socket = socket.to_string_lossy();
+        line.extend(["--socket", &socket]);
+        self.host.run(&line)
+    }
+
+    /// Everything that it wrote to standard output and standard error.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn started_at(&self) -> Instant {
+        self.process.started_at()
+    }
+
+    pub fn memory(&self) -> Result<Memory> {
+        Memory::of(self.id())
+    }
+
+    /// The directory that holds `palisade.yaml`, `state/` and `api.sock`.
+    pub fn directory(&self) -> &Path {
+        &self.directory.0
+    }
+
+    /// Ends it with SIGTERM, as a container's runtime does.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.process.signal(libc::SIGTERM)?;
+        self.process.wait(STOP_TIMEOUT)
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        self.process.kill()
+    }
+
+    /// Starts it again on the same configuration file and state, after [`Palisade::stop`] or [`Palisade::kill`].
+    pub fn restart(&mut self) -> Result<()> {
+        ensure!(
+            self.process.try_wait()?.is_some(),
+            "palisade is still running"
+        );
+        self.process = spawn(&self.host, &self.binary, &self.directory)?;
+        self.wait_ready()
+    }
+}
+
+fn spawn(host: &Host, binary: &Path, directory: &Directory) -> Result<Process> {
+    let mut command = host.command(binary);
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(directory.config())
+        .arg("--state-dir")
+        .arg(directory.state())
+        .arg("--socket")
+        .arg(directory.socket());
+    Process::spawn(command).with_context(|| format!("cannot start {}", binary.display()))
+}
+
+/// A directory of its own for one appliance, removed on drop.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self> {
+        let directory = Self(env::temp_dir().join(unique_name()));
+        fs::create_dir_all(directory.state())?;
+        Ok(directory)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.0.join("palisade.yaml")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("api.sock")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // A directory that is left is swept by a later run.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A process's resident memory, from `/proc/PID/status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    pub resident_kib: u64,
+    pub anonymous_kib: u64,
+    pub file_kib: u64,
+    /// Shared mappings, which is where mapped BPF maps are counted.
+    pub shared_kib: u64,
+}
+
+impl Memory {
+    pub fn of(process_id: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{process_id}/status"))?;
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| {
+                    line.strip_prefix(name)?
+                        .strip_prefix(':')?
+                        .trim()
+                        .strip_suffix(" kB")?
+                        .parse()
+                        .ok()
+                })
+                .with_context(|| format!("no {name} in /proc/{process_id}/status"))
+        };
+        Ok(Self {
+            resident_kib: field("VmRSS")?,
+            anonymous_kib: field("RssAnon")?,
+            file_kib: field("RssFile")?,
+            shared_kib: field("RssShmem")?,
+        })
+    }
+}
