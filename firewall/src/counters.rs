@@ -64,6 +64,10 @@ impl Counters {
         add(&self.drops[drop_index(interface, reason)], 1);
     }
 
+    pub fn drop_many(&self, interface: InterfaceId, reason: DropReason, count: u64) {
+        add(&self.drops[drop_index(interface, reason)], count);
+    }
+
     pub fn drops(&self, interface: InterfaceId, reason: DropReason) -> u64 {
         self.drops[drop_index(interface, reason)].load(Relaxed)
     }

@@ -1,10 +1,17 @@
 //! The datapath, and the appliance's configuration as a whole.
 #![forbid(unsafe_code)]
 
+pub mod appliance;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod counters;
+pub mod datapath;
+mod host;
+mod log;
+pub mod ports;
 pub mod route;
 pub mod session;
 pub mod view;
+
+pub use appliance::{Appliance, BootError, CommitError};

@@ -32,7 +32,9 @@ pub struct SessionRecord {
     pub flags: AtomicU8,
     pub initiator: TcpSide,
     pub responder: TcpSide,
-    pub padding: [AtomicU64; 5],
+    /// Where the owner lists it; means nothing to anybody else.
+    pub owner_index: AtomicU32,
+    pub padding: [AtomicU32; 9],
 }
 
 /// What the window check knows of one end: how far it has sent, how far it may send, and how much

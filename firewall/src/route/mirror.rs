@@ -272,7 +272,7 @@ impl Follower {
         }
     }
 
-    async fn ask(&self, ifindex: u32, address: IpAddr, keep: bool) {
+    async fn ask(&mut self, ifindex: u32, address: IpAddr, keep: bool) {
         if let Err(error) = kernel::resolve(&self.handle, ifindex, address, keep).await {
             tracing::debug!(%error, %address, "the kernel does not resolve a neighbour");
         }

@@ -1,0 +1,384 @@
+//! The running appliance: boot, commit, stop.
+//!
+//! Boot touches nothing before the configuration and every device were found good, attaches to the
+//! ports last, and takes everything away again when a step fails.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use afxdp::{BindMode, Injector, MappedArray, Socket, SocketConfig, Umem};
+use arc_swap::ArcSwap;
+use nat::Leases;
+use packet::FlowHash;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use rtnetlink::Handle;
+use std::os::fd::{AsFd, AsRawFd};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::clock::Timestamp;
+use crate::config::{Config, Mode, Workers};
+use crate::control::Control;
+use crate::datapath::{Event, Generation, Shared, Worker, WorkerHandle, WorkerPlan};
+use crate::host;
+use crate::log;
+use crate::ports::{self, Attached, Plan, PortError, Ports};
+use crate::route::mirror::{Follower, Mirrored};
+use crate::route::{Gateway, Mirror, NextHops};
+use crate::session::SessionTable;
+
+/// Entries of each ring of a socket. Bursts of this many packets are not lost while the worker is
+/// elsewhere.
+const RING: u32 = 2_048;
+/// The host pair carries what the appliance itself sends: little.
+const HOST_RING: u32 = 256;
+/// Frames beyond those in fill rings: being sent, or copied into.
+const SPARE_FRAMES: u32 = 2_048;
+/// Session events that may wait for the log.
+const EVENTS: usize = 8_192;
+
+/// Why the appliance does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error("{what}: {source}")]
+    System { what: &'static str, source: io::Error },
+    #[error("memory for {what}: {source}")]
+    Memory { what: &'static str, source: afxdp::Error },
+    #[error("interface {interface}: {source}")]
+    Interface { interface: String, source: crate::route::kernel::NetlinkError },
+    #[error("route to {route}: {source}")]
+    Route { route: String, source: crate::route::kernel::NetlinkError },
+}
+
+impl From<crate::route::kernel::NetlinkError> for BootError {
+    fn from(error: crate::route::kernel::NetlinkError) -> Self {
+        Self::Port(error.into())
+    }
+}
+
+/// A commit that can't be carried out while the appliance runs.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("{0} can only change with a restart")]
+    NeedsRestart(&'static str),
+    #[error(transparent)]
+    Boot(#[from] BootError),
+}
+
+/// The appliance. Ends with [`Appliance::stop`].
+#[derive(Debug)]
+pub struct Appliance {
+    control: Control,
+    shared: Arc<Shared>,
+    ports: Ports,
+    handle: Handle,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    follower: tokio::task::JoinHandle<()>,
+    settings: host::Applied,
+}
+
+impl Appliance {
+    /// Brings the appliance up. When this returns, the datapath enforces `config`.
+    pub async fn start(config: Config) -> Result<Self, BootError> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(|source| BootError::System { what: "opening rtnetlink", source })?;
+        tokio::spawn(connection);
+
+        let mut random = StdRng::from_os_rng();
+        let workers = worker_count(config.system.workers);
+        let plan = Plan {
+            workers,
+            marks: ports::Marks::random(|| random.next_u32()),
+            hash_seed: random.next_u64(),
+            hash_multiplier: random.next_u64(),
+        };
+        let mut ports = Ports::prepare(&handle, &config, &plan).await?;
+        match Self::assemble(config, &plan, &mut ports, &handle, random).await {
+            Ok(parts) => {
+                let Parts { control, shared, stop, threads, follower, settings } = parts;
+                Ok(Self { control, shared, ports, handle, stop, threads, follower, settings })
+            }
+            Err(error) => {
+                ports.detach(&handle).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        config: Config,
+        plan: &Plan,
+        ports: &mut Ports,
+        handle: &Handle,
+        random: StdRng,
+    ) -> Result<Parts, BootError> {
+        let mut settings = host::Applied::default();
+        let started = start_all(config, plan, ports, handle, random, &mut settings).await;
+        match started {
+            Ok((control, shared, stop, threads, follower)) => {
+                Ok(Parts { control, shared, stop, threads, follower, settings })
+            }
+            Err(error) => {
+                settings.undo(handle).await;
+                Err(error)
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Puts another configuration in force, at one instant for every worker. Sessions that it
+    /// still permits go on; others end at once.
+    pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {
+        let before = self.shared.generation.load_full();
+        let fixed = |config: &Config| {
+            config.interfaces.iter().map(|known| (known.device.clone(), known.vlan, known.attach)).collect::<Vec<_>>()
+        };
+        if fixed(&before.config) != fixed(&config) {
+            return Err(CommitError::NeedsRestart("the devices of the interfaces"));
+        }
+        if before.config.system.mode != config.system.mode {
+            return Err(CommitError::NeedsRestart("system.mode"));
+        }
+        if before.config.system.sessions != config.system.sessions {
+            return Err(CommitError::NeedsRestart("system.sessions"));
+        }
+        if before.config.system.workers != config.system.workers {
+            return Err(CommitError::NeedsRestart("system.workers"));
+        }
+        self.settings.apply(&self.handle, &config, &self.ports).await?;
+        self.ports.programs.set_answered(ports::answered(&config)).map_err(BootError::from)?;
+        let number = before.number + 1;
+        let devices: Vec<_> = self.ports.ports.iter().map(|port| port.device.as_str()).collect();
+        let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
+        self.control.remember(&generation);
+        self.shared.generation.store(generation);
+        self.shared.wake_all();
+        Ok(number)
+    }
+
+    /// Detaches and takes away everything that was made.
+    pub async fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.shared.wake_all();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker had panicked");
+            }
+        }
+        self.follower.abort();
+        self.ports.detach(&self.handle).await;
+        self.settings.undo(&self.handle).await;
+    }
+}
+
+struct Parts {
+    control: Control,
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    follower: tokio::task::JoinHandle<()>,
+    settings: host::Applied,
+}
+
+type Started = (Control, Arc<Shared>, Arc<AtomicBool>, Vec<JoinHandle<()>>, tokio::task::JoinHandle<()>);
+
+async fn start_all(
+    config: Config,
+    plan: &Plan,
+    ports: &mut Ports,
+    handle: &Handle,
+    mut random: StdRng,
+    settings: &mut host::Applied,
+) -> Result<Started, BootError> {
+    let mode = config.system.mode;
+    if mode == Mode::Routing {
+        host::stop_kernel_forwarding();
+    }
+    let plans = open_sockets(plan.workers, ports, &mut random)?;
+    ports.attach_inner()?;
+    settings.apply(handle, &config, ports).await?;
+    ports.programs.set_answered(ports::answered(&config))?;
+
+    let (events, received) = sync_channel(EVENTS);
+    let (wanted, wants) = tokio::sync::mpsc::unbounded_channel();
+    let devices: Vec<_> = ports.ports.iter().map(|port| port.device.as_str()).collect();
+    let generation = Arc::new(Generation::new(1, config, &devices, None));
+    let shared = Arc::new(share(plan, ports, generation.clone(), events, wanted)?);
+    let follower = follow(&shared, wants).await?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut threads = Vec::new();
+    for plan in plans {
+        threads.push(spawn_worker(&shared, plan, &stop)?);
+    }
+    spawn_log(received)?;
+    ports.attach_outer(mode)?;
+    let attach = ports.ports.iter().map(|port| (port.id, port.mode)).collect();
+    let counters = Mutex::new(ports.counters()?);
+    let control = Control::new(shared.clone(), attach, counters, generation);
+    Ok((control, shared, stop, threads, follower))
+}
+
+/// A worker for every two processors: the kernel's part of the path needs the other.
+fn worker_count(workers: Workers) -> u32 {
+    match workers {
+        Workers::Count(count) => u32::from(count),
+        Workers::Auto => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+            (cores / 2).clamp(1, 8)
+        }
+    }
+}
+
+/// Each worker's memory, and its sockets on every port: queue `q` belongs to worker `q % workers`.
+fn open_sockets(workers: u32, ports: &Ports, random: &mut StdRng) -> Result<Vec<WorkerPlan>, BootError> {
+    let mut plans = Vec::new();
+    let host_number = usize::from(ports::HOST_PORT.0);
+    for worker in 0..workers {
+        let queues_of = |queues: u32| (0..queues).filter(move |queue| queue % workers == worker);
+        let sockets: u32 = ports.ports.iter().map(|port| queues_of(port.queues).count() as u32).sum();
+        // Many ports share what few would take each.
+        let ring = (RING * 4 / sockets.max(4)).next_power_of_two().clamp(512, RING);
+        let frames = sockets * ring + HOST_RING + SPARE_FRAMES;
+        let mut umem = Umem::new(frames, ports.frame_bytes())
+            .map_err(|source| BootError::Memory { what: "packets", source })?;
+        let mut by_port: Vec<Vec<Socket>> = (0..=host_number).map(|_| Vec::new()).collect();
+        // The first socket registers the memory; zero-copy only where every port can.
+        let copies = ports.ports.iter().any(|port| port.pair.is_some() || port.unfilled_checksums);
+        let mut first = None;
+        let mut open = |device: &str, ifindex, queue, entries, umem: &mut Umem| {
+            let mode = match first {
+                Some(fd) => BindMode::Shared(fd),
+                None if copies => BindMode::Copy,
+                None => BindMode::Auto,
+            };
+            let config = SocketConfig {
+                ifindex,
+                queue,
+                rx_entries: entries,
+                tx_entries: entries,
+                fill_entries: entries,
+                completion_entries: entries,
+                mode,
+            };
+            let socket = Socket::open(umem, &config)
+                .map_err(|source| PortError::Socket { device: device.into(), source })?;
+            first.get_or_insert(socket.as_fd().as_raw_fd());
+            Ok::<_, PortError>(socket)
+        };
+        for port in &ports.ports {
+            let (device, ifindex) = port.socket_device();
+            for queue in queues_of(port.queues) {
+                by_port[usize::from(port.id.0)].push(open(device, ifindex, queue, ring, &mut umem)?);
+            }
+        }
+        let host = &ports.host;
+        by_port[host_number].push(open(&host.inner, host.inner_ifindex, worker, HOST_RING, &mut umem)?);
+        plans.push(WorkerPlan {
+            id: worker as u16,
+            umem,
+            sockets: by_port,
+            senders: senders(&ports.ports, workers, worker),
+            unfilled: ports.ports.iter().map(|port| port.unfilled_checksums).collect(),
+            random: StdRng::seed_from_u64(random.next_u64()),
+        });
+    }
+    Ok(plans)
+}
+
+/// For ports with fewer queues than there are workers: whose socket the others send by.
+fn senders(ports: &[Attached], workers: u32, worker: u32) -> Vec<Option<u16>> {
+    ports.iter().map(|port| (port.queues > 0).then(|| (worker % port.queues % workers) as u16)).collect()
+}
+
+fn share(
+    plan: &Plan,
+    ports: &mut Ports,
+    generation: Arc<Generation>,
+    events: std::sync::mpsc::SyncSender<Event>,
+    wanted: tokio::sync::mpsc::UnboundedSender<Gateway>,
+) -> Result<Shared, BootError> {
+    let memory = |what| move |source| BootError::Memory { what, source };
+    let records = MappedArray::anonymous(NextHops::CAPACITY).map_err(memory("next hops"))?;
+    let interfaces = generation.config.interfaces.iter().map(|interface| {
+        let port = ports.ports.iter().find(|port| port.device == interface.device);
+        Mirrored {
+            ifindex: port.map_or(0, |port| port.ifindex),
+            port: port.map_or(0, |port| u32::from(port.id.0)),
+            vlan: interface.vlan.unwrap_or(0),
+        }
+    });
+    let mirror = Arc::new(Mirror::new(interfaces.collect(), NextHops::new(records)));
+    let hash = FlowHash::new(plan.hash_seed, plan.hash_multiplier);
+    let sessions = generation.config.system.sessions;
+    let table = SessionTable::anonymous(hash, sessions).map_err(memory("sessions"))?;
+    let workers = (0..plan.workers).map(|_| WorkerHandle::new()).collect::<Result<_, _>>();
+    let injectors = ports.ports.iter().map(|port| {
+        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id))
+            .map_err(|source| PortError::Socket { device: port.device.clone(), source })
+    });
+    Ok(Shared {
+        table,
+        mirror,
+        leases: Leases::new(),
+        injectors: injectors.collect::<Result<_, _>>()?,
+        generation: ArcSwap::new(generation),
+        wanted,
+        workers: workers.map_err(|source| BootError::System { what: "waking workers", source })?,
+        half_open: AtomicU64::new(0),
+        applications: Default::default(),
+        events,
+        events_lost: AtomicU64::new(0),
+    })
+}
+
+async fn follow(shared: &Arc<Shared>, wants: UnboundedReceiver<Gateway>) -> Result<tokio::task::JoinHandle<()>, BootError> {
+    let woken = shared.clone();
+    let follower = Follower::start(shared.mirror.clone(), wants, move || woken.wake_all()).await?;
+    Ok(tokio::spawn(follower.run()))
+}
+
+fn spawn_worker(shared: &Arc<Shared>, plan: WorkerPlan, stop: &Arc<AtomicBool>) -> Result<JoinHandle<()>, BootError> {
+    let id = plan.id;
+    let (shared, stop) = (shared.clone(), stop.clone());
+    std::thread::Builder::new()
+        .name(format!("worker-{id}"))
+        .spawn(move || {
+            pin(id);
+            Worker::new(shared, plan, Timestamp::now()).run(&stop);
+        })
+        .map_err(|source| BootError::System { what: "starting a worker", source })
+}
+
+/// Pins the calling thread to one of the processors it may use, from the last on: interrupts and
+/// the rest of the machine tend to the first.
+fn pin(worker: u16) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let usable: Vec<_> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+    let Some(cpu) = usable.iter().rev().cycle().nth(usize::from(worker)) else { return };
+    let mut one = CpuSet::new();
+    one.set(*cpu);
+    if let Err(error) = sched_setaffinity(None, &one) {
+        tracing::warn!(%error, worker, "a worker is not pinned");
+    }
+}
+
+fn spawn_log(events: Receiver<Event>) -> Result<(), BootError> {
+    // Ends when the last worker has dropped its sender.
+    std::thread::Builder::new()
+        .name("log".into())
+        .spawn(move || log::write(&events))
+        .map(drop)
+        .map_err(|source| BootError::System { what: "starting the log", source })
+}

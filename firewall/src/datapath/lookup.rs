@@ -1,0 +1,79 @@
+//! Finding the session of a packet.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use abi::DropReason;
+use packet::{Family, IcmpHeader, Transport};
+
+use super::shared::Handoff;
+use super::worker::Walk;
+use super::{Admitted, Found, Known, KnownError, Stop};
+use crate::session::{Direction, Flow};
+
+impl Walk<'_> {
+    /// A known flow, an ICMP error about one, or neither. What another worker owns goes there.
+    pub(crate) fn lookup(&mut self, admitted: Admitted) -> Result<Found, Stop> {
+        match admitted.packet.headers.transport {
+            Transport::IcmpError(_) => self.lookup_error(admitted),
+            // RFC 4861 4.3; the programs punt only those that the kernel would not answer.
+            Transport::IcmpOther(IcmpHeader { kind: 135, .. }) if admitted.packet.headers.family == Family::V6 => {
+                Err(self.answer_solicitation(admitted))
+            }
+            Transport::IcmpOther(_) => Err(admitted.drop(DropReason::IcmpUnsolicited)),
+            _ => match self.shared.table.lookup(&admitted.packet.headers.key) {
+                None => Ok(Found::Miss(admitted)),
+                Some(flow) => {
+                    let admitted = self.own(admitted, flow)?;
+                    Ok(Found::Known(Known { admitted: self.check_zone(admitted, flow)?, flow, is_new: false }))
+                }
+            },
+        }
+    }
+
+    /// RFC 5508 REQ-3, REQ-4: the packet inside says which session an error belongs to. It was
+    /// sent by one end's flow; the error travels with the other's.
+    fn lookup_error(&mut self, admitted: Admitted) -> Result<Found, Stop> {
+        let bytes = self.umem.bytes(&admitted.packet.frame);
+        let Some(mut quoted) = packet::quoted(bytes, &admitted.packet.headers) else {
+            return Err(admitted.drop(DropReason::IcmpErrorUnmatched));
+        };
+        quoted.key.scope = admitted.packet.headers.key.scope;
+        match self.shared.table.lookup(&quoted.key.reversed()) {
+            None => Err(admitted.drop(DropReason::IcmpErrorUnmatched)),
+            Some(flow) => {
+                let admitted = self.own(admitted, flow)?;
+                Ok(Found::Error(KnownError { admitted: self.check_zone(admitted, flow)?, flow, quoted }))
+            }
+        }
+    }
+
+    /// Hands the packet to the worker that owns the flow, unless that is this one.
+    fn own(&mut self, admitted: Admitted, flow: Flow) -> Result<Admitted, Stop> {
+        let owner = self.shared.table.flow(flow).worker.load(Relaxed);
+        if owner == self.id {
+            return Ok(admitted);
+        }
+        let mut frames = vec![admitted.packet.frame];
+        frames.extend(admitted.packet.rest.into_iter().map(|(frame, _)| frame));
+        for frame in frames {
+            let bytes = self.umem.bytes(&frame).into();
+            let port = admitted.packet.port;
+            let taken = self.shared.workers.get(usize::from(owner)).is_some_and(|worker| worker.hand(Handoff::Walk { bytes, port }));
+            self.umem.free(frame);
+            if !taken {
+                self.counters.drop(admitted.interface, DropReason::HandoffFull);
+            }
+        }
+        Err(Stop::Consumed)
+    }
+
+    /// A flow's packets come from the zone at its end, and from no other.
+    fn check_zone(&mut self, admitted: Admitted, flow: Flow) -> Result<Admitted, Stop> {
+        let session = self.shared.table.session(flow.slot);
+        let expected = match flow.direction {
+            Direction::Forward => session.from_zone.load(Relaxed),
+            Direction::Reverse => session.to_zone.load(Relaxed),
+        };
+        if admitted.zone.0 == expected { Ok(admitted) } else { Err(admitted.drop(DropReason::WrongZone)) }
+    }
+}

@@ -1,0 +1,285 @@
+//! What the workers share, with each other and with the control plane.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use abi::MAX_PORTS;
+use afxdp::Injector;
+use arc_swap::ArcSwap;
+use nat::Leases;
+use rules::ZoneId;
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::EndReason;
+use crate::clock::Timestamp;
+use crate::config::{Config, Mode};
+use crate::counters::{Counters, InterfaceId};
+use crate::ports::PortId;
+use crate::route::{Gateway, Mirror};
+use crate::session::SessionTable;
+
+/// State that all workers work on.
+#[derive(Debug)]
+pub struct Shared {
+    pub table: SessionTable,
+    pub mirror: Arc<Mirror>,
+    pub leases: Leases,
+    pub generation: ArcSwap<Generation>,
+    /// Neighbours that somebody waits for.
+    pub wanted: UnboundedSender<Gateway>,
+    pub workers: Vec<WorkerHandle>,
+    /// TCP sessions whose handshake is not done.
+    pub half_open: AtomicU64,
+    pub applications: Applications,
+    /// By port: the way of a packet into the kernel's own stack.
+    pub injectors: Vec<Injector>,
+    pub events: SyncSender<Event>,
+    /// Events that were not logged because the log was too slow.
+    pub events_lost: AtomicU64,
+}
+
+/// A worker seen from outside.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    pub counters: Arc<Counters>,
+    pub waker: Waker,
+    inbox: Mutex<VecDeque<Handoff>>,
+}
+
+/// A packet for another worker.
+#[derive(Debug)]
+pub(crate) enum Handoff {
+    /// It owns the session.
+    Walk { bytes: Box<[u8]>, port: PortId },
+    /// It has a socket on the port, the sender has none.
+    Transmit { bytes: Box<[u8]>, port: PortId, interface: InterfaceId },
+}
+
+/// Packets that may wait for one worker.
+const INBOX: usize = 4_096;
+
+impl WorkerHandle {
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { counters: Arc::default(), waker: Waker::new()?, inbox: Mutex::default() })
+    }
+
+    /// False where its inbox is full.
+    pub(crate) fn hand(&self, handoff: Handoff) -> bool {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if inbox.len() >= INBOX {
+            return false;
+        }
+        inbox.push_back(handoff);
+        drop(inbox);
+        self.waker.wake();
+        true
+    }
+
+    pub(crate) fn take_inbox(&self) -> VecDeque<Handoff> {
+        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Ends a worker's sleep.
+#[derive(Debug)]
+pub struct Waker(OwnedFd);
+
+impl Waker {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    pub fn wake(&self) {
+        // Full means that it is about to wake anyway.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    pub(crate) fn clear(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Shared {
+    pub fn wake_all(&self) {
+        self.workers.iter().for_each(|worker| worker.waker.wake());
+    }
+
+    /// Most half-open TCP sessions: half of the table, so that a flood of SYNs leaves room for
+    /// everybody else.
+    #[must_use]
+    pub fn half_open_limit(&self) -> u64 {
+        u64::from(self.table.capacity()) / 2
+    }
+
+    pub(crate) fn log(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            self.events_lost.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Numbers for application names, so that a session's record holds one.
+#[derive(Debug, Default)]
+pub struct Applications(Mutex<Vec<String>>);
+
+impl Applications {
+    /// The number of a name, from 1; 0 when there are too many to number.
+    pub fn number(&self, name: &str) -> u16 {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.into());
+            names.len() - 1
+        });
+        u16::try_from(position + 1).unwrap_or(0)
+    }
+
+    #[must_use]
+    pub fn name(&self, number: u16) -> Option<String> {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(usize::from(number).checked_sub(1)?).cloned()
+    }
+}
+
+/// A committed configuration as the workers use it. Immutable but for its hit counters.
+#[derive(Debug)]
+pub struct Generation {
+    pub number: u64,
+    pub config: Config,
+    /// By position of the policy; carried over to the next generation by name.
+    pub policies: Vec<Arc<PolicyCounter>>,
+    /// Packets that no policy matched.
+    pub default_policy: Arc<PolicyCounter>,
+    /// By `RuleId`.
+    pub translations: Vec<AtomicU64>,
+    /// By `InterfaceId`.
+    interfaces: Vec<Placed>,
+}
+
+/// An interface on its port.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    port: PortId,
+    vlan: u16,
+    zone: ZoneId,
+}
+
+#[derive(Debug, Default)]
+pub struct PolicyCounter {
+    pub hits: AtomicU64,
+}
+
+impl Generation {
+    /// `ports` names the device of each port, in order.
+    #[must_use]
+    pub fn new(number: u64, config: Config, ports: &[&str], before: Option<&Self>) -> Self {
+        let carried = |name: &str| {
+            let before = before?;
+            let position = before.config.rules.policies().iter().position(|policy| policy.name == name)?;
+            before.policies.get(position).cloned()
+        };
+        let policies = config.rules.policies().iter().map(|policy| carried(&policy.name).unwrap_or_default()).collect();
+        let place = |interface: &crate::config::Interface| Placed {
+            port: PortId(ports.iter().position(|device| *device == interface.device).unwrap_or(MAX_PORTS) as u16),
+            vlan: interface.vlan.unwrap_or(0),
+            zone: interface.zone,
+        };
+        Self {
+            number,
+            policies,
+            default_policy: before.map(|before| before.default_policy.clone()).unwrap_or_default(),
+            translations: config.nat.rules().iter().map(|_| AtomicU64::new(0)).collect(),
+            interfaces: config.interfaces.iter().map(place).collect(),
+            config,
+        }
+    }
+
+    /// The interface on a port for frames with this tag (0 for none).
+    #[must_use]
+    pub fn interface_at(&self, port: PortId, vlan: u16) -> Option<(InterfaceId, ZoneId)> {
+        let position = self.interfaces.iter().position(|placed| placed.port == port && placed.vlan == vlan)?;
+        Some((InterfaceId(position as u16), self.interfaces[position].zone))
+    }
+
+    /// Any interface on a port, for what cannot be told apart further.
+    #[must_use]
+    pub fn first_interface_at(&self, port: PortId) -> Option<InterfaceId> {
+        self.interfaces.iter().position(|placed| placed.port == port).map(|position| InterfaceId(position as u16))
+    }
+
+    #[must_use]
+    pub fn zone(&self, interface: InterfaceId) -> Option<ZoneId> {
+        if interface == InterfaceId::HOST {
+            return Some(ZoneId::HOST);
+        }
+        self.interfaces.get(interface.index()).map(|placed| placed.zone)
+    }
+
+    #[must_use]
+    pub fn port(&self, interface: InterfaceId) -> Option<PortId> {
+        self.interfaces.get(interface.index()).map(|placed| placed.port)
+    }
+
+    /// The other end of a wire.
+    #[must_use]
+    pub fn across(&self, interface: InterfaceId) -> Option<InterfaceId> {
+        let other = (0..self.interfaces.len()).find(|index| *index != interface.index())?;
+        self.is_wire().then_some(InterfaceId(other as u16))
+    }
+
+    #[must_use]
+    pub fn is_wire(&self) -> bool {
+        self.config.system.mode == Mode::Wire
+    }
+
+    pub(crate) fn count_policy(&self, policy: Option<rules::PolicyId>) {
+        let counter = match policy {
+            Some(id) => self.policies.get(id.0 as usize),
+            None => Some(&self.default_policy),
+        };
+        if let Some(counter) = counter {
+            counter.hits.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Something to tell the log.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub kind: EventKind,
+    /// The policy asks for it; else it is detail.
+    pub asked_for: bool,
+    pub facts: SessionFacts,
+}
+
+#[derive(Clone, Debug)]
+pub enum EventKind {
+    Start { id: u64 },
+    End { id: u64, reason: EndReason, lived: std::time::Duration, packets: [u64; 2], bytes: [u64; 2] },
+    Denied { rejected: bool },
+}
+
+/// What every event about a session says.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    pub protocol: rules::Protocol,
+    pub source: (IpAddr, u16),
+    pub destination: (IpAddr, u16),
+    pub translated_source: (IpAddr, u16),
+    pub translated_destination: (IpAddr, u16),
+    pub policy: String,
+    pub from_zone: String,
+    pub to_zone: String,
+    pub at: Timestamp,
+}

@@ -1,0 +1,145 @@
+//! What a packet does to its session: TCP state, a stale generation, a changed route.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use abi::DropReason;
+use packet::Transport;
+use rules::{Action, PolicyId, Question};
+
+use super::decide::{NO_POLICY, icmp_type};
+use super::worker::Walk;
+use super::{EndReason, Known, Stop, Tracked, tuple_of};
+use crate::counters::InterfaceId;
+use crate::session::tcp::{self, Outcome, Side, State};
+use crate::session::{Direction, Flow, Slot, timeout};
+
+impl Walk<'_> {
+    /// Step 8. The packet that opened the session has been judged already.
+    pub(crate) fn track(&mut self, known: Known) -> Result<Tracked, Stop> {
+        let Known { admitted, flow, is_new } = known;
+        if is_new {
+            return Ok(Tracked { admitted, flow });
+        }
+        let session = self.shared.table.session(flow.slot);
+        if session.generation.load(Relaxed) != self.generation.number
+            && !self.decide_again(flow.slot, icmp_type(&admitted.packet.headers.transport))
+        {
+            self.close(flow.slot, EndReason::PolicyChanged);
+            return Err(admitted.drop(DropReason::PolicyDenied));
+        }
+        let Transport::Tcp(segment) = &admitted.packet.headers.transport else {
+            if flow.direction == Direction::Reverse && session.state.load(Relaxed) != timeout::ANSWERED {
+                session.state.store(timeout::ANSWERED, Relaxed);
+            }
+            return Ok(Tracked { admitted, flow });
+        };
+        let before = State::from_number(session.state.load(Relaxed));
+        let mut initiator = Side::load(&session.initiator);
+        let mut responder = Side::load(&session.responder);
+        match tcp::advance(before, flow.direction, segment, &mut initiator, &mut responder) {
+            Err(reason) => Err(admitted.drop(reason)),
+            Ok(Outcome::Pass(after)) => {
+                initiator.store(&session.initiator);
+                responder.store(&session.responder);
+                session.state.store(after as u8, Relaxed);
+                if before.is_half_open() && !after.is_half_open() {
+                    self.shared.half_open.fetch_sub(1, Relaxed);
+                }
+                Ok(Tracked { admitted, flow })
+            }
+            Ok(Outcome::Reopen) => {
+                self.close(flow.slot, EndReason::Reopened);
+                let routed = self.route(admitted)?;
+                let permitted = self.classify(routed)?;
+                let Known { admitted, flow, .. } = self.open(permitted)?;
+                Ok(Tracked { admitted, flow })
+            }
+        }
+    }
+
+    /// Whether the configuration in force still permits a session as it is translated; then it
+    /// keeps its lease and is this generation's.
+    pub(crate) fn decide_again(&mut self, slot: Slot, icmp: Option<rules::IcmpType>) -> bool {
+        let table = &self.shared.table;
+        let session = table.session(slot);
+        let config = &self.generation.config;
+        let forward = Flow { slot, direction: Direction::Forward };
+        let arrived = tuple_of(&table.key(forward));
+        let leaves = tuple_of(&table.rewrite(forward));
+
+        let ingress = InterfaceId(session.ingress.load(Relaxed));
+        let egress = InterfaceId(session.egress.load(Relaxed));
+        let (Some(from), Some(to)) = (self.generation.zone(ingress), self.generation.zone(egress)) else { return false };
+        let mut tuple = arrived;
+        let destination = config.nat.destination(from, &arrived).filter(|_| !self.generation.is_wire());
+        if let Some(destination) = &destination {
+            tuple.destination = destination.address;
+            tuple.destination_port = destination.port.unwrap_or(tuple.destination_port);
+        }
+        if (tuple.destination, tuple.destination_port) != (leaves.destination, leaves.destination_port) {
+            return false;
+        }
+        let (policy, idle_timeout, log_end) = if egress == InterfaceId::HOST {
+            if !config.rules.host_inbound(from, &tuple, icmp) {
+                return false;
+            }
+            (None, None, false)
+        } else if ingress == InterfaceId::HOST {
+            (None, None, false)
+        } else {
+            let decision = config.rules.classify(&Question { from, to, tuple, icmp });
+            if decision.action != Action::Permit {
+                return false;
+            }
+            (decision.policy, decision.idle_timeout, decision.log.end)
+        };
+        let Some(source_rule) = self.source_still_holds(slot, from, to, &tuple, &leaves) else { return false };
+        session.generation.store(self.generation.number, Relaxed);
+        session.policy.store(policy.map_or(NO_POLICY, |PolicyId(number)| number), Relaxed);
+        session.idle_timeout.store(idle_timeout.map_or(0, |timeout| timeout.as_secs().max(1) as u32), Relaxed);
+        session.flags.store(u8::from(log_end), Relaxed);
+        session.source_rule.store(source_rule, Relaxed);
+        session.destination_rule.store(destination.map_or(0, |found| found.rule.0 as u16 + 1), Relaxed);
+        session.from_zone.store(from.0, Relaxed);
+        session.to_zone.store(to.0, Relaxed);
+        true
+    }
+
+    /// The number to record for the source rule, where the rules would still translate to what
+    /// the session leaves as; `None` where they would not.
+    fn source_still_holds(
+        &self,
+        slot: Slot,
+        from: rules::ZoneId,
+        to: rules::ZoneId,
+        tuple: &rules::Tuple,
+        leaves: &rules::Tuple,
+    ) -> Option<u16> {
+        let source = self.generation.config.nat.source(from, to, tuple);
+        let is_translated = tuple.source != leaves.source || tuple.source_port != leaves.source_port;
+        let lease = self.leases.get(&slot);
+        let holds = match source.map(|source| source.translate) {
+            None => lease.is_none() && !is_translated,
+            Some(nat::Translate::Address(address)) => lease.is_none() && address == leaves.source,
+            Some(nat::Translate::Interface) => lease.is_some_and(|lease| {
+                self.topology.interfaces.iter().any(|link| link.addresses.iter().any(|own| own.addr() == lease.address()))
+            }),
+            Some(nat::Translate::Pool(pool)) => lease.is_some_and(|lease| nat::Candidates::Pool(pool).admit(lease)),
+        };
+        holds.then(|| source.map_or(0, |source| source.rule.0 as u16 + 1))
+    }
+
+    /// Takes a session away at once.
+    pub(crate) fn close(&mut self, slot: Slot, reason: EndReason) {
+        self.log_end(slot, reason);
+        let table = &self.shared.table;
+        let key = table.key(Flow { slot, direction: Direction::Forward });
+        let state = State::from_number(table.session(slot).state.load(Relaxed));
+        if rules::Protocol(key.protocol) == rules::Protocol::TCP && state.is_half_open() {
+            self.shared.half_open.fetch_sub(1, Relaxed);
+        }
+        table.remove(slot);
+        self.leases.remove(&slot);
+        self.disown(slot);
+    }
+}

@@ -1,0 +1,66 @@
+//! Ports: the devices that the datapath attaches to, and what it puts there.
+//!
+//! A port attached at `tc` has a private veth pair, whose inner end carries the AF_XDP sockets; a
+//! port attached at `xdp` carries them itself. One more pair, the host pair, connects the kernel's
+//! own stack. Everything made here is taken away again by [`Ports::detach`], and what a killed
+//! process left behind is removed by the next start.
+
+mod attach;
+mod claim;
+mod pair;
+mod programs;
+
+pub use attach::{Attached, HOST_PORT, Plan, Ports, answered};
+pub use claim::Claim;
+pub use pair::Pair;
+pub use programs::{KernelCounters, Marks, Programs};
+
+use crate::route::kernel::NetlinkError;
+
+/// Number of a port: its index in every per-port array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortId(pub u16);
+
+/// How a port is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachMode {
+    Tc,
+    Xdp,
+}
+
+impl AttachMode {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tc => "tc",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
+/// Why a port cannot be attached: what is wrong and how to mend it, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    #[error("interface {interface}: there is no device {device} here; devices are: {known}")]
+    NoDevice { interface: String, device: String, known: String },
+    #[error("device {device} is already taken by another palisade in this network namespace; stop that one first")]
+    Taken { device: String },
+    #[error("device {device}: MTU {mtu_bytes} is larger than {most}, the most the datapath takes; `ip link set {device} mtu {most}`")]
+    Mtu { device: String, mtu_bytes: u32, most: u32 },
+    #[error("device {device}: its driver {driver} has no native XDP; use `attach: tc`")]
+    NoNativeXdp { device: String, driver: String },
+    #[error("device {device} has an XDP program already; `ip link set {device} xdp off` removes it")]
+    XdpOccupied { device: String },
+    #[error("not permitted ({call}): palisade needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF (or CAP_SYS_ADMIN)")]
+    NotPermitted { call: String },
+    #[error("the kernel refuses the BPF program {program}: {reason}; kernel 5.15 or later is needed, with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS")]
+    Program { program: String, reason: String },
+    #[error("{device}: no AF_XDP socket: {source}; the kernel needs CONFIG_XDP_SOCKETS")]
+    Socket { device: String, source: afxdp::Error },
+    #[error("{device}: {source}")]
+    Device { device: String, source: afxdp::Error },
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error("{count} ports: at most {most} are possible")]
+    TooMany { count: usize, most: usize },
+}

@@ -1,0 +1,246 @@
+//! The BPF programs: loading, attaching, and the maps that they share with userspace.
+
+use std::os::fd::AsFd;
+
+use abi::{DropReason, MAX_PORTS, MAX_QUEUES, PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord, PuntReason};
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use ipnet::IpNet;
+
+use super::{PortError, PortId};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
+
+/// Widths of the counter arrays in `bpf/abi.h`.
+const DROP_REASONS: u32 = 64;
+const PUNT_REASONS: u32 = 16;
+const _: () = assert!(DropReason::COUNT <= DROP_REASONS as usize);
+const _: () = assert!(PuntReason::COUNT <= PUNT_REASONS as usize);
+
+/// Marks by which the programs know packets of this appliance; random, so that no configuration
+/// of others uses them by chance.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    /// The low bits carry a port's number.
+    pub to_host: u32,
+    pub forwarded: u32,
+}
+
+impl Marks {
+    #[must_use]
+    pub fn random(mut random: impl FnMut() -> u32) -> Self {
+        let low = MAX_PORTS as u32 - 1;
+        let to_host = random() & !low | 1 << 31;
+        Self { to_host, forwarded: to_host ^ 1 << 30 }
+    }
+
+    #[must_use]
+    pub fn to_host_from(self, port: PortId) -> u32 {
+        self.to_host | u32::from(port.0)
+    }
+}
+
+/// What the programs are told when they are loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub marks: Marks,
+    pub host_outer_ifindex: u32,
+    pub workers: u32,
+    pub hash_seed: u64,
+    pub hash_multiplier: u64,
+}
+
+/// The loaded programs. They are detached when this is dropped.
+pub struct Programs {
+    ebpf: Ebpf,
+    port_numbers: HashMap<MapData, u32, u32>,
+    ports: Array<MapData, [u32; 4]>,
+    sockets: XskMap<MapData>,
+    answered: LpmTrie<MapData, [u8; 16], u32>,
+}
+
+impl std::fmt::Debug for Programs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Programs").finish_non_exhaustive()
+    }
+}
+
+impl Programs {
+    pub fn load(settings: &Settings) -> Result<Self, PortError> {
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("MARK_TO_HOST", &settings.marks.to_host, true)
+            .override_global("MARK_FORWARDED", &settings.marks.forwarded, true)
+            .override_global("HOST_OUTER_IFINDEX", &settings.host_outer_ifindex, true)
+            .override_global("WORKERS", &settings.workers, true)
+            .override_global("HASH_SEED", &settings.hash_seed, true)
+            .override_global("HASH_MULTIPLIER", &settings.hash_multiplier, true);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| refused("datapath", &error))?;
+        for name in ["tc_port", "tc_egress", "tc_private", "tc_host"] {
+            let program: &mut SchedClassifier = program(&mut ebpf, name)?;
+            program.load().map_err(|error| not_loaded(name, &error))?;
+        }
+        for name in ["xdp_port", "xdp_private"] {
+            let program: &mut Xdp = program(&mut ebpf, name)?;
+            program.load().map_err(|error| not_loaded(name, &error))?;
+        }
+        Ok(Self {
+            port_numbers: map(&mut ebpf, "port_numbers")?,
+            ports: map(&mut ebpf, "ports")?,
+            sockets: map(&mut ebpf, "sockets")?,
+            answered: map(&mut ebpf, "answered")?,
+            ebpf,
+        })
+    }
+
+    /// Tells the programs of a port, and by which devices it is known.
+    pub fn set_port(&mut self, port: PortId, record: PortRecord, devices: &[u32]) -> Result<(), PortError> {
+        let words = [record.ifindex, record.outer_ifindex, record.flags, record.queues];
+        self.ports.set(u32::from(port.0), words, 0).map_err(|error| refused("ports", &error))?;
+        for device in devices {
+            self.port_numbers.insert(device, u32::from(port.0), 0).map_err(|error| refused("port_numbers", &error))?;
+        }
+        Ok(())
+    }
+
+    pub fn set_socket(&mut self, port: PortId, queue: u32, socket: impl AsFd) -> Result<(), PortError> {
+        let at = u32::from(port.0) * MAX_QUEUES as u32 + queue;
+        self.sockets.set(at, socket.as_fd(), 0).map_err(|error| refused("sockets", &error))
+    }
+
+    /// Replaces the addresses that the datapath answers ARP and ND for.
+    pub fn set_answered(&mut self, prefixes: impl IntoIterator<Item = IpNet>) -> Result<(), PortError> {
+        let old: Vec<_> = self.answered.keys().filter_map(Result::ok).collect();
+        let new: Vec<_> = prefixes.into_iter().map(answered_key).collect();
+        for key in &new {
+            self.answered.insert(key, 1, 0).map_err(|error| refused("answered", &error))?;
+        }
+        for key in old {
+            let kept = new.iter().any(|new| (new.prefix_len(), new.data()) == (key.prefix_len(), key.data()));
+            if !kept {
+                self.answered.remove(&key).map_err(|error| refused("answered", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn attach_tc(&mut self, name: &'static str, device: &str, at: TcAttachType) -> Result<(), PortError> {
+        // tcx came with 6.6; before it, filters hang on a clsact qdisc. One that is there is kept.
+        if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
+            let _ = tc::qdisc_add_clsact(device);
+        }
+        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        program.attach(device, at).map(drop).map_err(|error| not_loaded(name, &error))
+    }
+
+    /// Attaches natively.
+    pub fn attach_xdp(&mut self, name: &'static str, device: &str, ifindex: u32) -> Result<(), PortError> {
+        let program: &mut Xdp = program(&mut self.ebpf, name)?;
+        program.attach_to_if_index(ifindex, XdpMode::Driver).map(drop).map_err(|error| {
+            let errno = match &error {
+                ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
+                ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+                _ => None,
+            };
+            match errno {
+                Some(libc::EBUSY | libc::EEXIST) => PortError::XdpOccupied { device: device.into() },
+                Some(libc::EOPNOTSUPP) => PortError::NoNativeXdp {
+                    device: device.into(),
+                    driver: afxdp::device::driver(device).unwrap_or_else(|_| "?".into()),
+                },
+                _ => not_loaded(name, &error),
+            }
+        })
+    }
+
+    /// The programs' own counters, to be read while they run.
+    pub fn counters(&mut self) -> Result<KernelCounters, PortError> {
+        Ok(KernelCounters { drops: map(&mut self.ebpf, "drops")?, punts: map(&mut self.ebpf, "punts")? })
+    }
+}
+
+/// Packets that the programs counted, by port and reason.
+pub struct KernelCounters {
+    drops: PerCpuArray<MapData, u64>,
+    punts: PerCpuArray<MapData, u64>,
+}
+
+impl std::fmt::Debug for KernelCounters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KernelCounters").finish_non_exhaustive()
+    }
+}
+
+impl KernelCounters {
+    #[must_use]
+    pub fn drops(&self, port: PortId, reason: DropReason) -> u64 {
+        sum(&self.drops, u32::from(port.0) * DROP_REASONS + u32::from(reason.number()))
+    }
+
+    #[must_use]
+    pub fn punts(&self, port: PortId, reason: PuntReason) -> u64 {
+        sum(&self.punts, u32::from(port.0) * PUNT_REASONS + u32::from(reason.number()))
+    }
+}
+
+fn sum(array: &PerCpuArray<MapData, u64>, at: u32) -> u64 {
+    array.get(&at, 0).map_or(0, |values| values.iter().sum())
+}
+
+/// `PORT_*` flags of a port.
+#[must_use]
+pub fn port_flags(peer: bool, wire: bool, xdp: bool) -> u32 {
+    [(peer, PORT_PEER), (wire, PORT_WIRE), (xdp, PORT_XDP)]
+        .into_iter()
+        .filter_map(|(set, flag)| set.then_some(flag))
+        .sum()
+}
+
+fn answered_key(prefix: IpNet) -> Key<[u8; 16]> {
+    let mapped_bits = if prefix.addr().is_ipv4() { 96 } else { 0 };
+    Key::new(mapped_bits + u32::from(prefix.prefix_len()), packet::address(prefix.network()))
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, PortError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    let missing = || PortError::Program { program: name.into(), reason: "it is not in the object".into() };
+    ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| not_loaded(name, &error))
+}
+
+fn map<M: TryFrom<Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, PortError> {
+    let missing = || PortError::Program { program: name.into(), reason: "the map is not in the object".into() };
+    ebpf.take_map(name).ok_or_else(missing)?.try_into().map_err(|error| refused(name, &error))
+}
+
+fn not_loaded(program: &str, error: &ProgramError) -> PortError {
+    refused(program, error)
+}
+
+/// `EPERM` anywhere in the chain is a matter of capabilities; the rest is told with its causes, on
+/// one line.
+fn refused(what: &str, error: &dyn std::error::Error) -> PortError {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && io.raw_os_error() == Some(libc::EPERM)
+        {
+            return PortError::NotPermitted { call: format!("loading {what}") };
+        }
+        reason = format!("{reason}: {error}");
+        cause = error.source();
+    }
+    let reason = reason.lines().next().unwrap_or_default().chars().take(300).collect();
+    PortError::Program { program: what.into(), reason }
+}
+
+impl From<EbpfError> for PortError {
+    fn from(error: EbpfError) -> Self {
+        refused("datapath", &error)
+    }
+}
