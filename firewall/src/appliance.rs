@@ -46,13 +46,25 @@ pub enum BootError {
     #[error(transparent)]
     Port(#[from] PortError),
     #[error("{what}: {source}")]
-    System { what: &'static str, source: io::Error },
+    System {
+        what: &'static str,
+        source: io::Error,
+    },
     #[error("memory for {what}: {source}")]
-    Memory { what: &'static str, source: afxdp::Error },
+    Memory {
+        what: &'static str,
+        source: afxdp::Error,
+    },
     #[error("interface {interface}: {source}")]
-    Interface { interface: String, source: crate::route::kernel::NetlinkError },
+    Interface {
+        interface: String,
+        source: crate::route::kernel::NetlinkError,
+    },
     #[error("route to {route}: {source}")]
-    Route { route: String, source: crate::route::kernel::NetlinkError },
+    Route {
+        route: String,
+        source: crate::route::kernel::NetlinkError,
+    },
 }
 
 impl From<crate::route::kernel::NetlinkError> for BootError {
@@ -87,7 +99,10 @@ impl Appliance {
     /// Brings the appliance up. When this returns, the datapath enforces `config`.
     pub async fn start(config: Config) -> Result<Self, BootError> {
         let (connection, handle, _) =
-            rtnetlink::new_connection().map_err(|source| BootError::System { what: "opening rtnetlink", source })?;
+            rtnetlink::new_connection().map_err(|source| BootError::System {
+                what: "opening rtnetlink",
+                source,
+            })?;
         tokio::spawn(connection);
 
         let mut random = StdRng::from_os_rng();
@@ -101,8 +116,24 @@ impl Appliance {
         let mut ports = Ports::prepare(&handle, &config, &plan).await?;
         match Self::assemble(config, &plan, &mut ports, &handle, random).await {
             Ok(parts) => {
-                let Parts { control, shared, stop, threads, follower, settings } = parts;
-                Ok(Self { control, shared, ports, handle, stop, threads, follower, settings })
+                let Parts {
+                    control,
+                    shared,
+                    stop,
+                    threads,
+                    follower,
+                    settings,
+                } = parts;
+                Ok(Self {
+                    control,
+                    shared,
+                    ports,
+                    handle,
+                    stop,
+                    threads,
+                    follower,
+                    settings,
+                })
             }
             Err(error) => {
                 ports.detach(&handle).await;
@@ -121,9 +152,14 @@ impl Appliance {
         let mut settings = host::Applied::default();
         let started = start_all(config, plan, ports, handle, random, &mut settings).await;
         match started {
-            Ok((control, shared, stop, threads, follower)) => {
-                Ok(Parts { control, shared, stop, threads, follower, settings })
-            }
+            Ok((control, shared, stop, threads, follower)) => Ok(Parts {
+                control,
+                shared,
+                stop,
+                threads,
+                follower,
+                settings,
+            }),
             Err(error) => {
                 settings.undo(handle).await;
                 Err(error)
@@ -141,7 +177,11 @@ impl Appliance {
     pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {
         let before = self.shared.generation.load_full();
         let fixed = |config: &Config| {
-            config.interfaces.iter().map(|known| (known.device.clone(), known.vlan, known.attach)).collect::<Vec<_>>()
+            config
+                .interfaces
+                .iter()
+                .map(|known| (known.device.clone(), known.vlan, known.attach))
+                .collect::<Vec<_>>()
         };
         if fixed(&before.config) != fixed(&config) {
             return Err(CommitError::NeedsRestart("the devices of the interfaces"));
@@ -155,10 +195,20 @@ impl Appliance {
         if before.config.system.workers != config.system.workers {
             return Err(CommitError::NeedsRestart("system.workers"));
         }
-        self.settings.apply(&self.handle, &config, &self.ports).await?;
-        self.ports.programs.set_answered(ports::answered(&config)).map_err(BootError::from)?;
+        self.settings
+            .apply(&self.handle, &config, &self.ports)
+            .await?;
+        self.ports
+            .programs
+            .set_answered(ports::answered(&config))
+            .map_err(BootError::from)?;
         let number = before.number + 1;
-        let devices: Vec<_> = self.ports.ports.iter().map(|port| port.device.as_str()).collect();
+        let devices: Vec<_> = self
+            .ports
+            .ports
+            .iter()
+            .map(|port| port.device.as_str())
+            .collect();
         let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
         self.control.remember(&generation);
         self.shared.generation.store(generation);
@@ -190,7 +240,13 @@ struct Parts {
     settings: host::Applied,
 }
 
-type Started = (Control, Arc<Shared>, Arc<AtomicBool>, Vec<JoinHandle<()>>, tokio::task::JoinHandle<()>);
+type Started = (
+    Control,
+    Arc<Shared>,
+    Arc<AtomicBool>,
+    Vec<JoinHandle<()>>,
+    tokio::task::JoinHandle<()>,
+);
 
 async fn start_all(
     config: Config,
@@ -211,7 +267,11 @@ async fn start_all(
 
     let (events, received) = sync_channel(EVENTS);
     let (wanted, wants) = tokio::sync::mpsc::unbounded_channel();
-    let devices: Vec<_> = ports.ports.iter().map(|port| port.device.as_str()).collect();
+    let devices: Vec<_> = ports
+        .ports
+        .iter()
+        .map(|port| port.device.as_str())
+        .collect();
     let generation = Arc::new(Generation::new(1, config, &devices, None));
     let shared = Arc::new(share(plan, ports, generation.clone(), events, wanted)?);
     let follower = follow(&shared, wants).await?;
@@ -223,7 +283,11 @@ async fn start_all(
     }
     spawn_log(received)?;
     ports.attach_outer(mode)?;
-    let attach = ports.ports.iter().map(|port| (port.id, port.mode)).collect();
+    let attach = ports
+        .ports
+        .iter()
+        .map(|port| (port.id, port.mode))
+        .collect();
     let counters = Mutex::new(ports.counters()?);
     let control = Control::new(shared.clone(), attach, counters, generation);
     Ok((control, shared, stop, threads, follower))
@@ -241,20 +305,36 @@ fn worker_count(workers: Workers) -> u32 {
 }
 
 /// Each worker's memory, and its sockets on every port: queue `q` belongs to worker `q % workers`.
-fn open_sockets(workers: u32, ports: &Ports, random: &mut StdRng) -> Result<Vec<WorkerPlan>, BootError> {
+fn open_sockets(
+    workers: u32,
+    ports: &Ports,
+    random: &mut StdRng,
+) -> Result<Vec<WorkerPlan>, BootError> {
     let mut plans = Vec::new();
     let host_number = usize::from(ports::HOST_PORT.0);
     for worker in 0..workers {
         let queues_of = |queues: u32| (0..queues).filter(move |queue| queue % workers == worker);
-        let sockets: u32 = ports.ports.iter().map(|port| queues_of(port.queues).count() as u32).sum();
+        let sockets: u32 = ports
+            .ports
+            .iter()
+            .map(|port| queues_of(port.queues).count() as u32)
+            .sum();
         // Many ports share what few would take each.
-        let ring = (RING * 4 / sockets.max(4)).next_power_of_two().clamp(512, RING);
+        let ring = (RING * 4 / sockets.max(4))
+            .next_power_of_two()
+            .clamp(512, RING);
         let frames = sockets * ring + HOST_RING + SPARE_FRAMES;
-        let mut umem = Umem::new(frames, ports.frame_bytes())
-            .map_err(|source| BootError::Memory { what: "packets", source })?;
+        let mut umem =
+            Umem::new(frames, ports.frame_bytes()).map_err(|source| BootError::Memory {
+                what: "packets",
+                source,
+            })?;
         let mut by_port: Vec<Vec<Socket>> = (0..=host_number).map(|_| Vec::new()).collect();
         // The first socket registers the memory; zero-copy only where every port can.
-        let copies = ports.ports.iter().any(|port| port.pair.is_some() || port.unfilled_checksums);
+        let copies = ports
+            .ports
+            .iter()
+            .any(|port| port.pair.is_some() || port.unfilled_checksums);
         let mut first = None;
         let mut open = |device: &str, ifindex, queue, entries, umem: &mut Umem| {
             let mode = match first {
@@ -271,25 +351,38 @@ fn open_sockets(workers: u32, ports: &Ports, random: &mut StdRng) -> Result<Vec<
                 completion_entries: entries,
                 mode,
             };
-            let socket = Socket::open(umem, &config)
-                .map_err(|source| PortError::Socket { device: device.into(), source })?;
+            let socket = Socket::open(umem, &config).map_err(|source| PortError::Socket {
+                device: device.into(),
+                source,
+            })?;
             first.get_or_insert(socket.as_fd().as_raw_fd());
             Ok::<_, PortError>(socket)
         };
         for port in &ports.ports {
             let (device, ifindex) = port.socket_device();
             for queue in queues_of(port.queues) {
-                by_port[usize::from(port.id.0)].push(open(device, ifindex, queue, ring, &mut umem)?);
+                by_port[usize::from(port.id.0)]
+                    .push(open(device, ifindex, queue, ring, &mut umem)?);
             }
         }
         let host = &ports.host;
-        by_port[host_number].push(open(&host.inner, host.inner_ifindex, worker, HOST_RING, &mut umem)?);
+        by_port[host_number].push(open(
+            &host.inner,
+            host.inner_ifindex,
+            worker,
+            HOST_RING,
+            &mut umem,
+        )?);
         plans.push(WorkerPlan {
             id: worker as u16,
             umem,
             sockets: by_port,
             senders: senders(&ports.ports, workers, worker),
-            unfilled: ports.ports.iter().map(|port| port.unfilled_checksums).collect(),
+            unfilled: ports
+                .ports
+                .iter()
+                .map(|port| port.unfilled_checksums)
+                .collect(),
             random: StdRng::seed_from_u64(random.next_u64()),
         });
     }
@@ -298,7 +391,10 @@ fn open_sockets(workers: u32, ports: &Ports, random: &mut StdRng) -> Result<Vec<
 
 /// For ports with fewer queues than there are workers: whose socket the others send by.
 fn senders(ports: &[Attached], workers: u32, worker: u32) -> Vec<Option<u16>> {
-    ports.iter().map(|port| (port.queues > 0).then(|| (worker % port.queues % workers) as u16)).collect()
+    ports
+        .iter()
+        .map(|port| (port.queues > 0).then(|| (worker % port.queues % workers) as u16))
+        .collect()
 }
 
 fn share(
@@ -311,7 +407,10 @@ fn share(
     let memory = |what| move |source| BootError::Memory { what, source };
     let records = MappedArray::anonymous(NextHops::CAPACITY).map_err(memory("next hops"))?;
     let interfaces = generation.config.interfaces.iter().map(|interface| {
-        let port = ports.ports.iter().find(|port| port.device == interface.device);
+        let port = ports
+            .ports
+            .iter()
+            .find(|port| port.device == interface.device);
         Mirrored {
             ifindex: port.map_or(0, |port| port.ifindex),
             port: port.map_or(0, |port| u32::from(port.id.0)),
@@ -322,10 +421,16 @@ fn share(
     let hash = FlowHash::new(plan.hash_seed, plan.hash_multiplier);
     let sessions = generation.config.system.sessions;
     let table = SessionTable::anonymous(hash, sessions).map_err(memory("sessions"))?;
-    let workers = (0..plan.workers).map(|_| WorkerHandle::new()).collect::<Result<_, _>>();
+    let workers = (0..plan.workers)
+        .map(|_| WorkerHandle::new())
+        .collect::<Result<_, _>>();
     let injectors = ports.ports.iter().map(|port| {
-        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id))
-            .map_err(|source| PortError::Socket { device: port.device.clone(), source })
+        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id)).map_err(
+            |source| PortError::Socket {
+                device: port.device.clone(),
+                source,
+            },
+        )
     });
     Ok(Shared {
         table,
@@ -334,7 +439,10 @@ fn share(
         injectors: injectors.collect::<Result<_, _>>()?,
         generation: ArcSwap::new(generation),
         wanted,
-        workers: workers.map_err(|source| BootError::System { what: "waking workers", source })?,
+        workers: workers.map_err(|source| BootError::System {
+            what: "waking workers",
+            source,
+        })?,
         half_open: AtomicU64::new(0),
         applications: Default::default(),
         events,
@@ -342,13 +450,20 @@ fn share(
     })
 }
 
-async fn follow(shared: &Arc<Shared>, wants: UnboundedReceiver<Gateway>) -> Result<tokio::task::JoinHandle<()>, BootError> {
+async fn follow(
+    shared: &Arc<Shared>,
+    wants: UnboundedReceiver<Gateway>,
+) -> Result<tokio::task::JoinHandle<()>, BootError> {
     let woken = shared.clone();
     let follower = Follower::start(shared.mirror.clone(), wants, move || woken.wake_all()).await?;
     Ok(tokio::spawn(follower.run()))
 }
 
-fn spawn_worker(shared: &Arc<Shared>, plan: WorkerPlan, stop: &Arc<AtomicBool>) -> Result<JoinHandle<()>, BootError> {
+fn spawn_worker(
+    shared: &Arc<Shared>,
+    plan: WorkerPlan,
+    stop: &Arc<AtomicBool>,
+) -> Result<JoinHandle<()>, BootError> {
     let id = plan.id;
     let (shared, stop) = (shared.clone(), stop.clone());
     std::thread::Builder::new()
@@ -357,16 +472,25 @@ fn spawn_worker(shared: &Arc<Shared>, plan: WorkerPlan, stop: &Arc<AtomicBool>) 
             pin(id);
             Worker::new(shared, plan, Timestamp::now()).run(&stop);
         })
-        .map_err(|source| BootError::System { what: "starting a worker", source })
+        .map_err(|source| BootError::System {
+            what: "starting a worker",
+            source,
+        })
 }
 
 /// Pins the calling thread to one of the processors it may use, from the last on: interrupts and
 /// the rest of the machine tend to the first.
 fn pin(worker: u16) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let Ok(allowed) = sched_getaffinity(None) else { return };
-    let usable: Vec<_> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
-    let Some(cpu) = usable.iter().rev().cycle().nth(usize::from(worker)) else { return };
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return;
+    };
+    let usable: Vec<_> = (0..CpuSet::MAX_CPU)
+        .filter(|cpu| allowed.is_set(*cpu))
+        .collect();
+    let Some(cpu) = usable.iter().rev().cycle().nth(usize::from(worker)) else {
+        return;
+    };
     let mut one = CpuSet::new();
     one.set(*cpu);
     if let Err(error) = sched_setaffinity(None, &one) {
@@ -380,5 +504,8 @@ fn spawn_log(events: Receiver<Event>) -> Result<(), BootError> {
         .name("log".into())
         .spawn(move || log::write(&events))
         .map(drop)
-        .map_err(|source| BootError::System { what: "starting the log", source })
+        .map_err(|source| BootError::System {
+            what: "starting the log",
+            source,
+        })
 }

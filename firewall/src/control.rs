@@ -56,11 +56,21 @@ impl Control {
         generation: Arc<Generation>,
     ) -> Self {
         let generations = Mutex::new(VecDeque::from([generation]));
-        Self(Arc::new(Inner { shared, attach, kernel, generations, started: Timestamp::now() }))
+        Self(Arc::new(Inner {
+            shared,
+            attach,
+            kernel,
+            generations,
+            started: Timestamp::now(),
+        }))
     }
 
     pub(crate) fn remember(&self, generation: &Arc<Generation>) {
-        let mut generations = self.0.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self
+            .0
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         generations.push_back(generation.clone());
         if generations.len() > GENERATIONS {
             generations.pop_front();
@@ -93,7 +103,10 @@ impl Control {
             None => PAGE,
             Some(limit) if (1..=MAX_PAGE).contains(&limit) => limit,
             Some(limit) => {
-                return Err(FilterError { parameter: "limit", problem: format!("{limit} is not between 1 and {MAX_PAGE}") });
+                return Err(FilterError {
+                    parameter: "limit",
+                    problem: format!("{limit} is not between 1 and {MAX_PAGE}"),
+                });
             }
         };
         let first = match &filter.cursor {
@@ -106,7 +119,10 @@ impl Control {
         let (mut sessions, mut next) = (Vec::new(), None);
         let now = Timestamp::now();
         for slot in (first..shared.table.capacity()).map(Slot) {
-            let Some(Some(session)) = shared.table.snapshot(slot, |_| self.session(slot, now)) else { continue };
+            let Some(Some(session)) = shared.table.snapshot(slot, |_| self.session(slot, now))
+            else {
+                continue;
+            };
             if !admits(filter, protocol, &session) {
                 continue;
             }
@@ -127,8 +143,16 @@ impl Control {
     fn session(&self, slot: Slot, now: Timestamp) -> Option<view::SessionView> {
         let table = &self.0.shared.table;
         let record = table.session(slot);
-        let (forward, reverse) =
-            (Flow { slot, direction: Direction::Forward }, Flow { slot, direction: Direction::Reverse });
+        let (forward, reverse) = (
+            Flow {
+                slot,
+                direction: Direction::Forward,
+            },
+            Flow {
+                slot,
+                direction: Direction::Reverse,
+            },
+        );
         let arrived = tuple_of(&table.key(forward));
         let answered = tuple_of(&table.key(reverse));
         let number = record.generation.load(Relaxed);
@@ -136,16 +160,31 @@ impl Control {
         let rules = &generation.config.rules;
         let zone = |id: u16| {
             let known = usize::from(id) <= rules.zones().len();
-            if known { rules.zone(ZoneId(id)).name.clone() } else { String::new() }
+            if known {
+                rules.zone(ZoneId(id)).name.clone()
+            } else {
+                String::new()
+            }
         };
         let translation = |id: u16| {
             let index = usize::from(id).checked_sub(1)?;
-            generation.config.nat.rules().get(index).map(|rule| rule.name.clone())
+            generation
+                .config
+                .nat
+                .rules()
+                .get(index)
+                .map(|rule| rule.name.clone())
         };
-        let policy = rules.policies().get(record.policy.load(Relaxed) as usize).map(|policy| policy.name.clone());
+        let policy = rules
+            .policies()
+            .get(record.policy.load(Relaxed) as usize)
+            .map(|policy| policy.name.clone());
         let traffic = |flow| {
             let record = table.flow(flow);
-            view::Traffic { packets: record.packets.load(Relaxed), bytes: record.bytes.load(Relaxed) }
+            view::Traffic {
+                packets: record.packets.load(Relaxed),
+                bytes: record.bytes.load(Relaxed),
+            }
         };
         let end = |address, port| view::Endpoint { address, port };
         let state = State::from_number(record.state.load(Relaxed));
@@ -164,7 +203,11 @@ impl Control {
             source_nat: translation(record.source_rule.load(Relaxed)),
             destination_nat: translation(record.destination_rule.load(Relaxed)),
             tcp_state: (arrived.protocol == Protocol::TCP).then(|| state.name().into()),
-            application: self.0.shared.applications.name(record.application.load(Relaxed)),
+            application: self
+                .0
+                .shared
+                .applications
+                .name(record.application.load(Relaxed)),
             generation: number,
             worker: table.flow(forward).worker.load(Relaxed),
             age_seconds: now.since(Timestamp(record.created.load(Relaxed))).as_secs(),
@@ -185,7 +228,10 @@ impl Control {
                 let id = InterfaceId(index as u16);
                 let link = topology.interfaces.get(index).cloned().unwrap_or_default();
                 let port = generation.port(id).unwrap_or(HOST_PORT);
-                let dropped: u64 = DropReason::ALL.iter().map(|reason| self.drops_of(&generation, id, *reason, &kernel)).sum();
+                let dropped: u64 = DropReason::ALL
+                    .iter()
+                    .map(|reason| self.drops_of(&generation, id, *reason, &kernel))
+                    .sum();
                 view::InterfaceView {
                     name: interface.name.clone(),
                     device: interface.device.clone(),
@@ -199,7 +245,10 @@ impl Control {
                     received: self.traffic(|counters| counters.received[id.index()].read()),
                     sent: self.traffic(|counters| counters.sent[id.index()].read()),
                     dropped,
-                    punted: PuntReason::ALL.iter().map(|reason| kernel.punts(port, *reason)).sum(),
+                    punted: PuntReason::ALL
+                        .iter()
+                        .map(|reason| kernel.punts(port, *reason))
+                        .sum(),
                 }
             })
             .collect()
@@ -211,24 +260,32 @@ impl Control {
         let policies = generation.config.rules.policies();
         let mut sessions = vec![0; policies.len()];
         for slot in (0..shared.table.capacity()).map(Slot) {
-            let policy = shared.table.snapshot(slot, |record| record.policy.load(Relaxed));
+            let policy = shared
+                .table
+                .snapshot(slot, |record| record.policy.load(Relaxed));
             if let Some(count) = policy.and_then(|policy| sessions.get_mut(policy as usize)) {
                 *count += 1;
             }
         }
         let any = || vec!["any".to_owned()];
-        let shown = policies.iter().enumerate().map(|(index, policy)| view::PolicyView {
-            position: Some(index as u32 + 1),
-            name: policy.name.clone(),
-            from: policy.from.join(", "),
-            to: policy.to.join(", "),
-            source: policy.source.clone(),
-            destination: policy.destination.clone(),
-            application: policy.application.clone(),
-            action: format!("{:?}", policy.action).to_lowercase(),
-            hits: generation.policies.get(index).map_or(0, |counter| counter.hits.load(Relaxed)),
-            sessions: sessions[PolicyId(index as u32).0 as usize],
-        });
+        let shown = policies
+            .iter()
+            .enumerate()
+            .map(|(index, policy)| view::PolicyView {
+                position: Some(index as u32 + 1),
+                name: policy.name.clone(),
+                from: policy.from.join(", "),
+                to: policy.to.join(", "),
+                source: policy.source.clone(),
+                destination: policy.destination.clone(),
+                application: policy.application.clone(),
+                action: format!("{:?}", policy.action).to_lowercase(),
+                hits: generation
+                    .policies
+                    .get(index)
+                    .map_or(0, |counter| counter.hits.load(Relaxed)),
+                sessions: sessions[PolicyId(index as u32).0 as usize],
+            });
         let default = view::PolicyView {
             position: None,
             name: "default".into(),
@@ -248,15 +305,19 @@ impl Control {
         let shared = &self.0.shared;
         let generation = shared.generation.load();
         let nat = &generation.config.nat;
-        let rules = nat.rules().iter().zip(&generation.translations).map(|(rule, hits)| view::NatRuleView {
-            kind: format!("{:?}", rule.kind).to_lowercase(),
-            name: rule.name.clone(),
-            from: rule.from.clone(),
-            to: rule.to.clone(),
-            matches: rule.matches.clone(),
-            translates_to: rule.translates_to.clone(),
-            hits: hits.load(Relaxed),
-        });
+        let rules = nat
+            .rules()
+            .iter()
+            .zip(&generation.translations)
+            .map(|(rule, hits)| view::NatRuleView {
+                kind: format!("{:?}", rule.kind).to_lowercase(),
+                name: rule.name.clone(),
+                from: rule.from.clone(),
+                to: rule.to.clone(),
+                matches: rule.matches.clone(),
+                translates_to: rule.translates_to.clone(),
+                hits: hits.load(Relaxed),
+            });
         let configured = nat.pools().iter().map(|pool| {
             let usage = shared.leases.pool_usage(pool);
             view::NatPoolView {
@@ -268,7 +329,11 @@ impl Control {
                 refused: usage.refused,
             }
         });
-        let of_interfaces = shared.leases.addresses().into_iter().filter(|address| !nat.pools().iter().any(|pool| pool.contains(*address)));
+        let of_interfaces = shared
+            .leases
+            .addresses()
+            .into_iter()
+            .filter(|address| !nat.pools().iter().any(|pool| pool.contains(*address)));
         let of_interfaces = of_interfaces.map(|address| {
             let usage = shared.leases.usage(address);
             view::NatPoolView {
@@ -280,7 +345,10 @@ impl Control {
                 refused: usage.refused,
             }
         });
-        view::NatView { rules: rules.collect(), pools: configured.chain(of_interfaces).collect() }
+        view::NatView {
+            rules: rules.collect(),
+            pools: configured.chain(of_interfaces).collect(),
+        }
     }
 
     pub fn drops(&self) -> view::DropsView {
@@ -293,14 +361,29 @@ impl Control {
             for reason in DropReason::ALL {
                 let packets = self.drops_of(&generation, id, *reason, &kernel);
                 if packets > 0 {
-                    drops.push(view::CountView { number: reason.number(), reason: reason.name().into(), interface: interface.clone(), packets });
+                    drops.push(view::CountView {
+                        number: reason.number(),
+                        reason: reason.name().into(),
+                        interface: interface.clone(),
+                        packets,
+                    });
                 }
             }
-            let Some(port) = generation.port(id).filter(|port| generation.first_interface_at(*port) == Some(id)) else { continue };
+            let Some(port) = generation
+                .port(id)
+                .filter(|port| generation.first_interface_at(*port) == Some(id))
+            else {
+                continue;
+            };
             for reason in PuntReason::ALL {
                 let packets = kernel.punts(port, *reason);
                 if packets > 0 {
-                    punts.push(view::CountView { number: reason.number(), reason: reason.name().into(), interface: interface.clone(), packets });
+                    punts.push(view::CountView {
+                        number: reason.number(),
+                        reason: reason.name().into(),
+                        interface: interface.clone(),
+                        packets,
+                    });
                 }
             }
         }
@@ -313,10 +396,19 @@ impl Control {
         let tables = shared.mirror.kernel();
         let name = |ifindex: u32| match shared.mirror.interface_of(ifindex) {
             Some(id) => interface_name(&generation, id),
-            None => tables.links.iter().find(|link| link.ifindex == ifindex).map(|link| link.name.clone()).unwrap_or_default(),
+            None => tables
+                .links
+                .iter()
+                .find(|link| link.ifindex == ifindex)
+                .map(|link| link.name.clone())
+                .unwrap_or_default(),
         };
         let routes = tables.routes.iter().flat_map(|route| {
-            let ways = if route.hops.is_empty() { vec![None] } else { route.hops.iter().map(Some).collect() };
+            let ways = if route.hops.is_empty() {
+                vec![None]
+            } else {
+                route.hops.iter().map(Some).collect()
+            };
             let name = &name;
             ways.into_iter().map(move |way| view::RouteView {
                 to: route.to.to_string(),
@@ -339,51 +431,105 @@ impl Control {
             kind: "local".into(),
             metric: 0,
         });
-        let neighbours = tables.neighbours.iter().filter(|known| shared.mirror.interface_of(known.ifindex).is_some());
+        let neighbours = tables
+            .neighbours
+            .iter()
+            .filter(|known| shared.mirror.interface_of(known.ifindex).is_some());
         let neighbours = neighbours.map(|known| view::NeighbourView {
             address: known.address,
             interface: name(known.ifindex),
             mac: known.mac.map(|mac| mac.to_string()),
             state: known.state.into(),
         });
-        view::RoutesView { routes: routes.chain(local).collect(), neighbours: neighbours.collect() }
+        view::RoutesView {
+            routes: routes.chain(local).collect(),
+            neighbours: neighbours.collect(),
+        }
     }
 
     pub fn readiness(&self) -> view::Readiness {
         let shared = &self.0.shared;
         let generation = shared.generation.load();
         let topology = shared.mirror.topology.load();
-        let down = generation.config.interfaces.iter().enumerate().filter(|(index, _)| {
-            !topology.interfaces.get(*index).is_some_and(|link| link.up)
-        });
-        let missing: Vec<_> = down.map(|(_, interface)| format!("interface {} has no link", interface.name)).collect();
+        let down = generation
+            .config
+            .interfaces
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !topology.interfaces.get(*index).is_some_and(|link| link.up));
+        let missing: Vec<_> = down
+            .map(|(_, interface)| format!("interface {} has no link", interface.name))
+            .collect();
         // A link that is down forwards nothing, and nothing that is forbidden: still enforced.
-        view::Readiness { ready: true, generation: generation.number, missing }
+        view::Readiness {
+            ready: true,
+            generation: generation.number,
+            missing,
+        }
     }
 
     fn generation(&self, number: u64) -> Option<Arc<Generation>> {
-        let generations = self.0.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.iter().rev().find(|generation| generation.number == number).cloned()
+        let generations = self
+            .0
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        generations
+            .iter()
+            .rev()
+            .find(|generation| generation.number == number)
+            .cloned()
     }
 
     fn attach(&self, port: PortId) -> &'static str {
-        self.0.attach.iter().find(|(id, _)| *id == port).map_or("", |(_, mode)| mode.name())
+        self.0
+            .attach
+            .iter()
+            .find(|(id, _)| *id == port)
+            .map_or("", |(_, mode)| mode.name())
     }
 
     fn traffic(&self, read: impl Fn(&Counters) -> (u64, u64)) -> view::Traffic {
-        let each = self.0.shared.workers.iter().map(|worker| read(&worker.counters));
-        each.fold(view::Traffic::default(), |sum, (packets, bytes)| view::Traffic {
-            packets: sum.packets + packets,
-            bytes: sum.bytes + bytes,
+        let each = self
+            .0
+            .shared
+            .workers
+            .iter()
+            .map(|worker| read(&worker.counters));
+        each.fold(view::Traffic::default(), |sum, (packets, bytes)| {
+            view::Traffic {
+                packets: sum.packets + packets,
+                bytes: sum.bytes + bytes,
+            }
         })
     }
 
     /// Of all workers; and of the kernel's programs, at the first interface of their port.
-    fn drops_of(&self, generation: &Generation, id: InterfaceId, reason: DropReason, kernel: &KernelCounters) -> u64 {
-        let workers: u64 = self.0.shared.workers.iter().map(|worker| worker.counters.drops(id, reason)).sum();
-        let port = if id == InterfaceId::HOST { Some(HOST_PORT) } else { generation.port(id) };
-        let is_first = |port: &PortId| *port == HOST_PORT || generation.first_interface_at(*port) == Some(id);
-        workers + port.filter(is_first).map_or(0, |port| kernel.drops(port, reason))
+    fn drops_of(
+        &self,
+        generation: &Generation,
+        id: InterfaceId,
+        reason: DropReason,
+        kernel: &KernelCounters,
+    ) -> u64 {
+        let workers: u64 = self
+            .0
+            .shared
+            .workers
+            .iter()
+            .map(|worker| worker.counters.drops(id, reason))
+            .sum();
+        let port = if id == InterfaceId::HOST {
+            Some(HOST_PORT)
+        } else {
+            generation.port(id)
+        };
+        let is_first =
+            |port: &PortId| *port == HOST_PORT || generation.first_interface_at(*port) == Some(id);
+        workers
+            + port
+                .filter(is_first)
+                .map_or(0, |port| kernel.drops(port, reason))
     }
 }
 
@@ -394,25 +540,53 @@ fn interface_name(generation: &Generation, id: InterfaceId) -> String {
     }
 }
 
-fn admits(filter: &view::SessionFilter, protocol: Option<Protocol>, session: &view::SessionView) -> bool {
-    let ends = [session.initiator, session.responder, session.translated_initiator, session.translated_responder];
+fn admits(
+    filter: &view::SessionFilter,
+    protocol: Option<Protocol>,
+    session: &view::SessionView,
+) -> bool {
+    let ends = [
+        session.initiator,
+        session.responder,
+        session.translated_initiator,
+        session.translated_responder,
+    ];
     let has_address = |address: IpAddr| ends.iter().any(|end| end.address == address);
     let has_port = |port: u16| ends.iter().any(|end| end.port == port);
     filter.address.is_none_or(has_address)
         && filter.port.is_none_or(has_port)
         && protocol.is_none_or(|protocol| protocol.to_string() == session.protocol)
-        && filter.policy.as_ref().is_none_or(|policy| session.policy.as_ref() == Some(policy))
-        && filter.zone.as_ref().is_none_or(|zone| &session.from_zone == zone || &session.to_zone == zone)
+        && filter
+            .policy
+            .as_ref()
+            .is_none_or(|policy| session.policy.as_ref() == Some(policy))
+        && filter
+            .zone
+            .as_ref()
+            .is_none_or(|zone| &session.from_zone == zone || &session.to_zone == zone)
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, FilterError> {
-    let named = [Protocol::ICMP, Protocol::TCP, Protocol::UDP, Protocol::GRE, Protocol::ESP, Protocol::ICMPV6, Protocol::SCTP];
+    let named = [
+        Protocol::ICMP,
+        Protocol::TCP,
+        Protocol::UDP,
+        Protocol::GRE,
+        Protocol::ESP,
+        Protocol::ICMPV6,
+        Protocol::SCTP,
+    ];
     let name = text.to_ascii_lowercase();
     named
         .into_iter()
         .find(|protocol| protocol.to_string() == name)
         .or_else(|| name.parse().ok().map(Protocol))
-        .ok_or_else(|| FilterError { parameter: "protocol", problem: format!("'{text}' is no protocol: tcp, udp, icmp, icmpv6, or a number from 0 to 255") })
+        .ok_or_else(|| FilterError {
+            parameter: "protocol",
+            problem: format!(
+                "'{text}' is no protocol: tcp, udp, icmp, icmpv6, or a number from 0 to 255"
+            ),
+        })
 }
 
 fn round_up(duration: Duration) -> u64 {

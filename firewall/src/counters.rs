@@ -52,9 +52,15 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            received: (0..MAX_INTERFACES).map(|_| TrafficCounter::default()).collect(),
-            sent: (0..MAX_INTERFACES).map(|_| TrafficCounter::default()).collect(),
-            drops: (0..MAX_INTERFACES * DropReason::COUNT).map(|_| AtomicU64::new(0)).collect(),
+            received: (0..MAX_INTERFACES)
+                .map(|_| TrafficCounter::default())
+                .collect(),
+            sent: (0..MAX_INTERFACES)
+                .map(|_| TrafficCounter::default())
+                .collect(),
+            drops: (0..MAX_INTERFACES * DropReason::COUNT)
+                .map(|_| AtomicU64::new(0))
+                .collect(),
         }
     }
 }

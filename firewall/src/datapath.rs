@@ -29,7 +29,9 @@ use crate::ports::PortId;
 use crate::route::NextHopId;
 use crate::session::Flow;
 
-pub use shared::{Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker, WorkerHandle};
+pub use shared::{
+    Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker, WorkerHandle,
+};
 pub use worker::{Worker, WorkerPlan};
 
 pub(crate) use ageing::expires;
@@ -177,7 +179,11 @@ pub(crate) struct Dropped {
 
 impl Arrival {
     fn drop(self, interface: InterfaceId, reason: DropReason) -> Stop {
-        Stop::Drop(Dropped { frames: vec![self.frame], interface, reason })
+        Stop::Drop(Dropped {
+            frames: vec![self.frame],
+            interface,
+            reason,
+        })
     }
 }
 
@@ -185,7 +191,11 @@ impl Packet {
     fn drop(self, interface: InterfaceId, reason: DropReason) -> Stop {
         let mut frames = vec![self.frame];
         frames.extend(self.rest.into_iter().map(|(frame, _)| frame));
-        Stop::Drop(Dropped { frames, interface, reason })
+        Stop::Drop(Dropped {
+            frames,
+            interface,
+            reason,
+        })
     }
 
     fn link(&self) -> &Ethernet {

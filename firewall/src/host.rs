@@ -10,7 +10,7 @@ use crate::route::kernel::{self, KernelAddress, KernelRoute, RouteOrigin};
 
 /// What was set, so that it can be taken back.
 #[derive(Debug, Default)]
-pub struct Applied {
+pub(crate) struct Applied {
     addresses: Vec<(u32, IpNet)>,
     routes: Vec<KernelRoute>,
 }
@@ -19,60 +19,113 @@ impl Applied {
     /// Makes the kernel's addresses and routes those of `config`: devices up, own addresses and
     /// routes added, those of an earlier configuration (or an earlier process) removed. What others
     /// have set is left alone.
-    pub async fn apply(&mut self, handle: &Handle, config: &Config, ports: &Ports) -> Result<(), BootError> {
-        let ifindex = |interface: &Interface| ports.ports.iter().find(|port| port.device == interface.device).map(|port| port.ifindex);
+    pub(crate) async fn apply(
+        &mut self,
+        handle: &Handle,
+        config: &Config,
+        ports: &Ports,
+    ) -> Result<(), BootError> {
+        let ifindex = |interface: &Interface| {
+            ports
+                .ports
+                .iter()
+                .find(|port| port.device == interface.device)
+                .map(|port| port.ifindex)
+        };
         let present = kernel::addresses(handle).await?;
         let wanted: Vec<_> = config
             .interfaces
             .iter()
             .filter_map(|interface| Some((interface, ifindex(interface)?)))
-            .flat_map(|(interface, ifindex)| interface.addresses.iter().map(move |address| (interface, ifindex, *address)))
+            .flat_map(|(interface, ifindex)| {
+                interface
+                    .addresses
+                    .iter()
+                    .map(move |address| (interface, ifindex, *address))
+            })
             .collect();
         for known in present.iter().filter(|known| known.own) {
-            if !wanted.iter().any(|(_, ifindex, address)| is_same(known, *ifindex, *address)) {
+            if !wanted
+                .iter()
+                .any(|(_, ifindex, address)| is_same(known, *ifindex, *address))
+            {
                 kernel::remove_address(handle, known.ifindex, known.address).await?;
             }
         }
         for interface in &config.interfaces {
             if let Some(ifindex) = ifindex(interface) {
-                let failed = |source| BootError::Interface { interface: interface.name.clone(), source };
+                let failed = |source| BootError::Interface {
+                    interface: interface.name.clone(),
+                    source,
+                };
                 kernel::set_up(handle, ifindex).await.map_err(failed)?;
             }
         }
         self.addresses.clear();
         for (interface, ifindex, address) in wanted {
-            let known = present.iter().find(|known| is_same(known, ifindex, address));
+            let known = present
+                .iter()
+                .find(|known| is_same(known, ifindex, address));
             if known.is_none_or(|known| known.own) {
                 self.addresses.push((ifindex, address));
             }
             if known.is_none() {
-                let failed = |source| BootError::Interface { interface: interface.name.clone(), source };
-                kernel::add_address(handle, ifindex, address).await.map_err(failed)?;
+                let failed = |source| BootError::Interface {
+                    interface: interface.name.clone(),
+                    source,
+                };
+                kernel::add_address(handle, ifindex, address)
+                    .await
+                    .map_err(failed)?;
             }
         }
         self.apply_routes(handle, config, ports).await
     }
 
-    async fn apply_routes(&mut self, handle: &Handle, config: &Config, ports: &Ports) -> Result<(), BootError> {
+    async fn apply_routes(
+        &mut self,
+        handle: &Handle,
+        config: &Config,
+        ports: &Ports,
+    ) -> Result<(), BootError> {
         let present = kernel::routes(handle).await?;
-        for route in present.iter().filter(|route| route.origin == RouteOrigin::Own) {
-            if !config.routes.iter().any(|wanted| wanted.to.trunc() == route.to) {
+        for route in present
+            .iter()
+            .filter(|route| route.origin == RouteOrigin::Own)
+        {
+            if !config
+                .routes
+                .iter()
+                .any(|wanted| wanted.to.trunc() == route.to)
+            {
                 kernel::remove_route(handle, route).await?;
             }
         }
         for route in &config.routes {
-            let device = route.interface.and_then(|index| config.interfaces.get(index)).map(|interface| &interface.device);
-            let ifindex = device.and_then(|device| ports.ports.iter().find(|port| &port.device == device)).map(|port| port.ifindex);
+            let device = route
+                .interface
+                .and_then(|index| config.interfaces.get(index))
+                .map(|interface| &interface.device);
+            let ifindex = device
+                .and_then(|device| ports.ports.iter().find(|port| &port.device == device))
+                .map(|port| port.ifindex);
             kernel::add_route(handle, route.to.trunc(), route.via, ifindex)
                 .await
-                .map_err(|source| BootError::Route { route: route.to.to_string(), source })?;
+                .map_err(|source| BootError::Route {
+                    route: route.to.to_string(),
+                    source,
+                })?;
         }
-        self.routes = kernel::routes(handle).await?.into_iter().filter(|route| route.origin == RouteOrigin::Own).collect();
+        self.routes = kernel::routes(handle)
+            .await?
+            .into_iter()
+            .filter(|route| route.origin == RouteOrigin::Own)
+            .collect();
         Ok(())
     }
 
     /// Takes back what was set. What is gone already is no matter.
-    pub async fn undo(&self, handle: &Handle) {
+    pub(crate) async fn undo(&self, handle: &Handle) {
         for route in &self.routes {
             let _ = kernel::remove_route(handle, route).await;
         }
@@ -88,8 +141,11 @@ fn is_same(known: &KernelAddress, ifindex: u32, address: IpNet) -> bool {
 
 /// The datapath forwards; the kernel must not, or a stopped appliance would be an open door. It
 /// stays off when the appliance ends.
-pub fn stop_kernel_forwarding() {
-    for path in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
+pub(crate) fn stop_kernel_forwarding() {
+    for path in [
+        "/proc/sys/net/ipv4/ip_forward",
+        "/proc/sys/net/ipv6/conf/all/forwarding",
+    ] {
         let is_off = std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "0");
         if !is_off && let Err(error) = std::fs::write(path, "0") {
             tracing::warn!(path, %error, "the kernel's own forwarding stays on: without palisade it would forward unfiltered");

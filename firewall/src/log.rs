@@ -6,7 +6,7 @@ use crate::datapath::{Event, EventKind};
 
 /// One line for each event, until the last sender is gone. What a policy asks for is logged at
 /// `info`, the rest at `debug`; the target is `session`.
-pub fn write(events: &Receiver<Event>) {
+pub(crate) fn write(events: &Receiver<Event>) {
     for event in events {
         let facts = &event.facts;
         macro_rules! line {
@@ -35,7 +35,13 @@ pub fn write(events: &Receiver<Event>) {
         }
         match &event.kind {
             EventKind::Start { id } => line!("session start", session = id),
-            EventKind::End { id, reason, lived, packets, bytes } => line!(
+            EventKind::End {
+                id,
+                reason,
+                lived,
+                packets,
+                bytes,
+            } => line!(
                 "session end",
                 session = id,
                 reason = reason.name(),

@@ -145,7 +145,15 @@ mod tests {
 
     #[test]
     fn numbers_ascend_without_reuse() {
-        assert!(DropReason::ALL.windows(2).all(|pair| pair[0].number() < pair[1].number()));
-        assert!(PuntReason::ALL.windows(2).all(|pair| pair[0].number() < pair[1].number()));
+        assert!(
+            DropReason::ALL
+                .windows(2)
+                .all(|pair| pair[0].number() < pair[1].number())
+        );
+        assert!(
+            PuntReason::ALL
+                .windows(2)
+                .all(|pair| pair[0].number() < pair[1].number())
+        );
     }
 }

@@ -45,9 +45,17 @@ pub fn driver(device: &str) -> Result<String, Error> {
         driver: [u8; 32],
         rest: [u8; 160],
     }
-    let mut info = DriverInfo { command: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 160] };
+    let mut info = DriverInfo {
+        command: ETHTOOL_GDRVINFO,
+        driver: [0; 32],
+        rest: [0; 160],
+    };
     Control::open(device)?.call("ETHTOOL_GDRVINFO", &mut info)?;
-    let length = info.driver.iter().position(|&byte| byte == 0).unwrap_or(info.driver.len());
+    let length = info
+        .driver
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(info.driver.len());
     Ok(String::from_utf8_lossy(&info.driver[..length]).into_owned())
 }
 
@@ -63,7 +71,10 @@ pub fn receive_queues(device: &str) -> Result<u32, Error> {
         other: u32,
         combined: u32,
     }
-    let mut channels = Channels { command: ETHTOOL_GCHANNELS, ..Channels::default() };
+    let mut channels = Channels {
+        command: ETHTOOL_GCHANNELS,
+        ..Channels::default()
+    };
     match Control::open(device)?.call("ETHTOOL_GCHANNELS", &mut channels) {
         Ok(()) => Ok((channels.rx + channels.combined).max(1)),
         // A driver without the call has one queue.
@@ -84,9 +95,14 @@ impl Control {
             *place = byte.cast_signed();
         }
         // SAFETY: no memory is involved.
-        let raw = check("socket(AF_INET)", unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+        let raw = check("socket(AF_INET)", unsafe {
+            libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
+        })?;
         // SAFETY: `raw` was just opened and nobody else owns it.
-        Ok(Self { socket: unsafe { OwnedFd::from_raw_fd(raw) }, name })
+        Ok(Self {
+            socket: unsafe { OwnedFd::from_raw_fd(raw) },
+            name,
+        })
     }
 
     fn set(&self, call: &'static str, command: u32, value: u32) -> Result<(), Error> {
@@ -103,10 +119,19 @@ impl Control {
     fn call<T>(&self, call: &'static str, request: &mut T) -> Result<(), Error> {
         let mut interface = libc::ifreq {
             ifr_name: self.name,
-            ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut *request).cast() },
+            ifr_ifru: libc::__c_anonymous_ifr_ifru {
+                ifru_data: (&raw mut *request).cast(),
+            },
         };
         // SAFETY: `interface` and the request it points to outlive the call; each caller passes the
         // struct that ethtool.h defines for its command.
-        check(call, unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut interface) }).map(drop)
+        check(call, unsafe {
+            libc::ioctl(
+                self.socket.as_raw_fd(),
+                libc::SIOCETHTOOL as _,
+                &raw mut interface,
+            )
+        })
+        .map(drop)
     }
 }

@@ -15,7 +15,11 @@ impl Injector {
         // Protocol 0: it sends only, nothing is queued for it.
         // SAFETY: no memory is involved.
         let raw = check("socket(AF_PACKET)", unsafe {
-            libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0)
+            libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+                0,
+            )
         })?;
         // SAFETY: `raw` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
@@ -25,11 +29,21 @@ impl Injector {
         address.sll_ifindex = ifindex as i32;
         // SAFETY: `address` is a sockaddr_ll of the length given, and outlives the call.
         check("bind(AF_PACKET)", unsafe {
-            libc::bind(fd.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as u32)
+            libc::bind(
+                fd.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_ll>() as u32,
+            )
         })?;
         // SAFETY: pointer and length describe `mark`, which outlives the call.
         check("SO_MARK", unsafe {
-            libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, (&raw const mark).cast(), 4)
+            libc::setsockopt(
+                fd.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_MARK,
+                (&raw const mark).cast(),
+                4,
+            )
         })?;
         Ok(Self { fd })
     }
@@ -37,7 +51,18 @@ impl Injector {
     /// Sends one frame, or says why the kernel did not take it.
     pub fn send(&self, frame: &[u8]) -> Result<(), Error> {
         // SAFETY: pointer and length describe `frame`, which outlives the call.
-        let sent = unsafe { libc::send(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), libc::MSG_DONTWAIT) };
-        if sent < 0 { Err(Error::last("send(AF_PACKET)")) } else { Ok(()) }
+        let sent = unsafe {
+            libc::send(
+                self.fd.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                libc::MSG_DONTWAIT,
+            )
+        };
+        if sent < 0 {
+            Err(Error::last("send(AF_PACKET)"))
+        } else {
+            Ok(())
+        }
     }
 }

@@ -36,11 +36,18 @@ pub struct Error {
 impl Error {
     /// The last OS error, blamed on `call`.
     pub(crate) fn last(call: &'static str) -> Self {
-        Self { call, source: io::Error::last_os_error() }
+        Self {
+            call,
+            source: io::Error::last_os_error(),
+        }
     }
 }
 
 /// `Err` with the last OS error where a system call returned a negative value.
 pub(crate) fn check(call: &'static str, result: i32) -> Result<i32, Error> {
-    if result < 0 { Err(Error::last(call)) } else { Ok(result) }
+    if result < 0 {
+        Err(Error::last(call))
+    } else {
+        Ok(result)
+    }
 }

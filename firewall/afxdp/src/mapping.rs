@@ -24,7 +24,12 @@ impl Mapping {
     /// Zeroed private memory, paged in at once where `populate` says so.
     pub(crate) fn anonymous(length: usize, populate: bool) -> Result<Self, Error> {
         let populate = if populate { libc::MAP_POPULATE } else { 0 };
-        Self::map(length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | populate, -1, 0)
+        Self::map(
+            length,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | populate,
+            -1,
+            0,
+        )
     }
 
     /// Memory shared with the kernel through `fd`.
@@ -35,12 +40,21 @@ impl Mapping {
     fn map(length: usize, flags: i32, fd: i32, offset: i64) -> Result<Self, Error> {
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, fd, offset)
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                fd,
+                offset,
+            )
         };
         if start == libc::MAP_FAILED {
             return Err(Error::last("mmap"));
         }
-        NonNull::new(start.cast()).map(|start| Self { start, length }).ok_or_else(|| Error::last("mmap"))
+        NonNull::new(start.cast())
+            .map(|start| Self { start, length })
+            .ok_or_else(|| Error::last("mmap"))
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -88,12 +102,20 @@ impl<T: Shared> MappedArray<T> {
     /// exactly as large as `T`.
     pub fn bpf(fd: BorrowedFd<'_>, length: usize) -> Result<Self, Error> {
         let bytes = Self::bytes(length);
-        Ok(Self { mapping: Mapping::shared(fd, bytes, 0)?, length, items: PhantomData })
+        Ok(Self {
+            mapping: Mapping::shared(fd, bytes, 0)?,
+            length,
+            items: PhantomData,
+        })
     }
 
     /// Zeroed private memory.
     pub fn anonymous(length: usize) -> Result<Self, Error> {
-        Ok(Self { mapping: Mapping::anonymous(Self::bytes(length), false)?, length, items: PhantomData })
+        Ok(Self {
+            mapping: Mapping::anonymous(Self::bytes(length), false)?,
+            length,
+            items: PhantomData,
+        })
     }
 
     fn bytes(length: usize) -> usize {

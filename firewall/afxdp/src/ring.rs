@@ -20,9 +20,19 @@ struct Ring<T> {
 }
 
 impl<T: Copy> Ring<T> {
-    fn map(fd: BorrowedFd<'_>, offsets: libc::xdp_ring_offset, size: u32, page: i64) -> Result<Self, Error> {
+    fn map(
+        fd: BorrowedFd<'_>,
+        offsets: libc::xdp_ring_offset,
+        size: u32,
+        page: i64,
+    ) -> Result<Self, Error> {
         let length = offsets.desc as usize + size as usize * size_of::<T>();
-        Ok(Self { mapping: Mapping::shared(fd, length, page)?, offsets, size, entries: PhantomData })
+        Ok(Self {
+            mapping: Mapping::shared(fd, length, page)?,
+            offsets,
+            size,
+            entries: PhantomData,
+        })
     }
 
     fn word(&self, offset: u64) -> &AtomicU32 {
@@ -62,8 +72,17 @@ pub(crate) struct Producer<T> {
 }
 
 impl<T: Copy> Producer<T> {
-    pub(crate) fn map(fd: BorrowedFd<'_>, offsets: libc::xdp_ring_offset, size: u32, page: i64) -> Result<Self, Error> {
-        Ok(Self { ring: Ring::map(fd, offsets, size, page)?, head: 0, seen: 0 })
+    pub(crate) fn map(
+        fd: BorrowedFd<'_>,
+        offsets: libc::xdp_ring_offset,
+        size: u32,
+        page: i64,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            ring: Ring::map(fd, offsets, size, page)?,
+            head: 0,
+            seen: 0,
+        })
     }
 
     /// Entries that can be pushed now.
@@ -112,8 +131,17 @@ pub(crate) struct Consumer<T> {
 }
 
 impl<T: Copy> Consumer<T> {
-    pub(crate) fn map(fd: BorrowedFd<'_>, offsets: libc::xdp_ring_offset, size: u32, page: i64) -> Result<Self, Error> {
-        Ok(Self { ring: Ring::map(fd, offsets, size, page)?, tail: 0, seen: 0 })
+    pub(crate) fn map(
+        fd: BorrowedFd<'_>,
+        offsets: libc::xdp_ring_offset,
+        size: u32,
+        page: i64,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            ring: Ring::map(fd, offsets, size, page)?,
+            tail: 0,
+            seen: 0,
+        })
     }
 
     /// Takes the next entry; the kernel may reuse its place after `release`.

@@ -59,24 +59,61 @@ impl Socket {
     /// queue does not exist, `EPERM` without `CAP_NET_RAW`.
     pub fn open(umem: &mut Umem, config: &SocketConfig) -> Result<Self, Error> {
         // SAFETY: no memory is involved.
-        let raw = check("socket(AF_XDP)", unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
+        let raw = check("socket(AF_XDP)", unsafe {
+            libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0)
+        })?;
         // SAFETY: `raw` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
         if !matches!(config.mode, BindMode::Shared(_)) {
-            set_option(&fd, "XDP_UMEM_REG", libc::XDP_UMEM_REG, &umem.registration())?;
+            set_option(
+                &fd,
+                "XDP_UMEM_REG",
+                libc::XDP_UMEM_REG,
+                &umem.registration(),
+            )?;
         }
-        set_option(&fd, "XDP_UMEM_FILL_RING", libc::XDP_UMEM_FILL_RING, &config.fill_entries)?;
-        set_option(&fd, "XDP_UMEM_COMPLETION_RING", libc::XDP_UMEM_COMPLETION_RING, &config.completion_entries)?;
+        set_option(
+            &fd,
+            "XDP_UMEM_FILL_RING",
+            libc::XDP_UMEM_FILL_RING,
+            &config.fill_entries,
+        )?;
+        set_option(
+            &fd,
+            "XDP_UMEM_COMPLETION_RING",
+            libc::XDP_UMEM_COMPLETION_RING,
+            &config.completion_entries,
+        )?;
         set_option(&fd, "XDP_RX_RING", libc::XDP_RX_RING, &config.rx_entries)?;
         set_option(&fd, "XDP_TX_RING", libc::XDP_TX_RING, &config.tx_entries)?;
 
         // SAFETY: all-zero bytes are a valid value of this plain C struct.
         let mut offsets: libc::xdp_mmap_offsets = unsafe { std::mem::zeroed() };
-        get_option(&fd, "XDP_MMAP_OFFSETS", libc::XDP_MMAP_OFFSETS, &mut offsets)?;
+        get_option(
+            &fd,
+            "XDP_MMAP_OFFSETS",
+            libc::XDP_MMAP_OFFSETS,
+            &mut offsets,
+        )?;
         let mut socket = Self {
-            rx: Consumer::map(fd.as_fd(), offsets.rx, config.rx_entries, libc::XDP_PGOFF_RX_RING)?,
-            tx: Producer::map(fd.as_fd(), offsets.tx, config.tx_entries, libc::XDP_PGOFF_TX_RING)?,
-            fill: Producer::map(fd.as_fd(), offsets.fr, config.fill_entries, libc::XDP_UMEM_PGOFF_FILL_RING as i64)?,
+            rx: Consumer::map(
+                fd.as_fd(),
+                offsets.rx,
+                config.rx_entries,
+                libc::XDP_PGOFF_RX_RING,
+            )?,
+            tx: Producer::map(
+                fd.as_fd(),
+                offsets.tx,
+                config.tx_entries,
+                libc::XDP_PGOFF_TX_RING,
+            )?,
+            fill: Producer::map(
+                fd.as_fd(),
+                offsets.fr,
+                config.fill_entries,
+                libc::XDP_UMEM_PGOFF_FILL_RING as i64,
+            )?,
             completion: Consumer::map(
                 fd.as_fd(),
                 offsets.cr,
@@ -107,7 +144,11 @@ impl Socket {
         };
         // SAFETY: `address` is a sockaddr_xdp of the length given, and outlives the call.
         check("bind(AF_XDP)", unsafe {
-            libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_xdp>() as u32)
+            libc::bind(
+                self.fd.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_xdp>() as u32,
+            )
         })?;
         Ok(())
     }
@@ -134,7 +175,11 @@ impl Socket {
             return Err(frame);
         }
         let (addr, len) = umem.give(frame);
-        self.tx.push(libc::xdp_desc { addr, len, options: 0 });
+        self.tx.push(libc::xdp_desc {
+            addr,
+            len,
+            options: 0,
+        });
         self.in_flight += 1;
         Ok(())
     }
@@ -151,7 +196,16 @@ impl Socket {
         let mut pending = self.tx.pending();
         while pending > 0 && self.tx.needs_wakeup() {
             // SAFETY: a null buffer of length 0 is what AF_XDP defines as its transmit kick.
-            let sent = unsafe { libc::sendto(self.fd.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT, std::ptr::null(), 0) };
+            let sent = unsafe {
+                libc::sendto(
+                    self.fd.as_raw_fd(),
+                    std::ptr::null(),
+                    0,
+                    libc::MSG_DONTWAIT,
+                    std::ptr::null(),
+                    0,
+                )
+            };
             self.reap(umem);
             let left = self.tx.pending();
             if sent < 0 && left == pending {
@@ -215,16 +269,33 @@ impl AsFd for Socket {
 fn set_option<T>(fd: &OwnedFd, name: &'static str, option: i32, value: &T) -> Result<(), Error> {
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
     let result = unsafe {
-        libc::setsockopt(fd.as_raw_fd(), libc::SOL_XDP, option, (&raw const *value).cast(), size_of::<T>() as u32)
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_XDP,
+            option,
+            (&raw const *value).cast(),
+            size_of::<T>() as u32,
+        )
     };
     check(name, result).map(drop)
 }
 
-fn get_option<T>(fd: &OwnedFd, name: &'static str, option: i32, value: &mut T) -> Result<(), Error> {
+fn get_option<T>(
+    fd: &OwnedFd,
+    name: &'static str,
+    option: i32,
+    value: &mut T,
+) -> Result<(), Error> {
     let mut length = size_of::<T>() as u32;
     // SAFETY: the kernel writes at most `length` bytes into `value`, a plain C struct.
     let result = unsafe {
-        libc::getsockopt(fd.as_raw_fd(), libc::SOL_XDP, option, (&raw mut *value).cast(), &raw mut length)
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_XDP,
+            option,
+            (&raw mut *value).cast(),
+            &raw mut length,
+        )
     };
     check(name, result).map(drop)
 }

@@ -46,7 +46,10 @@ impl Frame {
 impl Umem {
     /// `count` frames of `frame_bytes`: 2,048 or 4,096.
     pub fn new(count: u32, frame_bytes: usize) -> Result<Self, Error> {
-        assert!(matches!(frame_bytes, 2_048 | 4_096), "a frame is 2,048 or 4,096 bytes");
+        assert!(
+            matches!(frame_bytes, 2_048 | 4_096),
+            "a frame is 2,048 or 4,096 bytes"
+        );
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Ok(Self {
             mapping: Mapping::anonymous(count as usize * frame_bytes, true)?,
@@ -76,7 +79,12 @@ impl Umem {
             return None;
         }
         let index = self.free.pop()?;
-        Some(Frame { umem: self.id, index, start: HEADROOM_BYTES as u32, length: length as u32 })
+        Some(Frame {
+            umem: self.id,
+            index,
+            start: HEADROOM_BYTES as u32,
+            length: length as u32,
+        })
     }
 
     /// A frame that holds a copy of `packet`.
@@ -88,7 +96,10 @@ impl Umem {
 
     #[expect(clippy::needless_pass_by_value, reason = "the handle ends here")]
     pub fn free(&mut self, frame: Frame) {
-        assert_eq!(frame.umem, self.id, "a frame goes back to the memory it came from");
+        assert_eq!(
+            frame.umem, self.id,
+            "a frame goes back to the memory it came from"
+        );
         self.free.push(frame.index);
     }
 
@@ -124,9 +135,15 @@ impl Umem {
     }
 
     fn place(&self, frame: &Frame) -> (usize, usize) {
-        assert_eq!(frame.umem, self.id, "a frame is read in the memory it came from");
+        assert_eq!(
+            frame.umem, self.id,
+            "a frame is read in the memory it came from"
+        );
         let (start, length) = (frame.start as usize, frame.length as usize);
-        assert!(start + length <= self.frame_bytes, "a packet lies within its frame");
+        assert!(
+            start + length <= self.frame_bytes,
+            "a packet lies within its frame"
+        );
         (frame.index as usize * self.frame_bytes + start, length)
     }
 
@@ -147,7 +164,12 @@ impl Umem {
     pub(crate) fn take(&self, address: u64, length: u32) -> Option<Frame> {
         let index = self.index(address)?;
         let start = (address % self.frame_bytes as u64) as u32;
-        (start as usize + length as usize <= self.frame_bytes).then_some(Frame { umem: self.id, index, start, length })
+        (start as usize + length as usize <= self.frame_bytes).then_some(Frame {
+            umem: self.id,
+            index,
+            start,
+            length,
+        })
     }
 
     /// Takes a frame back whose packet was sent.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rules::{PolicyId, Protocol};
 
+use super::EndReason;
 use super::decide::NO_POLICY;
 use super::shared::{Event, EventKind};
 use super::worker::Walk;
-use super::EndReason;
 use crate::clock::Timestamp;
 use crate::session::tcp::State;
 use crate::session::{Direction, Flow, Slot, timeout};
@@ -30,7 +30,9 @@ impl Walk<'_> {
             if *self.age_cursor >= self.owned.len() {
                 *self.age_cursor = 0;
             }
-            let Some(&slot) = self.owned.get(*self.age_cursor) else { return };
+            let Some(&slot) = self.owned.get(*self.age_cursor) else {
+                return;
+            };
             // Closing swaps another session to this place, which is looked at next.
             match self.end_of(slot) {
                 Some(reason) => self.close(slot, reason),
@@ -42,7 +44,8 @@ impl Walk<'_> {
     /// Judges every session by a new configuration.
     pub(crate) fn decide_all_again(&mut self) {
         for slot in self.owned.clone() {
-            let is_old = self.shared.table.session(slot).generation.load(Relaxed) != self.generation.number;
+            let is_old =
+                self.shared.table.session(slot).generation.load(Relaxed) != self.generation.number;
             if is_old && !self.decide_again(slot, self.icmp_of(slot)) {
                 self.close(slot, EndReason::PolicyChanged);
             }
@@ -60,7 +63,9 @@ impl Walk<'_> {
         Some(match state {
             State::Closed => EndReason::TcpReset,
             State::TimeWait => EndReason::TcpFin,
-            State::SynSent | State::SynReceived | State::Established | State::HalfClosed => EndReason::IdleTimeout,
+            State::SynSent | State::SynReceived | State::Established | State::HalfClosed => {
+                EndReason::IdleTimeout
+            }
         })
     }
 
@@ -71,8 +76,11 @@ impl Walk<'_> {
         if !asked_for && !tracing::enabled!(target: "session", tracing::Level::DEBUG) {
             return;
         }
-        let flows = [Direction::Forward, Direction::Reverse].map(|direction| table.flow(Flow { slot, direction }));
-        let policy = Some(session.policy.load(Relaxed)).filter(|policy| *policy != NO_POLICY).map(PolicyId);
+        let flows = [Direction::Forward, Direction::Reverse]
+            .map(|direction| table.flow(Flow { slot, direction }));
+        let policy = Some(session.policy.load(Relaxed))
+            .filter(|policy| *policy != NO_POLICY)
+            .map(PolicyId);
         let kind = EventKind::End {
             id: session.id.load(Relaxed),
             reason,
@@ -80,12 +88,19 @@ impl Walk<'_> {
             packets: flows.map(|flow| flow.packets.load(Relaxed)),
             bytes: flows.map(|flow| flow.bytes.load(Relaxed)),
         };
-        self.shared.log(Event { kind, asked_for, facts: self.facts(slot, policy) });
+        self.shared.log(Event {
+            kind,
+            asked_for,
+            facts: self.facts(slot, policy),
+        });
     }
 
     /// The ICMP type that opened the session, as far as its flow tells: queries are echo requests.
     fn icmp_of(&self, slot: Slot) -> Option<rules::IcmpType> {
-        let key = self.shared.table.key(Flow { slot, direction: Direction::Forward });
+        let key = self.shared.table.key(Flow {
+            slot,
+            direction: Direction::Forward,
+        });
         let kind = match Protocol(key.protocol) {
             Protocol::ICMP => 8,
             Protocol::ICMPV6 => 128,
@@ -97,7 +112,14 @@ impl Walk<'_> {
 
 fn expiry(walk: &Walk<'_>, slot: Slot) -> (Timestamp, State, Protocol) {
     let table = &walk.shared.table;
-    let protocol = Protocol(table.key(Flow { slot, direction: Direction::Forward }).protocol);
+    let protocol = Protocol(
+        table
+            .key(Flow {
+                slot,
+                direction: Direction::Forward,
+            })
+            .protocol,
+    );
     let state = State::from_number(table.session(slot).state.load(Relaxed));
     (expires(table, slot), state, protocol)
 }
@@ -105,9 +127,19 @@ fn expiry(walk: &Walk<'_>, slot: Slot) -> (Timestamp, State, Protocol) {
 /// When a session ends if nothing more arrives.
 pub(crate) fn expires(table: &crate::session::SessionTable, slot: Slot) -> Timestamp {
     let session = table.session(slot);
-    let forward = Flow { slot, direction: Direction::Forward };
-    let reverse = Flow { slot, direction: Direction::Reverse };
-    let last_seen = table.flow(forward).last_seen.load(Relaxed).max(table.flow(reverse).last_seen.load(Relaxed));
+    let forward = Flow {
+        slot,
+        direction: Direction::Forward,
+    };
+    let reverse = Flow {
+        slot,
+        direction: Direction::Reverse,
+    };
+    let last_seen = table
+        .flow(forward)
+        .last_seen
+        .load(Relaxed)
+        .max(table.flow(reverse).last_seen.load(Relaxed));
     let application = match session.idle_timeout.load(Relaxed) {
         0 => None,
         seconds => Some(Duration::from_secs(u64::from(seconds))),

@@ -31,15 +31,30 @@ struct ErrorKind {
 }
 
 /// RFC 792, RFC 4443 3.3.
-const TIME_EXCEEDED: ErrorKind = ErrorKind { v4: (11, 0), v6: (3, 0) };
+const TIME_EXCEEDED: ErrorKind = ErrorKind {
+    v4: (11, 0),
+    v6: (3, 0),
+};
 /// RFC 792 net unreachable; RFC 4443 3.1 no route to destination.
-const NO_ROUTE: ErrorKind = ErrorKind { v4: (3, 0), v6: (1, 0) };
+const NO_ROUTE: ErrorKind = ErrorKind {
+    v4: (3, 0),
+    v6: (1, 0),
+};
 /// RFC 792 host unreachable; RFC 4443 3.1 address unreachable.
-const HOST_UNREACHABLE: ErrorKind = ErrorKind { v4: (3, 1), v6: (1, 3) };
+const HOST_UNREACHABLE: ErrorKind = ErrorKind {
+    v4: (3, 1),
+    v6: (1, 3),
+};
 /// RFC 1812 5.2.7.1, RFC 4443 3.1: communication administratively prohibited.
-const PROHIBITED: ErrorKind = ErrorKind { v4: (3, 13), v6: (1, 1) };
+const PROHIBITED: ErrorKind = ErrorKind {
+    v4: (3, 13),
+    v6: (1, 1),
+};
 /// RFC 1191 4, RFC 4443 3.2.
-const TOO_BIG: ErrorKind = ErrorKind { v4: (3, 4), v6: (2, 0) };
+const TOO_BIG: ErrorKind = ErrorKind {
+    v4: (3, 4),
+    v6: (2, 0),
+};
 
 /// RFC 1812 4.3.2.3: as much of the packet as fits without the error exceeding 576 bytes.
 const MAX_ERROR_V4: usize = 576;
@@ -50,7 +65,10 @@ const TTL: u8 = 64;
 impl Walk<'_> {
     /// RFC 1812 5.3.1: what would leave with a TTL of 0 is answered instead.
     pub(crate) fn check_ttl(&mut self, admitted: Admitted) -> Result<Admitted, Stop> {
-        if admitted.packet.headers.ttl_hops > 1 || admitted.interface == InterfaceId::HOST || self.generation.is_wire() {
+        if admitted.packet.headers.ttl_hops > 1
+            || admitted.interface == InterfaceId::HOST
+            || self.generation.is_wire()
+        {
             return Ok(admitted);
         }
         self.error(&admitted, TIME_EXCEEDED, 0);
@@ -82,17 +100,29 @@ impl Walk<'_> {
 
     /// ARP requests and neighbour solicitations for translated addresses; the kernel answers for
     /// its own. Everything else that is not IP has no business here.
-    pub(crate) fn answer_address_request(&mut self, arrival: Arrival, link: &packet::Ethernet) -> Stop {
+    pub(crate) fn answer_address_request(
+        &mut self,
+        arrival: Arrival,
+        link: &packet::Ethernet,
+    ) -> Stop {
         let port = arrival.port;
         let Some((interface, _)) = self.generation.interface_at(port, link.vlan) else {
             let interface = self.interface_for_count(port);
             return arrival.drop(interface, DropReason::UnknownVlan);
         };
-        let Some(mac) = self.topology.interfaces.get(interface.index()).map(|link| link.mac) else {
+        let Some(mac) = self
+            .topology
+            .interfaces
+            .get(interface.index())
+            .map(|link| link.mac)
+        else {
             return arrival.drop(interface, DropReason::NotIp);
         };
         let bytes = self.umem.bytes(&arrival.frame);
-        match bytes.get(link.length..).and_then(|arp| arp_reply(arp, mac, |target| self.answers_for(target))) {
+        match bytes
+            .get(link.length..)
+            .and_then(|arp| arp_reply(arp, mac, |target| self.answers_for(target)))
+        {
             Some(reply) => {
                 let header = link_header(link.source, mac, link.vlan, [0x08, 0x06]);
                 self.say(&header, &reply, port, interface);
@@ -106,10 +136,24 @@ impl Walk<'_> {
     /// A neighbour solicitation that the kernel does not answer (RFC 4861 7.2.3, 7.2.4).
     pub(crate) fn answer_solicitation(&mut self, admitted: Admitted) -> Stop {
         let packet = &admitted.packet;
-        let bytes = self.umem.bytes(&packet.frame).get(packet.headers.l4..packet.headers.end).unwrap_or_default();
-        let target = bytes.get(8..24).and_then(|target| <[u8; 16]>::try_from(target).ok()).map(Ipv6Addr::from);
-        let mac = self.topology.interfaces.get(admitted.interface.index()).map(|link| link.mac);
-        let (Some(target), Some(mac)) = (target.filter(|target| self.answers_for((*target).into())), mac) else {
+        let bytes = self
+            .umem
+            .bytes(&packet.frame)
+            .get(packet.headers.l4..packet.headers.end)
+            .unwrap_or_default();
+        let target = bytes
+            .get(8..24)
+            .and_then(|target| <[u8; 16]>::try_from(target).ok())
+            .map(Ipv6Addr::from);
+        let mac = self
+            .topology
+            .interfaces
+            .get(admitted.interface.index())
+            .map(|link| link.mac);
+        let (Some(target), Some(mac)) = (
+            target.filter(|target| self.answers_for((*target).into())),
+            mac,
+        ) else {
             return admitted.drop(DropReason::IcmpUnsolicited);
         };
         let IpAddr::V6(asker) = packet::to_ip(&packet.headers.key.source) else {
@@ -141,12 +185,16 @@ impl Walk<'_> {
 
     fn reset(&mut self, admitted: &Admitted) {
         let headers = &admitted.packet.headers;
-        let Transport::Tcp(segment) = &headers.transport else { return };
+        let Transport::Tcp(segment) = &headers.transport else {
+            return;
+        };
         if segment.flags.has(packet::tcp::Flags::RST) || !self.limiter.take(self.now) {
             return;
         }
         let mut buffer = [0; 20];
-        let Some(mut reset) = MutableTcpPacket::new(&mut buffer) else { return };
+        let Some(mut reset) = MutableTcpPacket::new(&mut buffer) else {
+            return;
+        };
         reset.set_source(segment.destination_port);
         reset.set_destination(segment.source_port);
         reset.set_data_offset(5);
@@ -154,17 +202,34 @@ impl Walk<'_> {
             reset.set_sequence(segment.acknowledgment);
             reset.set_flags(pnet_packet::tcp::TcpFlags::RST);
         } else {
-            let counted = u32::from(segment.flags.has(packet::tcp::Flags::SYN)) + u32::from(segment.flags.has(packet::tcp::Flags::FIN));
-            reset.set_acknowledgement(segment.sequence.wrapping_add(segment.payload_bytes as u32).wrapping_add(counted));
+            let counted = u32::from(segment.flags.has(packet::tcp::Flags::SYN))
+                + u32::from(segment.flags.has(packet::tcp::Flags::FIN));
+            reset.set_acknowledgement(
+                segment
+                    .sequence
+                    .wrapping_add(segment.payload_bytes as u32)
+                    .wrapping_add(counted),
+            );
             reset.set_flags(pnet_packet::tcp::TcpFlags::RST | pnet_packet::tcp::TcpFlags::ACK);
         }
-        let reply = match (packet::to_ip(&headers.key.destination), packet::to_ip(&headers.key.source)) {
+        let reply = match (
+            packet::to_ip(&headers.key.destination),
+            packet::to_ip(&headers.key.source),
+        ) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
-                reset.set_checksum(pnet_packet::tcp::ipv4_checksum(&reset.to_immutable(), &from, &to));
+                reset.set_checksum(pnet_packet::tcp::ipv4_checksum(
+                    &reset.to_immutable(),
+                    &from,
+                    &to,
+                ));
                 ipv4(from, to, 6, &buffer)
             }
             (IpAddr::V6(from), IpAddr::V6(to)) => {
-                reset.set_checksum(pnet_packet::tcp::ipv6_checksum(&reset.to_immutable(), &from, &to));
+                reset.set_checksum(pnet_packet::tcp::ipv6_checksum(
+                    &reset.to_immutable(),
+                    &from,
+                    &to,
+                ));
                 ipv6(from, to, 6, TTL, &buffer)
             }
             _ => return,
@@ -177,7 +242,9 @@ impl Walk<'_> {
         if !may_be_told(headers) {
             return;
         }
-        let Some(source) = self.error_source_address(admitted) else { return };
+        let Some(source) = self.error_source_address(admitted) else {
+            return;
+        };
         if !self.limiter.take(self.now) {
             return;
         }
@@ -217,8 +284,15 @@ impl Walk<'_> {
             return Some(packet::to_ip(&key.destination));
         }
         let to = packet::to_ip(&key.source);
-        let own = &self.topology.interfaces.get(admitted.interface.index())?.addresses;
-        let same_family = || own.iter().filter(|own| own.addr().is_ipv4() == to.is_ipv4());
+        let own = &self
+            .topology
+            .interfaces
+            .get(admitted.interface.index())?
+            .addresses;
+        let same_family = || {
+            own.iter()
+                .filter(|own| own.addr().is_ipv4() == to.is_ipv4())
+        };
         let routable = |own: &&ipnet::IpNet| !matches!(own.addr(), IpAddr::V6(v6) if v6.is_unicast_link_local());
         same_family()
             .find(|own| own.contains(&to))
@@ -230,7 +304,11 @@ impl Walk<'_> {
     /// Sends an IP packet back to where `admitted` came from.
     fn reply(&mut self, admitted: &Admitted, packet: &[u8]) {
         let link = admitted.packet.link();
-        let ethertype = if packet.first().is_some_and(|byte| byte >> 4 == 6) { [0x86, 0xdd] } else { [0x08, 0x00] };
+        let ethertype = if packet.first().is_some_and(|byte| byte >> 4 == 6) {
+            [0x86, 0xdd]
+        } else {
+            [0x08, 0x00]
+        };
         let header = link_header(link.source, link.destination, link.vlan, ethertype);
         self.say(&header, packet, admitted.packet.port, admitted.interface);
     }
@@ -250,12 +328,19 @@ impl Walk<'_> {
 /// RFC 1122 3.2.2, RFC 4443 2.4 (e): no error about an error, about what was not sent to one host,
 /// or to a sender that is not one host.
 fn may_be_told(headers: &Headers) -> bool {
-    let about_icmp_error = matches!(headers.transport, Transport::IcmpError(_) | Transport::IcmpOther(_));
+    let about_icmp_error = matches!(
+        headers.transport,
+        Transport::IcmpError(_) | Transport::IcmpOther(_)
+    );
     let later_fragment = headers.transport == Transport::LaterFragment;
     let source = packet::to_ip(&headers.key.source);
     let destination = packet::to_ip(&headers.key.destination);
     let group = headers.link.destination.is_group() || destination.is_multicast();
-    !(about_icmp_error || later_fragment || group || source.is_unspecified() || source.is_multicast())
+    !(about_icmp_error
+        || later_fragment
+        || group
+        || source.is_unspecified()
+        || source.is_multicast())
 }
 
 fn link_header(to: Mac, from: Mac, vlan: u16, ethertype: [u8; 2]) -> Vec<u8> {
@@ -310,7 +395,10 @@ fn ipv6_icmp(from: Ipv6Addr, to: Ipv6Addr, hop_limit: u8, mut message: Vec<u8>) 
         icmp.set_icmpv6_code(Icmpv6Code(code));
         icmp.set_checksum(0);
     }
-    let sum = Sum::default().pseudo_header(&from.octets(), 58, message.len()).bytes(&to.octets()).bytes(&message);
+    let sum = Sum::default()
+        .pseudo_header(&from.octets(), 58, message.len())
+        .bytes(&to.octets())
+        .bytes(&message);
     message[2..4].copy_from_slice(&sum.checksum().to_be_bytes());
     ipv6(from, to, 58, hop_limit, &message)
 }
@@ -318,7 +406,8 @@ fn ipv6_icmp(from: Ipv6Addr, to: Ipv6Addr, hop_limit: u8, mut message: Vec<u8>) 
 /// RFC 826: the reply to a request for an address that `answers_for` says yes to.
 fn arp_reply(arp: &[u8], mac: Mac, answers_for: impl Fn(IpAddr) -> bool) -> Option<Vec<u8>> {
     let request = ArpPacket::new(arp)?;
-    let asks = request.get_operation() == ArpOperations::Request && answers_for(request.get_target_proto_addr().into());
+    let asks = request.get_operation() == ArpOperations::Request
+        && answers_for(request.get_target_proto_addr().into());
     // A probe for one's own address (RFC 5227 2.1.1) is answered too: the address is in use.
     if !asks {
         return None;
@@ -346,7 +435,10 @@ impl RateLimiter {
     const BURST: u32 = 100;
 
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self { tokens: Self::BURST, filled: now }
+        Self {
+            tokens: Self::BURST,
+            filled: now,
+        }
     }
 
     /// True where something may be said now.
@@ -354,7 +446,9 @@ impl RateLimiter {
         let interval = Duration::from_secs(1) / Self::PER_SECOND;
         let earned = (now.since(self.filled).as_nanos() / interval.as_nanos()) as u64;
         if earned > 0 {
-            self.tokens = u64::from(self.tokens).saturating_add(earned).min(u64::from(Self::BURST)) as u32;
+            self.tokens = u64::from(self.tokens)
+                .saturating_add(earned)
+                .min(u64::from(Self::BURST)) as u32;
             self.filled = now;
         }
         let may = self.tokens > 0;
@@ -378,7 +472,9 @@ mod tests {
 
     #[test]
     fn an_arp_request_for_a_translated_address_is_answered() {
-        let mut request = vec![0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 9, 192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 192, 0, 2, 7];
+        let mut request = vec![
+            0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 9, 192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 192, 0, 2, 7,
+        ];
         let ours: IpAddr = "192.0.2.7".parse().unwrap();
         let reply = arp_reply(&request, Mac([2, 0, 0, 0, 0, 1]), |target| target == ours).unwrap();
         assert_eq!(&reply[6..8], [0, 2]);

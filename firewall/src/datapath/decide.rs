@@ -49,7 +49,10 @@ impl Walk<'_> {
             return Err(self.group_delivery(miss, &tuple));
         }
         let is_host = miss.interface == InterfaceId::HOST;
-        if !is_host && !is_link_local(tuple.source) && !self.topology.fib.leads_back(tuple.source, miss.interface) {
+        if !is_host
+            && !is_link_local(tuple.source)
+            && !self.topology.fib.leads_back(tuple.source, miss.interface)
+        {
             return Err(miss.drop(DropReason::Spoofed));
         }
         let spread = self.shared.table.hash().spread(&miss.packet.headers.key);
@@ -57,7 +60,10 @@ impl Walk<'_> {
             Lookup::Local => (Destination::Host, ZoneId::HOST),
             Lookup::Broadcast => return Err(self.group_delivery(miss, &tuple)),
             // RFC 4291 2.5.6: link-local addresses are not forwarded.
-            Lookup::Forward(_) if !is_host && (is_link_local(tuple.source) || is_link_local(tuple.destination)) => {
+            Lookup::Forward(_)
+                if !is_host
+                    && (is_link_local(tuple.source) || is_link_local(tuple.destination)) =>
+            {
                 return Err(miss.drop(DropReason::Martian));
             }
             Lookup::Forward(gateway) => {
@@ -70,11 +76,24 @@ impl Walk<'_> {
                 }
             }
             Lookup::NoRoute => return Err(self.unreachable(miss, DropReason::NoRoute)),
-            Lookup::Unreachable | Lookup::Prohibit => return Err(self.unreachable(miss, DropReason::RouteForbids)),
+            Lookup::Unreachable | Lookup::Prohibit => {
+                return Err(self.unreachable(miss, DropReason::RouteForbids));
+            }
             Lookup::Blackhole => return Err(miss.drop(DropReason::RouteForbids)),
         };
-        let miss = if matches!(to, Destination::NextHop(..)) { self.check_ttl(miss)? } else { miss };
-        Ok(Routed { admitted: miss, arrived, tuple, destination_rule: translated.map(|found| found.rule), to, zone })
+        let miss = if matches!(to, Destination::NextHop(..)) {
+            self.check_ttl(miss)?
+        } else {
+            miss
+        };
+        Ok(Routed {
+            admitted: miss,
+            arrived,
+            tuple,
+            destination_rule: translated.map(|found| found.rule),
+            to,
+            zone,
+        })
     }
 
     fn route_wire(&mut self, miss: Admitted, arrived: Tuple) -> Result<Routed, Stop> {
@@ -83,7 +102,14 @@ impl Walk<'_> {
         };
         let zone = self.generation.zone(across).unwrap_or(ZoneId::HOST);
         let to = Destination::Wire(across);
-        Ok(Routed { admitted: miss, arrived, tuple: arrived, destination_rule: None, to, zone })
+        Ok(Routed {
+            admitted: miss,
+            arrived,
+            tuple: arrived,
+            destination_rule: None,
+            to,
+            zone,
+        })
     }
 
     /// Policy: step 6.
@@ -96,16 +122,34 @@ impl Walk<'_> {
             // What the appliance itself sends is not for a policy to judge.
             let application = self.application_number(&routed.tuple, icmp);
             let log = rules::Log::default();
-            return Ok(Permitted { routed, policy: None, idle_timeout: None, log, application });
+            return Ok(Permitted {
+                routed,
+                policy: None,
+                idle_timeout: None,
+                log,
+                application,
+            });
         }
-        let question = Question { from: routed.admitted.zone, to: routed.zone, tuple: routed.tuple, icmp };
+        let question = Question {
+            from: routed.admitted.zone,
+            to: routed.zone,
+            tuple: routed.tuple,
+            icmp,
+        };
         let decision = self.generation.config.rules.classify(&question);
         self.generation.count_policy(decision.policy);
         match decision.action {
             Action::Permit => {
                 let application = self.application_number(&routed.tuple, icmp);
-                let (policy, idle_timeout, log) = (decision.policy, decision.idle_timeout, decision.log);
-                Ok(Permitted { routed, policy, idle_timeout, log, application })
+                let (policy, idle_timeout, log) =
+                    (decision.policy, decision.idle_timeout, decision.log);
+                Ok(Permitted {
+                    routed,
+                    policy,
+                    idle_timeout,
+                    log,
+                    application,
+                })
             }
             Action::Deny => {
                 self.denied(&routed, decision.policy, decision.log, false);
@@ -120,18 +164,31 @@ impl Walk<'_> {
     }
 
     fn host_inbound(&mut self, routed: Routed, icmp: Option<IcmpType>) -> Result<Permitted, Stop> {
-        let allowed = self.generation.config.rules.host_inbound(routed.admitted.zone, &routed.tuple, icmp);
+        let allowed =
+            self.generation
+                .config
+                .rules
+                .host_inbound(routed.admitted.zone, &routed.tuple, icmp);
         if !allowed {
             self.denied(&routed, None, rules::Log::default(), false);
             return Err(routed.admitted.drop(DropReason::HostInboundDenied));
         }
         let application = self.application_number(&routed.tuple, icmp);
-        Ok(Permitted { routed, policy: None, idle_timeout: None, log: rules::Log::default(), application })
+        Ok(Permitted {
+            routed,
+            policy: None,
+            idle_timeout: None,
+            log: rules::Log::default(),
+            application,
+        })
     }
 
     /// Source translation and the session: step 7. Nothing is held for what fails here.
     pub(crate) fn open(&mut self, permitted: Permitted) -> Result<Known, Stop> {
-        let is_tcp = matches!(permitted.routed.admitted.packet.headers.transport, Transport::Tcp(_));
+        let is_tcp = matches!(
+            permitted.routed.admitted.packet.headers.transport,
+            Transport::Tcp(_)
+        );
         if is_tcp && self.shared.half_open.load(Relaxed) >= self.shared.half_open_limit() {
             return Err(permitted.routed.admitted.drop(DropReason::HalfOpenLimit));
         }
@@ -146,22 +203,35 @@ impl Walk<'_> {
                 reverse: key_of(&translated.tuple.reversed(), scope),
                 worker: self.id,
             };
-            let inserted =
-                self.shared.table.insert(&new, self.now, |record| self.fill(record, &permitted, translated.rule));
+            let inserted = self.shared.table.insert(&new, self.now, |record| {
+                self.fill(record, &permitted, translated.rule)
+            });
             match inserted {
                 Ok(slot) => return Ok(self.opened(permitted, slot, translated)),
                 // Only with a lease is there another port to try.
                 Err(InsertError::Conflict) if translated.lease.is_some() => {}
-                Err(InsertError::Conflict) => return Err(permitted.routed.admitted.drop(DropReason::NatConflict)),
-                Err(InsertError::Full) => return Err(permitted.routed.admitted.drop(DropReason::SessionTableFull)),
+                Err(InsertError::Conflict) => {
+                    return Err(permitted.routed.admitted.drop(DropReason::NatConflict));
+                }
+                Err(InsertError::Full) => {
+                    return Err(permitted.routed.admitted.drop(DropReason::SessionTableFull));
+                }
             }
         }
         Err(permitted.routed.admitted.drop(DropReason::NatConflict))
     }
 
     fn opened(&mut self, permitted: Permitted, slot: Slot, translated: Translated) -> Known {
-        let Permitted { routed, policy, log, .. } = permitted;
-        let forward = Flow { slot, direction: Direction::Forward };
+        let Permitted {
+            routed,
+            policy,
+            log,
+            ..
+        } = permitted;
+        let forward = Flow {
+            slot,
+            direction: Direction::Forward,
+        };
         let record = self.shared.table.flow(forward);
         record.next_hop.store(
             match routed.to {
@@ -171,8 +241,13 @@ impl Walk<'_> {
             },
             Relaxed,
         );
-        record.route_generation.store(self.topology.fib.generation, Relaxed);
-        for rule in [routed.destination_rule, translated.rule].into_iter().flatten() {
+        record
+            .route_generation
+            .store(self.topology.fib.generation, Relaxed);
+        for rule in [routed.destination_rule, translated.rule]
+            .into_iter()
+            .flatten()
+        {
             if let Some(hits) = self.generation.translations.get(rule.0 as usize) {
                 hits.fetch_add(1, Relaxed);
             }
@@ -187,9 +262,17 @@ impl Walk<'_> {
         if log.start || tracing::enabled!(target: "session", tracing::Level::DEBUG) {
             let id = self.shared.table.session(slot).id.load(Relaxed);
             let facts = self.facts(slot, policy);
-            self.shared.log(Event { kind: EventKind::Start { id }, asked_for: log.start, facts });
+            self.shared.log(Event {
+                kind: EventKind::Start { id },
+                asked_for: log.start,
+                facts,
+            });
         }
-        Known { admitted: routed.admitted, flow: forward, is_new: true }
+        Known {
+            admitted: routed.admitted,
+            flow: forward,
+            is_new: true,
+        }
     }
 
     fn fill(&self, record: &SessionRecord, permitted: &Permitted, source_rule: Option<RuleId>) {
@@ -200,10 +283,20 @@ impl Walk<'_> {
             Destination::NextHop(_, interface) | Destination::Wire(interface) => interface,
         };
         record.generation.store(self.generation.number, Relaxed);
-        record.policy.store(permitted.policy.map_or(NO_POLICY, |policy| policy.0), Relaxed);
-        record.idle_timeout.store(permitted.idle_timeout.map_or(0, |timeout| timeout.as_secs().max(1) as u32), Relaxed);
+        record.policy.store(
+            permitted.policy.map_or(NO_POLICY, |policy| policy.0),
+            Relaxed,
+        );
+        record.idle_timeout.store(
+            permitted
+                .idle_timeout
+                .map_or(0, |timeout| timeout.as_secs().max(1) as u32),
+            Relaxed,
+        );
         record.source_rule.store(rule(source_rule), Relaxed);
-        record.destination_rule.store(rule(routed.destination_rule), Relaxed);
+        record
+            .destination_rule
+            .store(rule(routed.destination_rule), Relaxed);
         record.from_zone.store(routed.admitted.zone.0, Relaxed);
         record.to_zone.store(routed.zone.0, Relaxed);
         record.ingress.store(routed.admitted.interface.0, Relaxed);
@@ -212,7 +305,9 @@ impl Walk<'_> {
         record.flags.store(u8::from(permitted.log.end), Relaxed);
         match &routed.admitted.packet.headers.transport {
             Transport::Tcp(segment) => {
-                tcp::open(segment).unwrap_or_default().store(&record.initiator);
+                tcp::open(segment)
+                    .unwrap_or_default()
+                    .store(&record.initiator);
                 tcp::Side::default().store(&record.responder);
                 record.state.store(tcp::State::SynSent as u8, Relaxed);
             }
@@ -221,9 +316,20 @@ impl Walk<'_> {
     }
 
     fn translate_source(&mut self, routed: &Routed, attempt: u8) -> Result<Translated, DropReason> {
-        let mut translated = Translated { tuple: routed.tuple, rule: None, lease: None };
-        let Destination::NextHop(_, interface) = routed.to else { return Ok(translated) };
-        let Some(source) = self.generation.config.nat.source(routed.admitted.zone, routed.zone, &routed.tuple) else {
+        let mut translated = Translated {
+            tuple: routed.tuple,
+            rule: None,
+            lease: None,
+        };
+        let Destination::NextHop(_, interface) = routed.to else {
+            return Ok(translated);
+        };
+        let Some(source) =
+            self.generation
+                .config
+                .nat
+                .source(routed.admitted.zone, routed.zone, &routed.tuple)
+        else {
             return Ok(translated);
         };
         translated.rule = Some(source.rule);
@@ -246,8 +352,12 @@ impl Walk<'_> {
         translated.tuple.source = lease.address();
         if let Some(port) = lease.port() {
             // A query's identifier may stand on either side (see `Tuple`).
-            let from_responder = routed.tuple.source_port == 0 && routed.tuple.destination_port != 0;
-            let is_query = !matches!(routed.tuple.protocol, rules::Protocol::TCP | rules::Protocol::UDP);
+            let from_responder =
+                routed.tuple.source_port == 0 && routed.tuple.destination_port != 0;
+            let is_query = !matches!(
+                routed.tuple.protocol,
+                rules::Protocol::TCP | rules::Protocol::UDP
+            );
             if is_query && from_responder {
                 translated.tuple.destination_port = port;
             } else {
@@ -258,13 +368,25 @@ impl Walk<'_> {
         Ok(translated)
     }
 
-    fn grant(&self, tuple: &Tuple, candidates: Candidates<'_>, attempt: u8) -> Result<Lease, DropReason> {
-        let request = Request { tuple: *tuple, candidates, attempt };
+    fn grant(
+        &self,
+        tuple: &Tuple,
+        candidates: Candidates<'_>,
+        attempt: u8,
+    ) -> Result<Lease, DropReason> {
+        let request = Request {
+            tuple: *tuple,
+            candidates,
+            attempt,
+        };
         let mut random = || rand::RngCore::next_u32(&mut *self.random.borrow_mut());
-        self.shared.leases.grant(&request, &mut random).map_err(|exhausted| match exhausted {
-            Exhausted::NoAddress => DropReason::NatNoAddress,
-            Exhausted::NoPort => DropReason::NatExhausted,
-        })
+        self.shared
+            .leases
+            .grant(&request, &mut random)
+            .map_err(|exhausted| match exhausted {
+                Exhausted::NoAddress => DropReason::NatNoAddress,
+                Exhausted::NoPort => DropReason::NatExhausted,
+            })
     }
 
     /// Broadcast and multicast are never forwarded; the appliance itself hears what its zone may
@@ -272,13 +394,23 @@ impl Walk<'_> {
     fn group_delivery(&mut self, admitted: Admitted, tuple: &Tuple) -> Stop {
         let icmp = icmp_type(&admitted.packet.headers.transport);
         let wanted = admitted.interface != InterfaceId::HOST
-            && self.generation.config.rules.host_inbound(admitted.zone, tuple, icmp);
-        if wanted { self.deliver_to_host(admitted) } else { admitted.drop(DropReason::Multicast) }
+            && self
+                .generation
+                .config
+                .rules
+                .host_inbound(admitted.zone, tuple, icmp);
+        if wanted {
+            self.deliver_to_host(admitted)
+        } else {
+            admitted.drop(DropReason::Multicast)
+        }
     }
 
     fn application_number(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> u16 {
         let application = self.generation.config.rules.application(tuple, icmp);
-        application.map_or(0, |application| self.shared.applications.number(&application.name))
+        application.map_or(0, |application| {
+            self.shared.applications.number(&application.name)
+        })
     }
 
     fn denied(&self, routed: &Routed, policy: Option<PolicyId>, log: rules::Log, rejected: bool) {
@@ -294,24 +426,41 @@ impl Walk<'_> {
             destination: (arrived.destination, arrived.destination_port),
             translated_source: (tuple.source, tuple.source_port),
             translated_destination: (tuple.destination, tuple.destination_port),
-            policy: policy.map_or_else(|| "default".into(), |policy| rules.policy(policy).name.clone()),
+            policy: policy.map_or_else(
+                || "default".into(),
+                |policy| rules.policy(policy).name.clone(),
+            ),
             from_zone: rules.zone(routed.admitted.zone).name.clone(),
             to_zone: rules.zone(routed.zone).name.clone(),
             at: self.now,
         };
-        self.shared.log(Event { kind: EventKind::Denied { rejected }, asked_for, facts });
+        self.shared.log(Event {
+            kind: EventKind::Denied { rejected },
+            asked_for,
+            facts,
+        });
     }
 
     /// What events say of a session.
     pub(crate) fn facts(&self, slot: Slot, policy: Option<PolicyId>) -> SessionFacts {
         let table = &self.shared.table;
         let rules = &self.generation.config.rules;
-        let arrived = super::tuple_of(&table.key(Flow { slot, direction: Direction::Forward }));
-        let answered = super::tuple_of(&table.key(Flow { slot, direction: Direction::Reverse }));
+        let arrived = super::tuple_of(&table.key(Flow {
+            slot,
+            direction: Direction::Forward,
+        }));
+        let answered = super::tuple_of(&table.key(Flow {
+            slot,
+            direction: Direction::Reverse,
+        }));
         let session = table.session(slot);
         let zone = |number: u16| {
             let known = usize::from(number) <= rules.zones().len();
-            if known { rules.zone(ZoneId(number)).name.clone() } else { number.to_string() }
+            if known {
+                rules.zone(ZoneId(number)).name.clone()
+            } else {
+                number.to_string()
+            }
         };
         SessionFacts {
             protocol: arrived.protocol,
@@ -320,7 +469,11 @@ impl Walk<'_> {
             translated_source: (answered.destination, answered.destination_port),
             translated_destination: (answered.source, answered.source_port),
             policy: policy.map_or_else(String::new, |policy| {
-                rules.policies().get(policy.0 as usize).map(|policy| policy.name.clone()).unwrap_or_default()
+                rules
+                    .policies()
+                    .get(policy.0 as usize)
+                    .map(|policy| policy.name.clone())
+                    .unwrap_or_default()
             }),
             from_zone: zone(session.from_zone.load(Relaxed)),
             to_zone: zone(session.to_zone.load(Relaxed)),
@@ -333,8 +486,13 @@ pub(crate) fn icmp_type(transport: &Transport) -> Option<IcmpType> {
     match transport {
         Transport::IcmpQuery(IcmpHeader { kind, code, .. })
         | Transport::IcmpError(IcmpHeader { kind, code, .. })
-        | Transport::IcmpOther(IcmpHeader { kind, code, .. }) => Some(IcmpType { kind: *kind, code: *code }),
-        Transport::Tcp(_) | Transport::Udp { .. } | Transport::Other | Transport::LaterFragment => None,
+        | Transport::IcmpOther(IcmpHeader { kind, code, .. }) => Some(IcmpType {
+            kind: *kind,
+            code: *code,
+        }),
+        Transport::Tcp(_) | Transport::Udp { .. } | Transport::Other | Transport::LaterFragment => {
+            None
+        }
     }
 }
 

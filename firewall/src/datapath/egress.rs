@@ -24,17 +24,29 @@ impl Walk<'_> {
         let known = record.next_hop.load(Relaxed);
         if known == TO_WIRE || self.generation.is_wire() {
             return match self.generation.across(admitted.interface) {
-                Some(across) => Ok(Leaving { admitted, flow, to: Destination::Wire(across) }),
+                Some(across) => Ok(Leaving {
+                    admitted,
+                    flow,
+                    to: Destination::Wire(across),
+                }),
                 None => Err(admitted.drop(DropReason::EgressDown)),
             };
         }
         if record.route_generation.load(Relaxed) == self.topology.fib.generation {
             if known == TO_HOST {
-                return Ok(Leaving { admitted, flow, to: Destination::Host });
+                return Ok(Leaving {
+                    admitted,
+                    flow,
+                    to: Destination::Host,
+                });
             }
             if let Some(hop) = self.shared.mirror.next_hops.get(NextHopId(known)) {
                 let admitted = self.check_ttl(admitted)?;
-                return Ok(Leaving { admitted, flow, to: Destination::NextHop(NextHopId(known), hop.interface) });
+                return Ok(Leaving {
+                    admitted,
+                    flow,
+                    to: Destination::NextHop(NextHopId(known), hop.interface),
+                });
             }
         }
         self.find_way(admitted, flow)
@@ -44,16 +56,28 @@ impl Walk<'_> {
     fn find_way(&mut self, admitted: Admitted, flow: Flow) -> Result<Leaving, Stop> {
         let record = self.shared.table.flow(flow);
         let destination = tuple_of(&self.shared.table.rewrite(flow)).destination;
-        let spread = self.shared.table.hash().spread(&admitted.packet.headers.key);
+        let spread = self
+            .shared
+            .table
+            .hash()
+            .spread(&admitted.packet.headers.key);
         let (to, number, zone) = match self.topology.fib.lookup(destination, spread) {
             Lookup::Local => (Destination::Host, TO_HOST, Some(ZoneId::HOST)),
             Lookup::Forward(gateway) => match self.next_hop_of(gateway) {
-                Some(id) => (Destination::NextHop(id, gateway.interface), id.0, self.generation.zone(gateway.interface)),
+                Some(id) => (
+                    Destination::NextHop(id, gateway.interface),
+                    id.0,
+                    self.generation.zone(gateway.interface),
+                ),
                 None => return Err(admitted.drop(DropReason::NoNeighbour)),
             },
             Lookup::NoRoute => return Err(self.unreachable(admitted, DropReason::NoRoute)),
-            Lookup::Unreachable | Lookup::Prohibit => return Err(self.unreachable(admitted, DropReason::RouteForbids)),
-            Lookup::Blackhole | Lookup::Broadcast => return Err(admitted.drop(DropReason::RouteForbids)),
+            Lookup::Unreachable | Lookup::Prohibit => {
+                return Err(self.unreachable(admitted, DropReason::RouteForbids));
+            }
+            Lookup::Blackhole | Lookup::Broadcast => {
+                return Err(admitted.drop(DropReason::RouteForbids));
+            }
         };
         let session = self.shared.table.session(flow.slot);
         let expected = match flow.direction {
@@ -66,12 +90,22 @@ impl Walk<'_> {
             return Err(admitted.drop(DropReason::SessionClosed));
         }
         if let Destination::NextHop(_, interface) = to {
-            let end = if flow.direction == Direction::Forward { &session.egress } else { &session.ingress };
+            let end = if flow.direction == Direction::Forward {
+                &session.egress
+            } else {
+                &session.ingress
+            };
             end.store(interface.0, Relaxed);
         }
         record.next_hop.store(number, Relaxed);
-        record.route_generation.store(self.topology.fib.generation, Relaxed);
-        let admitted = if to == Destination::Host { admitted } else { self.check_ttl(admitted)? };
+        record
+            .route_generation
+            .store(self.topology.fib.generation, Relaxed);
+        let admitted = if to == Destination::Host {
+            admitted
+        } else {
+            self.check_ttl(admitted)?
+        };
         Ok(Leaving { admitted, flow, to })
     }
 
@@ -91,9 +125,16 @@ impl Walk<'_> {
                 self.account(&admitted, flow);
                 let rewrite = self.shared.table.rewrite(flow);
                 let packet = admitted.packet;
-                for (mut frame, headers) in std::iter::once((packet.frame, packet.headers)).chain(packet.rest) {
+                for (mut frame, headers) in
+                    std::iter::once((packet.frame, packet.headers)).chain(packet.rest)
+                {
                     let bytes = self.umem.bytes_mut(&mut frame);
-                    let piece = Headers { key: abi::FlowKey { ..key_of_piece(&headers, &packet.headers) }, ..headers };
+                    let piece = Headers {
+                        key: abi::FlowKey {
+                            ..key_of_piece(&headers, &packet.headers)
+                        },
+                        ..headers
+                    };
                     packet::rewrite(bytes, &piece, &rewrite);
                     packet::decrement_ttl(bytes, &piece);
                     self.send_to(frame, &piece, &hop);
@@ -104,11 +145,20 @@ impl Walk<'_> {
     }
 
     /// The neighbour's record when its MAC is known; otherwise the packet is held for it.
-    pub(crate) fn ready(&mut self, admitted: Admitted, id: NextHopId) -> Result<(Admitted, NextHop), Stop> {
+    pub(crate) fn ready(
+        &mut self,
+        admitted: Admitted,
+        id: NextHopId,
+    ) -> Result<(Admitted, NextHop), Stop> {
         let Some(hop) = self.shared.mirror.next_hops.get(id) else {
             return Err(admitted.drop(DropReason::NoNeighbour));
         };
-        if !self.topology.interfaces.get(hop.interface.index()).is_some_and(|link| link.up) {
+        if !self
+            .topology
+            .interfaces
+            .get(hop.interface.index())
+            .is_some_and(|link| link.up)
+        {
             return Err(self.unreachable(admitted, DropReason::EgressDown));
         }
         match hop.state {
@@ -120,9 +170,12 @@ impl Walk<'_> {
     fn hold(&mut self, admitted: Admitted, id: NextHopId) -> Stop {
         let packet = &admitted.packet;
         let mut held = true;
-        let frames = std::iter::once(&packet.frame).chain(packet.rest.iter().map(|(frame, _)| frame));
+        let frames =
+            std::iter::once(&packet.frame).chain(packet.rest.iter().map(|(frame, _)| frame));
         for frame in frames {
-            held &= self.held.push(self.umem.bytes(frame), packet.port, id, self.now);
+            held &= self
+                .held
+                .push(self.umem.bytes(frame), packet.port, id, self.now);
         }
         self.want(id);
         if !held {
@@ -130,7 +183,10 @@ impl Walk<'_> {
         }
         let packet = admitted.packet;
         self.umem.free(packet.frame);
-        packet.rest.into_iter().for_each(|(frame, _)| self.umem.free(frame));
+        packet
+            .rest
+            .into_iter()
+            .for_each(|(frame, _)| self.umem.free(frame));
         Stop::Consumed
     }
 
@@ -144,7 +200,7 @@ impl Walk<'_> {
     }
 
     pub(crate) fn next_hop_of(&self, gateway: Gateway) -> Option<NextHopId> {
-        let link = self.shared.mirror.link(&self.topology, gateway.interface)?;
+        let link = self.shared.mirror.link(self.topology, gateway.interface)?;
         self.shared.mirror.next_hops.find_or_add(gateway, || link)
     }
 
@@ -161,7 +217,8 @@ impl Walk<'_> {
     fn check_size(&mut self, admitted: Admitted, hop: &NextHop) -> Result<Admitted, Stop> {
         let most = hop.mtu_bytes as usize;
         let packet = &admitted.packet;
-        let largest = std::iter::once(&packet.headers).chain(packet.rest.iter().map(|(_, headers)| headers));
+        let largest =
+            std::iter::once(&packet.headers).chain(packet.rest.iter().map(|(_, headers)| headers));
         let (mut fits, mut may_cut) = (true, true);
         for headers in largest {
             if headers.ip_bytes() > most {
@@ -169,7 +226,11 @@ impl Walk<'_> {
                 may_cut &= headers.may_fragment;
             }
         }
-        if fits || may_cut { Ok(admitted) } else { Err(self.too_big(admitted, hop.mtu_bytes)) }
+        if fits || may_cut {
+            Ok(admitted)
+        } else {
+            Err(self.too_big(admitted, hop.mtu_bytes))
+        }
     }
 
     /// Puts the link header before a rewritten IP packet and sends it, in fragments where it is
@@ -183,7 +244,13 @@ impl Walk<'_> {
         let wanted = if hop.vlan == 0 { 14 } else { 18 };
         let grow = wanted - headers.l3 as isize;
         if self.umem.grow_front(&mut frame, grow) {
-            packet::set_link(self.umem.bytes_mut(&mut frame), wanted as usize, hop.destination, hop.source, hop.vlan);
+            packet::set_link(
+                self.umem.bytes_mut(&mut frame),
+                wanted as usize,
+                hop.destination,
+                hop.source,
+                hop.vlan,
+            );
             self.counters.sent[hop.interface.index()].add(headers.ip_bytes());
             self.send(frame, PortId(hop.port as u16), hop.interface);
         } else {
@@ -193,11 +260,18 @@ impl Walk<'_> {
     }
 
     fn send_fragments(&mut self, frame: Frame, headers: &Headers, hop: &NextHop) {
-        let packet = self.umem.bytes(&frame).get(headers.l3..headers.end).unwrap_or_default().to_vec();
+        let packet = self
+            .umem
+            .bytes(&frame)
+            .get(headers.l3..headers.end)
+            .unwrap_or_default()
+            .to_vec();
         self.umem.free(frame);
         let mut scratch = vec![0; hop.mtu_bytes as usize];
         let mut pieces = Vec::new();
-        fragment_ipv4(&packet, hop.mtu_bytes as usize, &mut scratch, |piece| pieces.push(piece.to_vec()));
+        fragment_ipv4(&packet, hop.mtu_bytes as usize, &mut scratch, |piece| {
+            pieces.push(piece.to_vec())
+        });
         let wanted = if hop.vlan == 0 { 14 } else { 18 };
         for piece in pieces {
             let Some(mut frame) = self.umem.copy_in(&piece) else {
@@ -207,17 +281,33 @@ impl Walk<'_> {
             // A fresh frame has room for any link header.
             self.umem.grow_front(&mut frame, wanted);
             let bytes = self.umem.bytes_mut(&mut frame);
-            packet::set_link(bytes, wanted as usize, hop.destination, hop.source, hop.vlan);
+            packet::set_link(
+                bytes,
+                wanted as usize,
+                hop.destination,
+                hop.source,
+                hop.vlan,
+            );
             self.counters.sent[hop.interface.index()].add(piece.len());
             self.send(frame, PortId(hop.port as u16), hop.interface);
         }
     }
 
-    fn cross_wire(&mut self, admitted: Admitted, flow: Flow, across: InterfaceId) -> Result<(), Stop> {
+    fn cross_wire(
+        &mut self,
+        admitted: Admitted,
+        flow: Flow,
+        across: InterfaceId,
+    ) -> Result<(), Stop> {
         let Some(port) = self.generation.port(across) else {
             return Err(admitted.drop(DropReason::EgressDown));
         };
-        if !self.topology.interfaces.get(across.index()).is_some_and(|link| link.up) {
+        if !self
+            .topology
+            .interfaces
+            .get(across.index())
+            .is_some_and(|link| link.up)
+        {
             return Err(admitted.drop(DropReason::EgressDown));
         }
         self.account(&admitted, flow);
@@ -231,10 +321,16 @@ impl Walk<'_> {
 
     /// Queues a finished frame on a port's socket, or gives it to the worker that has one.
     pub(crate) fn send(&mut self, frame: Frame, port: PortId, interface: InterfaceId) {
-        let result = match self.sockets.get_mut(usize::from(port.0)).and_then(|queues| queues.first_mut()) {
+        let result = match self
+            .sockets
+            .get_mut(usize::from(port.0))
+            .and_then(|queues| queues.first_mut())
+        {
             Some(socket) => {
                 self.busy.set(port);
-                socket.transmit(self.umem, frame).map_err(|frame| (frame, DropReason::TxRingFull))
+                socket
+                    .transmit(self.umem, frame)
+                    .map_err(|frame| (frame, DropReason::TxRingFull))
             }
             None => self.hand_to_sender(frame, port, interface),
         };
@@ -244,13 +340,26 @@ impl Walk<'_> {
         }
     }
 
-    fn hand_to_sender(&mut self, frame: Frame, port: PortId, interface: InterfaceId) -> Result<(), (Frame, DropReason)> {
+    fn hand_to_sender(
+        &mut self,
+        frame: Frame,
+        port: PortId,
+        interface: InterfaceId,
+    ) -> Result<(), (Frame, DropReason)> {
         let Some(owner) = self.senders.get(usize::from(port.0)).copied().flatten() else {
             return Err((frame, DropReason::NoSocket));
         };
         let bytes = self.umem.bytes(&frame).into();
-        let handoff = Handoff::Transmit { bytes, port, interface };
-        let taken = self.shared.workers.get(usize::from(owner)).is_some_and(|worker| worker.hand(handoff));
+        let handoff = Handoff::Transmit {
+            bytes,
+            port,
+            interface,
+        };
+        let taken = self
+            .shared
+            .workers
+            .get(usize::from(owner))
+            .is_some_and(|worker| worker.hand(handoff));
         if taken {
             self.umem.free(frame);
             Ok(())
@@ -263,8 +372,16 @@ impl Walk<'_> {
     fn rewrite_and_deliver(&mut self, mut admitted: Admitted, rewrite: &abi::Rewrite) -> Stop {
         let first = admitted.packet.headers;
         let packet = &mut admitted.packet;
-        for (frame, headers) in std::iter::once((&mut packet.frame, &packet.headers)).chain(packet.rest.iter_mut().map(|(frame, headers)| (frame, &*headers))) {
-            let piece = Headers { key: key_of_piece(headers, &first), ..*headers };
+        for (frame, headers) in std::iter::once((&mut packet.frame, &packet.headers)).chain(
+            packet
+                .rest
+                .iter_mut()
+                .map(|(frame, headers)| (frame, &*headers)),
+        ) {
+            let piece = Headers {
+                key: key_of_piece(headers, &first),
+                ..*headers
+            };
             packet::rewrite(self.umem.bytes_mut(frame), &piece, rewrite);
         }
         self.deliver_to_host(admitted)
@@ -272,11 +389,20 @@ impl Walk<'_> {
 
     /// Gives a packet to the kernel's own stack, as if it had just arrived at its port.
     pub(crate) fn deliver_to_host(&mut self, admitted: Admitted) -> Stop {
-        let Admitted { packet, interface, .. } = admitted;
+        let Admitted {
+            packet, interface, ..
+        } = admitted;
         // What the kernel sent to itself through here would only come back.
-        let injector = self.shared.injectors.get(usize::from(packet.port.0)).filter(|_| packet.port != HOST_PORT);
-        for frame in std::iter::once(packet.frame).chain(packet.rest.into_iter().map(|(frame, _)| frame)) {
-            let sent = injector.is_some_and(|injector| injector.send(self.umem.bytes(&frame)).is_ok());
+        let injector = self
+            .shared
+            .injectors
+            .get(usize::from(packet.port.0))
+            .filter(|_| packet.port != HOST_PORT);
+        for frame in
+            std::iter::once(packet.frame).chain(packet.rest.into_iter().map(|(frame, _)| frame))
+        {
+            let sent =
+                injector.is_some_and(|injector| injector.send(self.umem.bytes(&frame)).is_ok());
             if !sent {
                 self.counters.drop(interface, DropReason::HostDelivery);
             }
@@ -289,7 +415,9 @@ impl Walk<'_> {
     pub(crate) fn account(&self, admitted: &Admitted, flow: Flow) {
         let record = self.shared.table.flow(flow);
         let packet = &admitted.packet;
-        for headers in std::iter::once(&packet.headers).chain(packet.rest.iter().map(|(_, headers)| headers)) {
+        for headers in
+            std::iter::once(&packet.headers).chain(packet.rest.iter().map(|(_, headers)| headers))
+        {
             add(&record.packets, 1);
             add(&record.bytes, headers.ip_bytes() as u64);
         }
@@ -299,5 +427,9 @@ impl Walk<'_> {
 
 /// A later fragment carries no ports, so only its addresses differ from what it is rewritten to.
 fn key_of_piece(headers: &Headers, first: &Headers) -> abi::FlowKey {
-    if headers.transport == packet::Transport::LaterFragment { headers.key } else { first.key }
+    if headers.transport == packet::Transport::LaterFragment {
+        headers.key
+    } else {
+        first.key
+    }
 }

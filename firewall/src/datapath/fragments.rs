@@ -88,13 +88,25 @@ struct Span {
 
 impl Fragments {
     /// Takes a fragment; `scope` keeps apart what may carry equal addresses (VLANs of a wire).
-    pub(crate) fn take(&mut self, piece: Piece, fragment: Fragment, scope: u16, now: Timestamp) -> Taken {
+    pub(crate) fn take(
+        &mut self,
+        piece: Piece,
+        fragment: Fragment,
+        scope: u16,
+        now: Timestamp,
+    ) -> Taken {
         let span = Span {
             start: fragment.offset,
             end: fragment.offset + (piece.headers.end - fragment.payload),
             last: !fragment.more,
         };
-        let key = Key::new(&FlowKey { scope, ..piece.headers.key }, fragment.id);
+        let key = Key::new(
+            &FlowKey {
+                scope,
+                ..piece.headers.key
+            },
+            fragment.id,
+        );
         let size = piece.bytes.len();
         if self.bytes + size > MAX_BYTES {
             return Taken::Refused(DropReason::FragmentLimit);
@@ -110,10 +122,17 @@ impl Fragments {
         if assembly.pieces.len() >= MAX_PIECES {
             return Taken::Refused(DropReason::FragmentLimit);
         }
-        if assembly.pieces.iter().any(|(held, _)| held.start < span.end && span.start < held.end)
+        if assembly
+            .pieces
+            .iter()
+            .any(|(held, _)| held.start < span.end && span.start < held.end)
             || assembly.contradicts(span)
         {
-            self.bytes -= assembly.pieces.drain(..).map(|(_, piece)| piece.bytes.len()).sum::<usize>();
+            self.bytes -= assembly
+                .pieces
+                .drain(..)
+                .map(|(_, piece)| piece.bytes.len())
+                .sum::<usize>();
             assembly.poisoned = true;
             return Taken::Refused(DropReason::FragmentOverlap);
         }
@@ -122,8 +141,14 @@ impl Fragments {
         if !assembly.is_complete() {
             return Taken::Held;
         }
-        let Some(assembly) = self.packets.remove(&key) else { return Taken::Held };
-        let pieces: Vec<_> = assembly.pieces.into_iter().map(|(_, piece)| piece).collect();
+        let Some(assembly) = self.packets.remove(&key) else {
+            return Taken::Held;
+        };
+        let pieces: Vec<_> = assembly
+            .pieces
+            .into_iter()
+            .map(|(_, piece)| piece)
+            .collect();
         self.bytes -= pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>();
         Taken::Complete(pieces)
     }
@@ -150,16 +175,23 @@ impl Fragments {
 impl Assembly {
     /// Two last pieces that end in different places, or data behind the last.
     fn contradicts(&self, span: Span) -> bool {
-        self.pieces.iter().any(|(held, _)| (held.last && (span.last || span.start >= held.end)) || (span.last && held.start >= span.end))
+        self.pieces.iter().any(|(held, _)| {
+            (held.last && (span.last || span.start >= held.end))
+                || (span.last && held.start >= span.end)
+        })
     }
 
     /// Sorts the pieces; true where they leave no gap from 0 to the last.
     fn is_complete(&mut self) -> bool {
-        if !self.pieces.iter().any(|(span, _)| span.last) || !self.pieces.iter().any(|(span, _)| span.start == 0) {
+        if !self.pieces.iter().any(|(span, _)| span.last)
+            || !self.pieces.iter().any(|(span, _)| span.start == 0)
+        {
             return false;
         }
         self.pieces.sort_by_key(|(span, _)| span.start);
-        self.pieces.windows(2).all(|pair| pair[0].0.end == pair[1].0.start)
+        self.pieces
+            .windows(2)
+            .all(|pair| pair[0].0.end == pair[1].0.start)
     }
 }
 
@@ -176,15 +208,25 @@ mod tests {
         ip[0] = 0x45;
         ip[2..4].copy_from_slice(&((20 + length) as u16).to_be_bytes());
         ip[4..6].copy_from_slice(&id.to_be_bytes());
-        ip[6..8].copy_from_slice(&((offset / 8) as u16 | if more { 0x2000 } else { 0 }).to_be_bytes());
+        ip[6..8]
+            .copy_from_slice(&((offset / 8) as u16 | if more { 0x2000 } else { 0 }).to_be_bytes());
         ip[8] = 64;
         ip[9] = 17;
         ip[12..20].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 1]);
         let checksum = packet::checksum::Sum::default().bytes(&ip[..20]).checksum();
         ip[10..12].copy_from_slice(&checksum.to_be_bytes());
-        let Ok(Parsed::Ip(headers)) = parse(&frame, Checksums::Verify) else { panic!("a valid fragment") };
+        let Ok(Parsed::Ip(headers)) = parse(&frame, Checksums::Verify) else {
+            panic!("a valid fragment")
+        };
         let fragment = headers.fragment.expect("a fragment");
-        (Piece { bytes: frame.into(), headers, port: PortId(0) }, fragment)
+        (
+            Piece {
+                bytes: frame.into(),
+                headers,
+                port: PortId(0),
+            },
+            fragment,
+        )
     }
 
     fn take(fragments: &mut Fragments, (piece, fragment): (Piece, Fragment)) -> Taken {
@@ -194,10 +236,21 @@ mod tests {
     #[test]
     fn a_packet_is_whole_in_any_order() {
         let mut fragments = Fragments::default();
-        assert!(matches!(take(&mut fragments, fragment(1, 16, 10, false)), Taken::Held));
-        assert!(matches!(take(&mut fragments, fragment(1, 0, 8, true)), Taken::Held));
-        let Taken::Complete(pieces) = take(&mut fragments, fragment(1, 8, 8, true)) else { panic!("complete") };
-        let offsets: Vec<_> = pieces.iter().map(|piece| piece.headers.fragment.unwrap().offset).collect();
+        assert!(matches!(
+            take(&mut fragments, fragment(1, 16, 10, false)),
+            Taken::Held
+        ));
+        assert!(matches!(
+            take(&mut fragments, fragment(1, 0, 8, true)),
+            Taken::Held
+        ));
+        let Taken::Complete(pieces) = take(&mut fragments, fragment(1, 8, 8, true)) else {
+            panic!("complete")
+        };
+        let offsets: Vec<_> = pieces
+            .iter()
+            .map(|piece| piece.headers.fragment.unwrap().offset)
+            .collect();
         assert_eq!(offsets, [0, 8, 16]);
         assert!(fragments.is_empty());
         assert_eq!(fragments.bytes, 0);
@@ -208,7 +261,10 @@ mod tests {
         let mut fragments = Fragments::default();
         take(&mut fragments, fragment(1, 0, 16, true));
         let overlap = take(&mut fragments, fragment(1, 8, 16, false));
-        assert!(matches!(overlap, Taken::Refused(DropReason::FragmentOverlap)));
+        assert!(matches!(
+            overlap,
+            Taken::Refused(DropReason::FragmentOverlap)
+        ));
         let later = take(&mut fragments, fragment(1, 16, 8, false));
         assert!(matches!(later, Taken::Refused(DropReason::FragmentOverlap)));
         assert_eq!(fragments.bytes, 0);
@@ -218,14 +274,20 @@ mod tests {
     fn packets_of_different_ids_do_not_mix() {
         let mut fragments = Fragments::default();
         take(&mut fragments, fragment(1, 0, 8, true));
-        assert!(matches!(take(&mut fragments, fragment(2, 8, 8, false)), Taken::Held));
+        assert!(matches!(
+            take(&mut fragments, fragment(2, 8, 8, false)),
+            Taken::Held
+        ));
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut fragments = Fragments::default();
         let refused = (0..4_000u16).filter(|id| {
-            matches!(take(&mut fragments, fragment(*id, 0, 1_400, true)), Taken::Refused(DropReason::FragmentLimit))
+            matches!(
+                take(&mut fragments, fragment(*id, 0, 1_400, true)),
+                Taken::Refused(DropReason::FragmentLimit)
+            )
         });
         assert!(refused.count() > 0);
         assert!(fragments.bytes <= MAX_BYTES);

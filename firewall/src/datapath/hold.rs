@@ -31,12 +31,27 @@ pub(crate) struct Held {
 
 impl Held {
     /// False where too many wait already. The first to wait for a neighbour must have it resolved.
-    pub(crate) fn push(&mut self, bytes: &[u8], port: PortId, next_hop: NextHopId, now: Timestamp) -> bool {
-        let waiting = self.packets.iter().filter(|packet| packet.next_hop == next_hop).count();
+    pub(crate) fn push(
+        &mut self,
+        bytes: &[u8],
+        port: PortId,
+        next_hop: NextHopId,
+        now: Timestamp,
+    ) -> bool {
+        let waiting = self
+            .packets
+            .iter()
+            .filter(|packet| packet.next_hop == next_hop)
+            .count();
         if waiting >= MAX_PER_NEIGHBOUR || self.packets.len() >= MAX_PACKETS {
             return false;
         }
-        self.packets.push(HeldPacket { bytes: bytes.into(), port, next_hop, since: now });
+        self.packets.push(HeldPacket {
+            bytes: bytes.into(),
+            port,
+            next_hop,
+            since: now,
+        });
         true
     }
 
@@ -46,7 +61,11 @@ impl Held {
 
     /// Takes out the packets whose neighbour is `ready`, and those that have waited too long, each
     /// in the order they came.
-    pub(crate) fn take(&mut self, now: Timestamp, ready: impl Fn(NextHopId) -> Readiness) -> (Vec<HeldPacket>, Vec<HeldPacket>) {
+    pub(crate) fn take(
+        &mut self,
+        now: Timestamp,
+        ready: impl Fn(NextHopId) -> Readiness,
+    ) -> (Vec<HeldPacket>, Vec<HeldPacket>) {
         let (mut freed, mut lost, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for packet in self.packets.drain(..) {
             match ready(packet.next_hop) {

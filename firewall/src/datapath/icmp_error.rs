@@ -10,10 +10,15 @@ impl Walk<'_> {
     /// The packet inside was sent by the other direction, as it left; it is shown to that end as
     /// it was sent. The error itself is addressed like the packets of the direction it travels with.
     pub(crate) fn forward_error(&mut self, error: KnownError) -> Result<(), Stop> {
-        let KnownError { admitted, flow, quoted } = error;
+        let KnownError {
+            admitted,
+            flow,
+            quoted,
+        } = error;
         let table = &self.shared.table;
         let (key, rewrite) = (table.key(flow), table.rewrite(flow));
-        let source = self.error_source(&admitted.packet.headers.key, &key, &rewrite, flow.direction);
+        let source =
+            self.error_source(&admitted.packet.headers.key, &key, &rewrite, flow.direction);
 
         let leaving = self.next_hop(Tracked { admitted, flow })?;
         let (mut admitted, hop) = match leaving.to {
@@ -26,8 +31,18 @@ impl Walk<'_> {
         let inner = rewrite.reversed();
         let headers = admitted.packet.headers;
         let bytes = self.umem.bytes_mut(&mut admitted.packet.frame);
-        if inner != quoted.key || rewrite.destination != headers.key.destination || source != headers.key.source {
-            packet::rewrite_quoted(bytes, &headers, &quoted, &inner, &source, &rewrite.destination);
+        if inner != quoted.key
+            || rewrite.destination != headers.key.destination
+            || source != headers.key.source
+        {
+            packet::rewrite_quoted(
+                bytes,
+                &headers,
+                &quoted,
+                &inner,
+                &source,
+                &rewrite.destination,
+            );
         }
         match (leaving.to, hop) {
             (Destination::NextHop(..), Some(hop)) => {
@@ -51,8 +66,18 @@ impl Walk<'_> {
     /// Who the error comes from, as its receiver may see it: the other end as the receiver knows
     /// it; of a router behind a translated initiator the translated address (RFC 5508 REQ-5), or
     /// the inside would show.
-    fn error_source(&self, error: &FlowKey, key: &FlowKey, rewrite: &FlowKey, direction: Direction) -> [u8; 16] {
+    fn error_source(
+        &self,
+        error: &FlowKey,
+        key: &FlowKey,
+        rewrite: &FlowKey,
+        direction: Direction,
+    ) -> [u8; 16] {
         let hides_initiator = direction == Direction::Forward && key.source != rewrite.source;
-        if error.source == key.source || hides_initiator { rewrite.source } else { error.source }
+        if error.source == key.source || hides_initiator {
+            rewrite.source
+        } else {
+            error.source
+        }
     }
 }

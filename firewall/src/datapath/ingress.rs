@@ -16,7 +16,11 @@ impl Walk<'_> {
     /// A frame becomes a packet. What is not IP is answered, passed along a wire, or dropped.
     pub(crate) fn parse(&mut self, mut arrival: Arrival) -> Result<Packet, Stop> {
         let unfilled = self.unfilled_checksums(arrival.port);
-        let checksums = if unfilled { Checksums::Unfilled } else { Checksums::Verify };
+        let checksums = if unfilled {
+            Checksums::Unfilled
+        } else {
+            Checksums::Verify
+        };
         let bytes = self.umem.bytes_mut(&mut arrival.frame);
         match packet::parse(bytes, checksums) {
             Ok(Parsed::Ip(mut headers)) => {
@@ -26,7 +30,13 @@ impl Walk<'_> {
                 if self.generation.is_wire() {
                     headers.key.scope = headers.link.vlan;
                 }
-                Ok(Packet { frame: arrival.frame, port: arrival.port, again: arrival.again, headers, rest: Vec::new() })
+                Ok(Packet {
+                    frame: arrival.frame,
+                    port: arrival.port,
+                    again: arrival.again,
+                    headers,
+                    rest: Vec::new(),
+                })
             }
             Ok(Parsed::Other(link)) => Err(self.not_ip(arrival, &link)),
             Err(reason) => {
@@ -39,12 +49,20 @@ impl Walk<'_> {
     /// Which interface and zone the packet came in by, and whether it may have.
     pub(crate) fn ingress(&mut self, packet: Packet) -> Result<Admitted, Stop> {
         if packet.port == HOST_PORT {
-            return Ok(Admitted { packet, interface: InterfaceId::HOST, zone: ZoneId::HOST });
+            return Ok(Admitted {
+                packet,
+                interface: InterfaceId::HOST,
+                zone: ZoneId::HOST,
+            });
         }
         let wire = self.generation.is_wire();
         let vlan = if wire { 0 } else { packet.link().vlan };
         let inner = !wire && packet.link().inner_vlan != 0;
-        let Some((interface, zone)) = self.generation.interface_at(packet.port, vlan).filter(|_| !inner) else {
+        let Some((interface, zone)) = self
+            .generation
+            .interface_at(packet.port, vlan)
+            .filter(|_| !inner)
+        else {
             let interface = self.interface_for_count(packet.port);
             return Err(packet.drop(interface, DropReason::UnknownVlan));
         };
@@ -52,20 +70,40 @@ impl Walk<'_> {
             self.counters.received[interface.index()].add(packet.headers.ip_bytes());
         }
         let to = packet.link().destination;
-        if !wire && !to.is_group() && self.topology.interfaces.get(interface.index()).is_some_and(|link| link.mac != to) {
+        if !wire
+            && !to.is_group()
+            && self
+                .topology
+                .interfaces
+                .get(interface.index())
+                .is_some_and(|link| link.mac != to)
+        {
             return Err(packet.drop(interface, DropReason::OtherHost));
         }
-        let (source, destination) = (packet::to_ip(&packet.headers.key.source), packet::to_ip(&packet.headers.key.destination));
+        let (source, destination) = (
+            packet::to_ip(&packet.headers.key.source),
+            packet::to_ip(&packet.headers.key.destination),
+        );
         if is_martian(source, destination) {
             return Err(packet.drop(interface, DropReason::Martian));
         }
-        Ok(Admitted { packet, interface, zone })
+        Ok(Admitted {
+            packet,
+            interface,
+            zone,
+        })
     }
 
     /// Holds a fragment until its packet is whole; whole packets pass.
     pub(crate) fn defragment(&mut self, admitted: Admitted) -> Result<Admitted, Stop> {
-        let Some(fragment) = admitted.packet.headers.fragment else { return Ok(admitted) };
-        let Admitted { packet, interface, zone } = admitted;
+        let Some(fragment) = admitted.packet.headers.fragment else {
+            return Ok(admitted);
+        };
+        let Admitted {
+            packet,
+            interface,
+            zone,
+        } = admitted;
         let piece = Piece {
             bytes: self.umem.bytes(&packet.frame).into(),
             headers: packet.headers,
@@ -81,7 +119,11 @@ impl Walk<'_> {
             Taken::Complete(pieces) => {
                 self.umem.free(packet.frame);
                 let packet = self.reassemble(pieces, interface)?;
-                Ok(Admitted { packet, interface, zone })
+                Ok(Admitted {
+                    packet,
+                    interface,
+                    zone,
+                })
             }
         }
     }
@@ -89,7 +131,9 @@ impl Walk<'_> {
     /// Puts the pieces back into frames. The first decides; its lengths become the whole's.
     fn reassemble(&mut self, pieces: Vec<Piece>, interface: InterfaceId) -> Result<Packet, Stop> {
         let whole_bytes = pieces.last().map_or(0, |piece| {
-            piece.headers.fragment.map_or(0, |fragment| fragment.offset + (piece.headers.end - fragment.payload))
+            piece.headers.fragment.map_or(0, |fragment| {
+                fragment.offset + (piece.headers.end - fragment.payload)
+            })
         });
         let count = pieces.len();
         let mut frames = Vec::with_capacity(count);
@@ -103,17 +147,29 @@ impl Walk<'_> {
             return Err(self.drop_frames(frames, interface, DropReason::RxNoFrame));
         }
         let mut frames = frames.into_iter();
-        let Some((frame, mut headers, port)) = frames.next() else { return Err(Stop::Consumed) };
+        let Some((frame, mut headers, port)) = frames.next() else {
+            return Err(Stop::Consumed);
+        };
         if let packet::Transport::Tcp(tcp) = &mut headers.transport {
             tcp.payload_bytes = whole_bytes.saturating_sub(tcp.header_bytes);
         }
-        Ok(Packet { frame, port, again: true, headers, rest: frames.map(|(frame, headers, _)| (frame, headers)).collect() })
+        Ok(Packet {
+            frame,
+            port,
+            again: true,
+            headers,
+            rest: frames.map(|(frame, headers, _)| (frame, headers)).collect(),
+        })
     }
 
     fn not_ip(&mut self, arrival: Arrival, link: &Ethernet) -> Stop {
         let interface = self.interface_for_count(arrival.port);
         if self.generation.is_wire() {
-            return match self.generation.across(interface).and_then(|across| self.generation.port(across)) {
+            return match self
+                .generation
+                .across(interface)
+                .and_then(|across| self.generation.port(across))
+            {
                 Some(port) => {
                     self.send(arrival.frame, port, interface);
                     Stop::Consumed
@@ -129,7 +185,9 @@ impl Walk<'_> {
         if port == HOST_PORT {
             return InterfaceId::HOST;
         }
-        self.generation.first_interface_at(port).unwrap_or(InterfaceId::HOST)
+        self.generation
+            .first_interface_at(port)
+            .unwrap_or(InterfaceId::HOST)
     }
 }
 
@@ -138,12 +196,17 @@ impl Walk<'_> {
 fn is_martian(source: IpAddr, destination: IpAddr) -> bool {
     let source_is_wrong = match source {
         IpAddr::V4(v4) => {
-            v4.is_loopback() || v4.is_multicast() || v4.octets()[0] >= 240 || (v4.octets()[0] == 0 && !v4.is_unspecified())
+            v4.is_loopback()
+                || v4.is_multicast()
+                || v4.octets()[0] >= 240
+                || (v4.octets()[0] == 0 && !v4.is_unspecified())
         }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_multicast() || v6.to_ipv4_mapped().is_some(),
     };
     let destination_is_wrong = match destination {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.octets()[0] == 0 || (v4.octets()[0] >= 240 && !v4.is_broadcast()),
+        IpAddr::V4(v4) => {
+            v4.is_loopback() || v4.octets()[0] == 0 || (v4.octets()[0] >= 240 && !v4.is_broadcast())
+        }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.to_ipv4_mapped().is_some(),
     };
     source_is_wrong || destination_is_wrong || source == destination
@@ -155,7 +218,9 @@ mod tests {
 
     #[test]
     fn addresses_that_no_link_carries_are_martians() {
-        let martian = |source: &str, destination: &str| is_martian(source.parse().unwrap(), destination.parse().unwrap());
+        let martian = |source: &str, destination: &str| {
+            is_martian(source.parse().unwrap(), destination.parse().unwrap())
+        };
         for (source, destination) in [
             ("127.0.0.1", "192.0.2.1"),
             ("224.0.0.1", "192.0.2.1"),

@@ -16,7 +16,9 @@ impl Walk<'_> {
         match admitted.packet.headers.transport {
             Transport::IcmpError(_) => self.lookup_error(admitted),
             // RFC 4861 4.3; the programs punt only those that the kernel would not answer.
-            Transport::IcmpOther(IcmpHeader { kind: 135, .. }) if admitted.packet.headers.family == Family::V6 => {
+            Transport::IcmpOther(IcmpHeader { kind: 135, .. })
+                if admitted.packet.headers.family == Family::V6 =>
+            {
                 Err(self.answer_solicitation(admitted))
             }
             Transport::IcmpOther(_) => Err(admitted.drop(DropReason::IcmpUnsolicited)),
@@ -24,7 +26,11 @@ impl Walk<'_> {
                 None => Ok(Found::Miss(admitted)),
                 Some(flow) => {
                     let admitted = self.own(admitted, flow)?;
-                    Ok(Found::Known(Known { admitted: self.check_zone(admitted, flow)?, flow, is_new: false }))
+                    Ok(Found::Known(Known {
+                        admitted: self.check_zone(admitted, flow)?,
+                        flow,
+                        is_new: false,
+                    }))
                 }
             },
         }
@@ -42,7 +48,11 @@ impl Walk<'_> {
             None => Err(admitted.drop(DropReason::IcmpErrorUnmatched)),
             Some(flow) => {
                 let admitted = self.own(admitted, flow)?;
-                Ok(Found::Error(KnownError { admitted: self.check_zone(admitted, flow)?, flow, quoted }))
+                Ok(Found::Error(KnownError {
+                    admitted: self.check_zone(admitted, flow)?,
+                    flow,
+                    quoted,
+                }))
             }
         }
     }
@@ -58,10 +68,15 @@ impl Walk<'_> {
         for frame in frames {
             let bytes = self.umem.bytes(&frame).into();
             let port = admitted.packet.port;
-            let taken = self.shared.workers.get(usize::from(owner)).is_some_and(|worker| worker.hand(Handoff::Walk { bytes, port }));
+            let taken = self
+                .shared
+                .workers
+                .get(usize::from(owner))
+                .is_some_and(|worker| worker.hand(Handoff::Walk { bytes, port }));
             self.umem.free(frame);
             if !taken {
-                self.counters.drop(admitted.interface, DropReason::HandoffFull);
+                self.counters
+                    .drop(admitted.interface, DropReason::HandoffFull);
             }
         }
         Err(Stop::Consumed)
@@ -74,6 +89,10 @@ impl Walk<'_> {
             Direction::Forward => session.from_zone.load(Relaxed),
             Direction::Reverse => session.to_zone.load(Relaxed),
         };
-        if admitted.zone.0 == expected { Ok(admitted) } else { Err(admitted.drop(DropReason::WrongZone)) }
+        if admitted.zone.0 == expected {
+            Ok(admitted)
+        } else {
+            Err(admitted.drop(DropReason::WrongZone))
+        }
     }
 }

@@ -58,7 +58,11 @@ pub(crate) enum Handoff {
     /// It owns the session.
     Walk { bytes: Box<[u8]>, port: PortId },
     /// It has a socket on the port, the sender has none.
-    Transmit { bytes: Box<[u8]>, port: PortId, interface: InterfaceId },
+    Transmit {
+        bytes: Box<[u8]>,
+        port: PortId,
+        interface: InterfaceId,
+    },
 }
 
 /// Packets that may wait for one worker.
@@ -66,7 +70,11 @@ const INBOX: usize = 4_096;
 
 impl WorkerHandle {
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { counters: Arc::default(), waker: Waker::new()?, inbox: Mutex::default() })
+        Ok(Self {
+            counters: Arc::default(),
+            waker: Waker::new()?,
+            inbox: Mutex::default(),
+        })
     }
 
     /// False where its inbox is full.
@@ -92,7 +100,10 @@ pub struct Waker(OwnedFd);
 
 impl Waker {
     fn new() -> std::io::Result<Self> {
-        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+        Ok(Self(eventfd(
+            0,
+            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+        )?))
     }
 
     pub fn wake(&self) {
@@ -138,10 +149,13 @@ impl Applications {
     /// The number of a name, from 1; 0 when there are too many to number.
     pub fn number(&self, name: &str) -> u16 {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = names.iter().position(|known| known == name).unwrap_or_else(|| {
-            names.push(name.into());
-            names.len() - 1
-        });
+        let position = names
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or_else(|| {
+                names.push(name.into());
+                names.len() - 1
+            });
         u16::try_from(position + 1).unwrap_or(0)
     }
 
@@ -186,20 +200,42 @@ impl Generation {
     pub fn new(number: u64, config: Config, ports: &[&str], before: Option<&Self>) -> Self {
         let carried = |name: &str| {
             let before = before?;
-            let position = before.config.rules.policies().iter().position(|policy| policy.name == name)?;
+            let position = before
+                .config
+                .rules
+                .policies()
+                .iter()
+                .position(|policy| policy.name == name)?;
             before.policies.get(position).cloned()
         };
-        let policies = config.rules.policies().iter().map(|policy| carried(&policy.name).unwrap_or_default()).collect();
+        let policies = config
+            .rules
+            .policies()
+            .iter()
+            .map(|policy| carried(&policy.name).unwrap_or_default())
+            .collect();
         let place = |interface: &crate::config::Interface| Placed {
-            port: PortId(ports.iter().position(|device| *device == interface.device).unwrap_or(MAX_PORTS) as u16),
+            port: PortId(
+                ports
+                    .iter()
+                    .position(|device| *device == interface.device)
+                    .unwrap_or(MAX_PORTS) as u16,
+            ),
             vlan: interface.vlan.unwrap_or(0),
             zone: interface.zone,
         };
         Self {
             number,
             policies,
-            default_policy: before.map(|before| before.default_policy.clone()).unwrap_or_default(),
-            translations: config.nat.rules().iter().map(|_| AtomicU64::new(0)).collect(),
+            default_policy: before
+                .map(|before| before.default_policy.clone())
+                .unwrap_or_default(),
+            translations: config
+                .nat
+                .rules()
+                .iter()
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             interfaces: config.interfaces.iter().map(place).collect(),
             config,
         }
@@ -208,14 +244,20 @@ impl Generation {
     /// The interface on a port for frames with this tag (0 for none).
     #[must_use]
     pub fn interface_at(&self, port: PortId, vlan: u16) -> Option<(InterfaceId, ZoneId)> {
-        let position = self.interfaces.iter().position(|placed| placed.port == port && placed.vlan == vlan)?;
+        let position = self
+            .interfaces
+            .iter()
+            .position(|placed| placed.port == port && placed.vlan == vlan)?;
         Some((InterfaceId(position as u16), self.interfaces[position].zone))
     }
 
     /// Any interface on a port, for what cannot be told apart further.
     #[must_use]
     pub fn first_interface_at(&self, port: PortId) -> Option<InterfaceId> {
-        self.interfaces.iter().position(|placed| placed.port == port).map(|position| InterfaceId(position as u16))
+        self.interfaces
+            .iter()
+            .position(|placed| placed.port == port)
+            .map(|position| InterfaceId(position as u16))
     }
 
     #[must_use]
@@ -223,12 +265,16 @@ impl Generation {
         if interface == InterfaceId::HOST {
             return Some(ZoneId::HOST);
         }
-        self.interfaces.get(interface.index()).map(|placed| placed.zone)
+        self.interfaces
+            .get(interface.index())
+            .map(|placed| placed.zone)
     }
 
     #[must_use]
     pub fn port(&self, interface: InterfaceId) -> Option<PortId> {
-        self.interfaces.get(interface.index()).map(|placed| placed.port)
+        self.interfaces
+            .get(interface.index())
+            .map(|placed| placed.port)
     }
 
     /// The other end of a wire.
@@ -265,9 +311,19 @@ pub struct Event {
 
 #[derive(Clone, Debug)]
 pub enum EventKind {
-    Start { id: u64 },
-    End { id: u64, reason: EndReason, lived: std::time::Duration, packets: [u64; 2], bytes: [u64; 2] },
-    Denied { rejected: bool },
+    Start {
+        id: u64,
+    },
+    End {
+        id: u64,
+        reason: EndReason,
+        lived: std::time::Duration,
+        packets: [u64; 2],
+        bytes: [u64; 2],
+    },
+    Denied {
+        rejected: bool,
+    },
 }
 
 /// What every event about a session says.

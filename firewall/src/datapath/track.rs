@@ -16,7 +16,11 @@ use crate::session::{Direction, Flow, Slot, timeout};
 impl Walk<'_> {
     /// Step 8. The packet that opened the session has been judged already.
     pub(crate) fn track(&mut self, known: Known) -> Result<Tracked, Stop> {
-        let Known { admitted, flow, is_new } = known;
+        let Known {
+            admitted,
+            flow,
+            is_new,
+        } = known;
         if is_new {
             return Ok(Tracked { admitted, flow });
         }
@@ -28,7 +32,9 @@ impl Walk<'_> {
             return Err(admitted.drop(DropReason::PolicyDenied));
         }
         let Transport::Tcp(segment) = &admitted.packet.headers.transport else {
-            if flow.direction == Direction::Reverse && session.state.load(Relaxed) != timeout::ANSWERED {
+            if flow.direction == Direction::Reverse
+                && session.state.load(Relaxed) != timeout::ANSWERED
+            {
                 session.state.store(timeout::ANSWERED, Relaxed);
             }
             return Ok(Tracked { admitted, flow });
@@ -36,7 +42,13 @@ impl Walk<'_> {
         let before = State::from_number(session.state.load(Relaxed));
         let mut initiator = Side::load(&session.initiator);
         let mut responder = Side::load(&session.responder);
-        match tcp::advance(before, flow.direction, segment, &mut initiator, &mut responder) {
+        match tcp::advance(
+            before,
+            flow.direction,
+            segment,
+            &mut initiator,
+            &mut responder,
+        ) {
             Err(reason) => Err(admitted.drop(reason)),
             Ok(Outcome::Pass(after)) => {
                 initiator.store(&session.initiator);
@@ -63,20 +75,31 @@ impl Walk<'_> {
         let table = &self.shared.table;
         let session = table.session(slot);
         let config = &self.generation.config;
-        let forward = Flow { slot, direction: Direction::Forward };
+        let forward = Flow {
+            slot,
+            direction: Direction::Forward,
+        };
         let arrived = tuple_of(&table.key(forward));
         let leaves = tuple_of(&table.rewrite(forward));
 
         let ingress = InterfaceId(session.ingress.load(Relaxed));
         let egress = InterfaceId(session.egress.load(Relaxed));
-        let (Some(from), Some(to)) = (self.generation.zone(ingress), self.generation.zone(egress)) else { return false };
+        let (Some(from), Some(to)) = (self.generation.zone(ingress), self.generation.zone(egress))
+        else {
+            return false;
+        };
         let mut tuple = arrived;
-        let destination = config.nat.destination(from, &arrived).filter(|_| !self.generation.is_wire());
+        let destination = config
+            .nat
+            .destination(from, &arrived)
+            .filter(|_| !self.generation.is_wire());
         if let Some(destination) = &destination {
             tuple.destination = destination.address;
             tuple.destination_port = destination.port.unwrap_or(tuple.destination_port);
         }
-        if (tuple.destination, tuple.destination_port) != (leaves.destination, leaves.destination_port) {
+        if (tuple.destination, tuple.destination_port)
+            != (leaves.destination, leaves.destination_port)
+        {
             return false;
         }
         let (policy, idle_timeout, log_end) = if egress == InterfaceId::HOST {
@@ -87,19 +110,34 @@ impl Walk<'_> {
         } else if ingress == InterfaceId::HOST {
             (None, None, false)
         } else {
-            let decision = config.rules.classify(&Question { from, to, tuple, icmp });
+            let decision = config.rules.classify(&Question {
+                from,
+                to,
+                tuple,
+                icmp,
+            });
             if decision.action != Action::Permit {
                 return false;
             }
             (decision.policy, decision.idle_timeout, decision.log.end)
         };
-        let Some(source_rule) = self.source_still_holds(slot, from, to, &tuple, &leaves) else { return false };
+        let Some(source_rule) = self.source_still_holds(slot, from, to, &tuple, &leaves) else {
+            return false;
+        };
         session.generation.store(self.generation.number, Relaxed);
-        session.policy.store(policy.map_or(NO_POLICY, |PolicyId(number)| number), Relaxed);
-        session.idle_timeout.store(idle_timeout.map_or(0, |timeout| timeout.as_secs().max(1) as u32), Relaxed);
+        session
+            .policy
+            .store(policy.map_or(NO_POLICY, |PolicyId(number)| number), Relaxed);
+        session.idle_timeout.store(
+            idle_timeout.map_or(0, |timeout| timeout.as_secs().max(1) as u32),
+            Relaxed,
+        );
         session.flags.store(u8::from(log_end), Relaxed);
         session.source_rule.store(source_rule, Relaxed);
-        session.destination_rule.store(destination.map_or(0, |found| found.rule.0 as u16 + 1), Relaxed);
+        session.destination_rule.store(
+            destination.map_or(0, |found| found.rule.0 as u16 + 1),
+            Relaxed,
+        );
         session.from_zone.store(from.0, Relaxed);
         session.to_zone.store(to.0, Relaxed);
         true
@@ -116,15 +154,22 @@ impl Walk<'_> {
         leaves: &rules::Tuple,
     ) -> Option<u16> {
         let source = self.generation.config.nat.source(from, to, tuple);
-        let is_translated = tuple.source != leaves.source || tuple.source_port != leaves.source_port;
+        let is_translated =
+            tuple.source != leaves.source || tuple.source_port != leaves.source_port;
         let lease = self.leases.get(&slot);
         let holds = match source.map(|source| source.translate) {
             None => lease.is_none() && !is_translated,
             Some(nat::Translate::Address(address)) => lease.is_none() && address == leaves.source,
             Some(nat::Translate::Interface) => lease.is_some_and(|lease| {
-                self.topology.interfaces.iter().any(|link| link.addresses.iter().any(|own| own.addr() == lease.address()))
+                self.topology.interfaces.iter().any(|link| {
+                    link.addresses
+                        .iter()
+                        .any(|own| own.addr() == lease.address())
+                })
             }),
-            Some(nat::Translate::Pool(pool)) => lease.is_some_and(|lease| nat::Candidates::Pool(pool).admit(lease)),
+            Some(nat::Translate::Pool(pool)) => {
+                lease.is_some_and(|lease| nat::Candidates::Pool(pool).admit(lease))
+            }
         };
         holds.then(|| source.map_or(0, |source| source.rule.0 as u16 + 1))
     }
@@ -133,7 +178,10 @@ impl Walk<'_> {
     pub(crate) fn close(&mut self, slot: Slot, reason: EndReason) {
         self.log_end(slot, reason);
         let table = &self.shared.table;
-        let key = table.key(Flow { slot, direction: Direction::Forward });
+        let key = table.key(Flow {
+            slot,
+            direction: Direction::Forward,
+        });
         let state = State::from_number(table.session(slot).state.load(Relaxed));
         if rules::Protocol(key.protocol) == rules::Protocol::TCP && state.is_half_open() {
             self.shared.half_open.fetch_sub(1, Relaxed);

@@ -151,7 +151,11 @@ impl Worker {
                 worked |= !frames.is_empty();
                 let mut walk = self.walk(&shared, &generation, &topology, now);
                 for frame in frames.drain(..) {
-                    walk.run(Arrival { frame, port: PortId(port as u16), again: false });
+                    walk.run(Arrival {
+                        frame,
+                        port: PortId(port as u16),
+                        again: false,
+                    });
                 }
                 self.frames = frames;
                 self.flush();
@@ -182,7 +186,13 @@ impl Worker {
         worked
     }
 
-    fn walk<'a>(&'a mut self, shared: &'a Shared, generation: &'a Generation, topology: &'a Topology, now: Timestamp) -> Walk<'a> {
+    fn walk<'a>(
+        &'a mut self,
+        shared: &'a Shared,
+        generation: &'a Generation,
+        topology: &'a Topology,
+        now: Timestamp,
+    ) -> Walk<'a> {
         Walk {
             id: self.plan.id,
             now,
@@ -208,7 +218,12 @@ impl Worker {
     /// Sends what the walks have queued.
     fn flush(&mut self) {
         for port in self.busy.take() {
-            if let Some(socket) = self.plan.sockets.get_mut(port).and_then(|queues| queues.first_mut()) {
+            if let Some(socket) = self
+                .plan
+                .sockets
+                .get_mut(port)
+                .and_then(|queues| queues.first_mut())
+            {
                 socket.flush(&mut self.plan.umem);
             }
         }
@@ -218,9 +233,14 @@ impl Worker {
     fn sleep(&mut self) {
         let handle = handle(&self.shared, self.plan.id);
         let ages = !self.owned.is_empty() || !self.fragments.is_empty() || !self.held.is_empty();
-        let timeout = ages.then(|| Timespec { tv_sec: 0, tv_nsec: i64::from(SLEEP.subsec_nanos()) });
+        let timeout = ages.then(|| Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(SLEEP.subsec_nanos()),
+        });
         let sockets = self.plan.sockets.iter().flatten();
-        let mut fds: Vec<_> = sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        let mut fds: Vec<_> = sockets
+            .map(|socket| PollFd::new(socket, PollFlags::IN))
+            .collect();
         fds.push(PollFd::new(&handle.waker, PollFlags::IN));
         // Interrupted or out of memory: the next turn looks again.
         let _ = poll(&mut fds, timeout.as_ref());
@@ -233,15 +253,30 @@ impl Worker {
         let counters = &handle(&self.shared, self.plan.id).counters;
         for (port, queues) in self.plan.sockets.iter().enumerate() {
             for (queue, socket) in queues.iter().enumerate() {
-                let Ok(new) = socket.statistics() else { continue };
-                let old = self.statistics.insert((port, queue), new).unwrap_or_default();
-                let interface = generation.first_interface_at(PortId(port as u16)).unwrap_or(crate::counters::InterfaceId::HOST);
+                let Ok(new) = socket.statistics() else {
+                    continue;
+                };
+                let old = self
+                    .statistics
+                    .insert((port, queue), new)
+                    .unwrap_or_default();
+                let interface = generation
+                    .first_interface_at(PortId(port as u16))
+                    .unwrap_or(crate::counters::InterfaceId::HOST);
                 let no_frame = new.no_frame.saturating_sub(old.no_frame);
                 let lost = [
-                    (DropReason::RxRingFull, new.rx_ring_full.saturating_sub(old.rx_ring_full)),
+                    (
+                        DropReason::RxRingFull,
+                        new.rx_ring_full.saturating_sub(old.rx_ring_full),
+                    ),
                     (DropReason::RxNoFrame, no_frame),
                     // `dropped` counts a missing frame, too.
-                    (DropReason::FrameTooLarge, new.dropped.saturating_sub(old.dropped).saturating_sub(no_frame)),
+                    (
+                        DropReason::FrameTooLarge,
+                        new.dropped
+                            .saturating_sub(old.dropped)
+                            .saturating_sub(no_frame),
+                    ),
                 ];
                 for (reason, count) in lost {
                     counters.drop_many(interface, reason, count);
@@ -270,7 +305,11 @@ impl Walk<'_> {
     fn run(&mut self, arrival: Arrival) {
         match self.packet(arrival) {
             Ok(()) | Err(Stop::Consumed) => {}
-            Err(Stop::Drop(Dropped { frames, interface, reason })) => {
+            Err(Stop::Drop(Dropped {
+                frames,
+                interface,
+                reason,
+            })) => {
                 for frame in frames {
                     self.counters.drop(interface, reason);
                     self.umem.free(frame);
@@ -286,7 +325,11 @@ impl Walk<'_> {
         for handoff in handoffs {
             match handoff {
                 Handoff::Walk { bytes, port } => self.walk_copy(&bytes, port),
-                Handoff::Transmit { bytes, port, interface } => match self.umem.copy_in(&bytes) {
+                Handoff::Transmit {
+                    bytes,
+                    port,
+                    interface,
+                } => match self.umem.copy_in(&bytes) {
                     Some(frame) => self.send(frame, port, interface),
                     None => self.counters.drop(interface, DropReason::RxNoFrame),
                 },
@@ -310,18 +353,38 @@ impl Walk<'_> {
 
     fn walk_copy(&mut self, bytes: &[u8], port: PortId) {
         match self.umem.copy_in(bytes) {
-            Some(frame) => self.run(Arrival { frame, port, again: true }),
-            None => self.counters.drop(self.interface_for_count(port), DropReason::RxNoFrame),
+            Some(frame) => self.run(Arrival {
+                frame,
+                port,
+                again: true,
+            }),
+            None => self
+                .counters
+                .drop(self.interface_for_count(port), DropReason::RxNoFrame),
         }
     }
 
     fn neighbour_failed(&mut self, bytes: &[u8], port: PortId) {
-        let Some(frame) = self.umem.copy_in(bytes) else { return };
-        let stop = match self.parse(Arrival { frame, port, again: true }).and_then(|packet| self.ingress(packet)) {
+        let Some(frame) = self.umem.copy_in(bytes) else {
+            return;
+        };
+        let stop = match self
+            .parse(Arrival {
+                frame,
+                port,
+                again: true,
+            })
+            .and_then(|packet| self.ingress(packet))
+        {
             Ok(admitted) => self.unreachable(admitted, DropReason::NoNeighbour),
             Err(stop) => stop,
         };
-        if let Stop::Drop(Dropped { frames, interface, reason }) = stop {
+        if let Stop::Drop(Dropped {
+            frames,
+            interface,
+            reason,
+        }) = stop
+        {
             for frame in frames {
                 self.counters.drop(interface, reason);
                 self.umem.free(frame);
@@ -331,21 +394,40 @@ impl Walk<'_> {
 
     fn expire_fragments(&mut self) {
         for piece in self.fragments.expire(self.now) {
-            self.counters.drop(self.interface_for_count(piece.port), DropReason::FragmentTimeout);
+            self.counters.drop(
+                self.interface_for_count(piece.port),
+                DropReason::FragmentTimeout,
+            );
         }
     }
 
-    pub(crate) fn drop_frames(&self, frames: Vec<Frame>, interface: crate::counters::InterfaceId, reason: DropReason) -> Stop {
-        Stop::Drop(Dropped { frames, interface, reason })
+    pub(crate) fn drop_frames(
+        &self,
+        frames: Vec<Frame>,
+        interface: crate::counters::InterfaceId,
+        reason: DropReason,
+    ) -> Stop {
+        Stop::Drop(Dropped {
+            frames,
+            interface,
+            reason,
+        })
     }
 
     pub(crate) fn unfilled_checksums(&self, port: PortId) -> bool {
-        self.unfilled.get(usize::from(port.0)).copied().unwrap_or(false)
+        self.unfilled
+            .get(usize::from(port.0))
+            .copied()
+            .unwrap_or(false)
     }
 
     /// Lists a session as this worker's.
     pub(crate) fn own_session(&mut self, slot: Slot) {
-        self.shared.table.session(slot).owner_index.store(self.owned.len() as u32, Relaxed);
+        self.shared
+            .table
+            .session(slot)
+            .owner_index
+            .store(self.owned.len() as u32, Relaxed);
         self.owned.push(slot);
     }
 
@@ -355,7 +437,10 @@ impl Walk<'_> {
         if self.owned.get(index) == Some(&slot) {
             self.owned.swap_remove(index);
             if let Some(moved) = self.owned.get(index) {
-                table.session(*moved).owner_index.store(index as u32, Relaxed);
+                table
+                    .session(*moved)
+                    .owner_index
+                    .store(index as u32, Relaxed);
             }
         }
     }

@@ -83,7 +83,12 @@ impl Ports {
         result
     }
 
-    async fn make(handle: &Handle, config: &Config, plan: &Plan, made: &mut Vec<Pair>) -> Result<Self, PortError> {
+    async fn make(
+        handle: &Handle,
+        config: &Config,
+        plan: &Plan,
+        made: &mut Vec<Pair>,
+    ) -> Result<Self, PortError> {
         let links = kernel::links(handle).await?;
         let devices = devices(config, &links)?;
         let mut claimed = Vec::new();
@@ -93,7 +98,11 @@ impl Ports {
         let ifindexes: Vec<_> = claimed.iter().map(|(_, _, link)| link.ifindex).collect();
         pair::remove_leftovers(handle, &links, &ifindexes).await?;
 
-        let mtu_bytes = claimed.iter().map(|(_, _, link)| link.mtu_bytes).max().unwrap_or(1_500);
+        let mtu_bytes = claimed
+            .iter()
+            .map(|(_, _, link)| link.mtu_bytes)
+            .max()
+            .unwrap_or(1_500);
         let first = ifindexes.first().copied().unwrap_or(0);
         let host = Pair::for_host(handle, first, plan.workers, mtu_bytes).await?;
         made.push(host.clone());
@@ -104,21 +113,37 @@ impl Ports {
             hash_seed: plan.hash_seed,
             hash_multiplier: plan.hash_multiplier,
         })?;
-        let host_record = PortRecord { ifindex: 0, outer_ifindex: host.outer_ifindex, flags: 0, queues: plan.workers };
-        programs.set_port(HOST_PORT, host_record, &[host.outer_ifindex, host.inner_ifindex])?;
+        let host_record = PortRecord {
+            ifindex: 0,
+            outer_ifindex: host.outer_ifindex,
+            flags: 0,
+            queues: plan.workers,
+        };
+        programs.set_port(
+            HOST_PORT,
+            host_record,
+            &[host.outer_ifindex, host.inner_ifindex],
+        )?;
 
         let mut ports = Vec::new();
         for (number, (claim, attach, link)) in claimed.into_iter().enumerate() {
             let mode = attach_mode(attach, &link);
             let (pair, queues) = match mode {
                 AttachMode::Tc => {
-                    let pair = Pair::for_port(handle, link.ifindex, plan.workers, link.mtu_bytes).await?;
+                    let pair =
+                        Pair::for_port(handle, link.ifindex, plan.workers, link.mtu_bytes).await?;
                     made.push(pair.clone());
                     (Some(pair), plan.workers)
                 }
                 AttachMode::Xdp => {
-                    let failed = |source| PortError::Device { device: link.name.clone(), source };
-                    (None, afxdp::device::receive_queues(&link.name).map_err(failed)?)
+                    let failed = |source| PortError::Device {
+                        device: link.name.clone(),
+                        source,
+                    };
+                    (
+                        None,
+                        afxdp::device::receive_queues(&link.name).map_err(failed)?,
+                    )
                 }
             };
             let port = Attached {
@@ -135,30 +160,47 @@ impl Ports {
             set_port(&mut programs, &port, &link, wire)?;
             ports.push(port);
         }
-        Ok(Self { ports, host, programs, marks: plan.marks, mtu_bytes })
+        Ok(Self {
+            ports,
+            host,
+            programs,
+            marks: plan.marks,
+            mtu_bytes,
+        })
     }
 
     /// Attaches the programs at the inner ends. Needs the sockets to be in their map.
     pub fn attach_inner(&mut self) -> Result<(), PortError> {
         for port in &self.ports {
             if let Some(pair) = &port.pair {
-                self.programs.attach_xdp("xdp_private", &pair.inner, pair.inner_ifindex)?;
-                self.programs.attach_tc("tc_private", &pair.outer, TcAttachType::Ingress)?;
+                self.programs
+                    .attach_xdp("xdp_private", &pair.inner, pair.inner_ifindex)?;
+                self.programs
+                    .attach_tc("tc_private", &pair.outer, TcAttachType::Ingress)?;
             }
         }
-        self.programs.attach_xdp("xdp_private", &self.host.inner, self.host.inner_ifindex)?;
-        self.programs.attach_tc("tc_host", &self.host.outer, TcAttachType::Ingress)
+        self.programs
+            .attach_xdp("xdp_private", &self.host.inner, self.host.inner_ifindex)?;
+        self.programs
+            .attach_tc("tc_host", &self.host.outer, TcAttachType::Ingress)
     }
 
     /// Attaches to the ports themselves: from here on the datapath has every packet.
     pub fn attach_outer(&mut self, mode: Mode) -> Result<(), PortError> {
         for port in &self.ports {
             match port.mode {
-                AttachMode::Tc => self.programs.attach_tc("tc_port", &port.device, TcAttachType::Ingress)?,
-                AttachMode::Xdp => self.programs.attach_xdp("xdp_port", &port.device, port.ifindex)?,
+                AttachMode::Tc => {
+                    self.programs
+                        .attach_tc("tc_port", &port.device, TcAttachType::Ingress)?
+                }
+                AttachMode::Xdp => {
+                    self.programs
+                        .attach_xdp("xdp_port", &port.device, port.ifindex)?
+                }
             }
             if mode == Mode::Routing {
-                self.programs.attach_tc("tc_egress", &port.device, TcAttachType::Egress)?;
+                self.programs
+                    .attach_tc("tc_egress", &port.device, TcAttachType::Egress)?;
             }
         }
         Ok(())
@@ -174,7 +216,11 @@ impl Ports {
         /// Ethernet with two tags.
         const LINK_BYTES: usize = 22;
         let packet = self.mtu_bytes as usize + LINK_BYTES;
-        if packet <= Umem::packet_bytes(2_048) { 2_048 } else { 4_096 }
+        if packet <= Umem::packet_bytes(2_048) {
+            2_048
+        } else {
+            4_096
+        }
     }
 
     /// Takes everything away: first the programs, so that nothing is punted to nowhere.
@@ -191,15 +237,24 @@ impl Ports {
 
 /// The devices of the configuration, each once, in order. Every one that is missing is an error,
 /// and so is one that is too large.
-fn devices<'a>(config: &Config, links: &'a [KernelLink]) -> Result<Vec<(Attach, KernelLink)>, PortError> {
+fn devices<'a>(
+    config: &Config,
+    links: &'a [KernelLink],
+) -> Result<Vec<(Attach, KernelLink)>, PortError> {
     let mut devices: Vec<(Attach, KernelLink)> = Vec::new();
     for interface in &config.interfaces {
-        if devices.iter().any(|(_, link)| link.name == interface.device) {
+        if devices
+            .iter()
+            .any(|(_, link)| link.name == interface.device)
+        {
             continue;
         }
         let Some(link) = links.iter().find(|link| link.name == interface.device) else {
-            let known: Vec<_> =
-                links.iter().map(|link: &'a KernelLink| link.name.as_str()).filter(|name| !pair::is_private(name)).collect();
+            let known: Vec<_> = links
+                .iter()
+                .map(|link: &'a KernelLink| link.name.as_str())
+                .filter(|name| !pair::is_private(name))
+                .collect();
             return Err(PortError::NoDevice {
                 interface: interface.name.clone(),
                 device: interface.device.clone(),
@@ -207,13 +262,20 @@ fn devices<'a>(config: &Config, links: &'a [KernelLink]) -> Result<Vec<(Attach, 
             });
         };
         if link.mtu_bytes > MAX_MTU_BYTES {
-            return Err(PortError::Mtu { device: link.name.clone(), mtu_bytes: link.mtu_bytes, most: MAX_MTU_BYTES });
+            return Err(PortError::Mtu {
+                device: link.name.clone(),
+                mtu_bytes: link.mtu_bytes,
+                most: MAX_MTU_BYTES,
+            });
         }
         devices.push((interface.attach, link.clone()));
     }
     // One number is the host pair's.
     if devices.len() >= MAX_PORTS {
-        return Err(PortError::TooMany { count: devices.len(), most: MAX_PORTS - 1 });
+        return Err(PortError::TooMany {
+            count: devices.len(),
+            most: MAX_PORTS - 1,
+        });
     }
     Ok(devices)
 }
@@ -223,8 +285,18 @@ fn devices<'a>(config: &Config, links: &'a [KernelLink]) -> Result<Vec<(Attach, 
 fn attach_mode(attach: Attach, link: &KernelLink) -> AttachMode {
     /// Drivers with native XDP and AF_XDP, from the kernel's `Documentation/networking/af_xdp.rst`
     /// and its sources.
-    const NATIVE: [&str; 10] =
-        ["i40e", "ice", "igb", "igc", "ixgbe", "mlx5_core", "ena", "gve", "iavf", "virtio_net"];
+    const NATIVE: [&str; 10] = [
+        "i40e",
+        "ice",
+        "igb",
+        "igc",
+        "ixgbe",
+        "mlx5_core",
+        "ena",
+        "gve",
+        "iavf",
+        "virtio_net",
+    ];
     match attach {
         Attach::Tc => AttachMode::Tc,
         Attach::Xdp => AttachMode::Xdp,
@@ -235,10 +307,20 @@ fn attach_mode(attach: Attach, link: &KernelLink) -> AttachMode {
     }
 }
 
-fn set_port(programs: &mut Programs, port: &Attached, link: &KernelLink, wire: bool) -> Result<(), PortError> {
+fn set_port(
+    programs: &mut Programs,
+    port: &Attached,
+    link: &KernelLink,
+    wire: bool,
+) -> Result<(), PortError> {
     let outer_ifindex = port.pair.as_ref().map_or(0, |pair| pair.outer_ifindex);
     let flags = programs::port_flags(link.peer_elsewhere, wire, port.mode == AttachMode::Xdp);
-    let record = PortRecord { ifindex: port.ifindex, outer_ifindex, flags, queues: port.queues };
+    let record = PortRecord {
+        ifindex: port.ifindex,
+        outer_ifindex,
+        flags,
+        queues: port.queues,
+    };
     let mut devices = vec![port.ifindex];
     if let Some(pair) = &port.pair {
         devices.extend([pair.outer_ifindex, pair.inner_ifindex]);
@@ -248,17 +330,28 @@ fn set_port(programs: &mut Programs, port: &Attached, link: &KernelLink, wire: b
 
 /// Addresses that the datapath must answer for: translated ones that the kernel does not have.
 pub fn answered(config: &Config) -> Vec<ipnet::IpNet> {
-    let own: Vec<IpAddr> =
-        config.interfaces.iter().flat_map(|interface| interface.addresses.iter().map(ipnet::IpNet::addr)).collect();
+    let own: Vec<IpAddr> = config
+        .interfaces
+        .iter()
+        .flat_map(|interface| interface.addresses.iter().map(ipnet::IpNet::addr))
+        .collect();
     let mut prefixes = Vec::new();
     for range in config.nat.translated_addresses() {
         let subnets: Vec<ipnet::IpNet> = match (range.first(), range.last()) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => ipnet::Ipv4Subnets::new(first, last, 0).map(Into::into).collect(),
-            (IpAddr::V6(first), IpAddr::V6(last)) => ipnet::Ipv6Subnets::new(first, last, 0).map(Into::into).collect(),
+            (IpAddr::V4(first), IpAddr::V4(last)) => ipnet::Ipv4Subnets::new(first, last, 0)
+                .map(Into::into)
+                .collect(),
+            (IpAddr::V6(first), IpAddr::V6(last)) => ipnet::Ipv6Subnets::new(first, last, 0)
+                .map(Into::into)
+                .collect(),
             _ => Vec::new(),
         };
         let single = |subnet: &ipnet::IpNet| subnet.prefix_len() == subnet.max_prefix_len();
-        prefixes.extend(subnets.into_iter().filter(|subnet| !(single(subnet) && own.contains(&subnet.addr()))));
+        prefixes.extend(
+            subnets
+                .into_iter()
+                .filter(|subnet| !(single(subnet) && own.contains(&subnet.addr()))),
+        );
     }
     prefixes
 }

@@ -16,9 +16,14 @@ impl Claim {
     /// # Errors
     /// `Taken` where another process holds it.
     pub fn take(device: &str, ifindex: u32) -> Result<Self, PortError> {
-        let taken = |_| PortError::Taken { device: device.into() };
-        let address = SocketAddr::from_abstract_name(format!("palisade/port/{ifindex}")).map_err(taken)?;
-        Ok(Self { _listener: UnixListener::bind_addr(&address).map_err(taken)? })
+        let taken = |_| PortError::Taken {
+            device: device.into(),
+        };
+        let address =
+            SocketAddr::from_abstract_name(format!("palisade/port/{ifindex}")).map_err(taken)?;
+        Ok(Self {
+            _listener: UnixListener::bind_addr(&address).map_err(taken)?,
+        })
     }
 }
 

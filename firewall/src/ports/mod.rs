@@ -42,23 +42,47 @@ impl AttachMode {
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     #[error("interface {interface}: there is no device {device} here; devices are: {known}")]
-    NoDevice { interface: String, device: String, known: String },
-    #[error("device {device} is already taken by another palisade in this network namespace; stop that one first")]
+    NoDevice {
+        interface: String,
+        device: String,
+        known: String,
+    },
+    #[error(
+        "device {device} is already taken by another palisade in this network namespace; stop that one first"
+    )]
     Taken { device: String },
-    #[error("device {device}: MTU {mtu_bytes} is larger than {most}, the most the datapath takes; `ip link set {device} mtu {most}`")]
-    Mtu { device: String, mtu_bytes: u32, most: u32 },
+    #[error(
+        "device {device}: MTU {mtu_bytes} is larger than {most}, the most the datapath takes; `ip link set {device} mtu {most}`"
+    )]
+    Mtu {
+        device: String,
+        mtu_bytes: u32,
+        most: u32,
+    },
     #[error("device {device}: its driver {driver} has no native XDP; use `attach: tc`")]
     NoNativeXdp { device: String, driver: String },
-    #[error("device {device} has an XDP program already; `ip link set {device} xdp off` removes it")]
+    #[error(
+        "device {device} has an XDP program already; `ip link set {device} xdp off` removes it"
+    )]
     XdpOccupied { device: String },
-    #[error("not permitted ({call}): palisade needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF (or CAP_SYS_ADMIN)")]
+    #[error(
+        "not permitted ({call}): palisade needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF (or CAP_SYS_ADMIN)"
+    )]
     NotPermitted { call: String },
-    #[error("the kernel refuses the BPF program {program}: {reason}; kernel 5.15 or later is needed, with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS")]
+    #[error(
+        "the kernel refuses the BPF program {program}: {reason}; kernel 5.15 or later is needed, with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS"
+    )]
     Program { program: String, reason: String },
     #[error("{device}: no AF_XDP socket: {source}; the kernel needs CONFIG_XDP_SOCKETS")]
-    Socket { device: String, source: afxdp::Error },
+    Socket {
+        device: String,
+        source: afxdp::Error,
+    },
     #[error("{device}: {source}")]
-    Device { device: String, source: afxdp::Error },
+    Device {
+        device: String,
+        source: afxdp::Error,
+    },
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
     #[error("{count} ports: at most {most} are possible")]

@@ -2,7 +2,9 @@
 
 use std::os::fd::AsFd;
 
-use abi::{DropReason, MAX_PORTS, MAX_QUEUES, PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord, PuntReason};
+use abi::{
+    DropReason, MAX_PORTS, MAX_QUEUES, PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord, PuntReason,
+};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
@@ -34,7 +36,10 @@ impl Marks {
     pub fn random(mut random: impl FnMut() -> u32) -> Self {
         let low = MAX_PORTS as u32 - 1;
         let to_host = random() & !low | 1 << 31;
-        Self { to_host, forwarded: to_host ^ 1 << 30 }
+        Self {
+            to_host,
+            forwarded: to_host ^ 1 << 30,
+        }
     }
 
     #[must_use]
@@ -78,7 +83,9 @@ impl Programs {
             .override_global("WORKERS", &settings.workers, true)
             .override_global("HASH_SEED", &settings.hash_seed, true)
             .override_global("HASH_MULTIPLIER", &settings.hash_multiplier, true);
-        let mut ebpf = loader.load(OBJECT).map_err(|error| refused("datapath", &error))?;
+        let mut ebpf = loader
+            .load(OBJECT)
+            .map_err(|error| refused("datapath", &error))?;
         for name in ["tc_port", "tc_egress", "tc_private", "tc_host"] {
             let program: &mut SchedClassifier = program(&mut ebpf, name)?;
             program.load().map_err(|error| not_loaded(name, &error))?;
@@ -97,68 +104,119 @@ impl Programs {
     }
 
     /// Tells the programs of a port, and by which devices it is known.
-    pub fn set_port(&mut self, port: PortId, record: PortRecord, devices: &[u32]) -> Result<(), PortError> {
-        let words = [record.ifindex, record.outer_ifindex, record.flags, record.queues];
-        self.ports.set(u32::from(port.0), words, 0).map_err(|error| refused("ports", &error))?;
+    pub fn set_port(
+        &mut self,
+        port: PortId,
+        record: PortRecord,
+        devices: &[u32],
+    ) -> Result<(), PortError> {
+        let words = [
+            record.ifindex,
+            record.outer_ifindex,
+            record.flags,
+            record.queues,
+        ];
+        self.ports
+            .set(u32::from(port.0), words, 0)
+            .map_err(|error| refused("ports", &error))?;
         for device in devices {
-            self.port_numbers.insert(device, u32::from(port.0), 0).map_err(|error| refused("port_numbers", &error))?;
+            self.port_numbers
+                .insert(device, u32::from(port.0), 0)
+                .map_err(|error| refused("port_numbers", &error))?;
         }
         Ok(())
     }
 
-    pub fn set_socket(&mut self, port: PortId, queue: u32, socket: impl AsFd) -> Result<(), PortError> {
+    pub fn set_socket(
+        &mut self,
+        port: PortId,
+        queue: u32,
+        socket: impl AsFd,
+    ) -> Result<(), PortError> {
         let at = u32::from(port.0) * MAX_QUEUES as u32 + queue;
-        self.sockets.set(at, socket.as_fd(), 0).map_err(|error| refused("sockets", &error))
+        self.sockets
+            .set(at, socket.as_fd(), 0)
+            .map_err(|error| refused("sockets", &error))
     }
 
     /// Replaces the addresses that the datapath answers ARP and ND for.
-    pub fn set_answered(&mut self, prefixes: impl IntoIterator<Item = IpNet>) -> Result<(), PortError> {
+    pub fn set_answered(
+        &mut self,
+        prefixes: impl IntoIterator<Item = IpNet>,
+    ) -> Result<(), PortError> {
         let old: Vec<_> = self.answered.keys().filter_map(Result::ok).collect();
         let new: Vec<_> = prefixes.into_iter().map(answered_key).collect();
         for key in &new {
-            self.answered.insert(key, 1, 0).map_err(|error| refused("answered", &error))?;
+            self.answered
+                .insert(key, 1, 0)
+                .map_err(|error| refused("answered", &error))?;
         }
         for key in old {
-            let kept = new.iter().any(|new| (new.prefix_len(), new.data()) == (key.prefix_len(), key.data()));
+            let kept = new
+                .iter()
+                .any(|new| (new.prefix_len(), new.data()) == (key.prefix_len(), key.data()));
             if !kept {
-                self.answered.remove(&key).map_err(|error| refused("answered", &error))?;
+                self.answered
+                    .remove(&key)
+                    .map_err(|error| refused("answered", &error))?;
             }
         }
         Ok(())
     }
 
-    pub fn attach_tc(&mut self, name: &'static str, device: &str, at: TcAttachType) -> Result<(), PortError> {
+    pub fn attach_tc(
+        &mut self,
+        name: &'static str,
+        device: &str,
+        at: TcAttachType,
+    ) -> Result<(), PortError> {
         // tcx came with 6.6; before it, filters hang on a clsact qdisc. One that is there is kept.
         if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
             let _ = tc::qdisc_add_clsact(device);
         }
         let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
-        program.attach(device, at).map(drop).map_err(|error| not_loaded(name, &error))
+        program
+            .attach(device, at)
+            .map(drop)
+            .map_err(|error| not_loaded(name, &error))
     }
 
     /// Attaches natively.
-    pub fn attach_xdp(&mut self, name: &'static str, device: &str, ifindex: u32) -> Result<(), PortError> {
+    pub fn attach_xdp(
+        &mut self,
+        name: &'static str,
+        device: &str,
+        ifindex: u32,
+    ) -> Result<(), PortError> {
         let program: &mut Xdp = program(&mut self.ebpf, name)?;
-        program.attach_to_if_index(ifindex, XdpMode::Driver).map(drop).map_err(|error| {
-            let errno = match &error {
-                ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
-                ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-                _ => None,
-            };
-            match errno {
-                Some(libc::EBUSY | libc::EEXIST) => PortError::XdpOccupied { device: device.into() },
-                Some(libc::EOPNOTSUPP) => PortError::NoNativeXdp {
-                    device: device.into(),
-                    driver: afxdp::device::driver(device).unwrap_or_else(|_| "?".into()),
-                },
-                _ => not_loaded(name, &error),
-            }
-        })
+        program
+            .attach_to_if_index(ifindex, XdpMode::Driver)
+            .map(drop)
+            .map_err(|error| {
+                let errno = match &error {
+                    ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
+                    ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+                    _ => None,
+                };
+                match errno {
+                    Some(libc::EBUSY | libc::EEXIST) => PortError::XdpOccupied {
+                        device: device.into(),
+                    },
+                    Some(libc::EOPNOTSUPP) => PortError::NoNativeXdp {
+                        device: device.into(),
+                        driver: afxdp::device::driver(device).unwrap_or_else(|_| "?".into()),
+                    },
+                    _ => not_loaded(name, &error),
+                }
+            })
     }
 
     /// The programs' own counters, to be read while they run.
     pub fn counters(&mut self) -> Result<KernelCounters, PortError> {
-        Ok(KernelCounters { drops: map(&mut self.ebpf, "drops")?, punts: map(&mut self.ebpf, "punts")? })
+        Ok(KernelCounters {
+            drops: map(&mut self.ebpf, "drops")?,
+            punts: map(&mut self.ebpf, "punts")?,
+        })
     }
 }
 
@@ -177,12 +235,18 @@ impl std::fmt::Debug for KernelCounters {
 impl KernelCounters {
     #[must_use]
     pub fn drops(&self, port: PortId, reason: DropReason) -> u64 {
-        sum(&self.drops, u32::from(port.0) * DROP_REASONS + u32::from(reason.number()))
+        sum(
+            &self.drops,
+            u32::from(port.0) * DROP_REASONS + u32::from(reason.number()),
+        )
     }
 
     #[must_use]
     pub fn punts(&self, port: PortId, reason: PuntReason) -> u64 {
-        sum(&self.punts, u32::from(port.0) * PUNT_REASONS + u32::from(reason.number()))
+        sum(
+            &self.punts,
+            u32::from(port.0) * PUNT_REASONS + u32::from(reason.number()),
+        )
     }
 }
 
@@ -192,7 +256,7 @@ fn sum(array: &PerCpuArray<MapData, u64>, at: u32) -> u64 {
 
 /// `PORT_*` flags of a port.
 #[must_use]
-pub fn port_flags(peer: bool, wire: bool, xdp: bool) -> u32 {
+pub(super) fn port_flags(peer: bool, wire: bool, xdp: bool) -> u32 {
     [(peer, PORT_PEER), (wire, PORT_WIRE), (xdp, PORT_XDP)]
         .into_iter()
         .filter_map(|(set, flag)| set.then_some(flag))
@@ -201,20 +265,38 @@ pub fn port_flags(peer: bool, wire: bool, xdp: bool) -> u32 {
 
 fn answered_key(prefix: IpNet) -> Key<[u8; 16]> {
     let mapped_bits = if prefix.addr().is_ipv4() { 96 } else { 0 };
-    Key::new(mapped_bits + u32::from(prefix.prefix_len()), packet::address(prefix.network()))
+    Key::new(
+        mapped_bits + u32::from(prefix.prefix_len()),
+        packet::address(prefix.network()),
+    )
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, PortError>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
-    let missing = || PortError::Program { program: name.into(), reason: "it is not in the object".into() };
-    ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| not_loaded(name, &error))
+    let missing = || PortError::Program {
+        program: name.into(),
+        reason: "it is not in the object".into(),
+    };
+    ebpf.program_mut(name)
+        .ok_or_else(missing)?
+        .try_into()
+        .map_err(|error| not_loaded(name, &error))
 }
 
-fn map<M: TryFrom<Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, PortError> {
-    let missing = || PortError::Program { program: name.into(), reason: "the map is not in the object".into() };
-    ebpf.take_map(name).ok_or_else(missing)?.try_into().map_err(|error| refused(name, &error))
+fn map<M: TryFrom<Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<M, PortError> {
+    let missing = || PortError::Program {
+        program: name.into(),
+        reason: "the map is not in the object".into(),
+    };
+    ebpf.take_map(name)
+        .ok_or_else(missing)?
+        .try_into()
+        .map_err(|error| refused(name, &error))
 }
 
 fn not_loaded(program: &str, error: &ProgramError) -> PortError {
@@ -230,13 +312,24 @@ fn refused(what: &str, error: &dyn std::error::Error) -> PortError {
         if let Some(io) = error.downcast_ref::<std::io::Error>()
             && io.raw_os_error() == Some(libc::EPERM)
         {
-            return PortError::NotPermitted { call: format!("loading {what}") };
+            return PortError::NotPermitted {
+                call: format!("loading {what}"),
+            };
         }
         reason = format!("{reason}: {error}");
         cause = error.source();
     }
-    let reason = reason.lines().next().unwrap_or_default().chars().take(300).collect();
-    PortError::Program { program: what.into(), reason }
+    let reason = reason
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect();
+    PortError::Program {
+        program: what.into(),
+        reason,
+    }
 }
 
 impl From<EbpfError> for PortError {

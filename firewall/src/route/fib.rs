@@ -77,7 +77,10 @@ impl Fib {
     /// An empty snapshot.
     #[must_use]
     pub fn of_generation(generation: u32) -> Self {
-        Self { generation, ..Self::default() }
+        Self {
+            generation,
+            ..Self::default()
+        }
     }
 
     pub fn insert(&mut self, to: IpNet, route: Route) {
@@ -111,17 +114,26 @@ impl Fib {
         if self.broadcast.contains(&destination) {
             return Lookup::Broadcast;
         }
-        let Some(route) = self.route(destination) else { return Lookup::NoRoute };
+        let Some(route) = self.route(destination) else {
+            return Lookup::NoRoute;
+        };
         match route.kind {
             RouteKind::Unreachable => Lookup::Unreachable,
             RouteKind::Prohibit => Lookup::Prohibit,
             RouteKind::Blackhole => Lookup::Blackhole,
             RouteKind::Forward => {
-                let hop = route.hops.get((spread % route.hops.len().max(1) as u64) as usize);
+                let hop = route
+                    .hops
+                    .get((spread % route.hops.len().max(1) as u64) as usize);
                 match hop {
-                    Some(Hop { interface: Some(interface), via, .. }) => {
-                        Lookup::Forward(Gateway { interface: *interface, address: via.unwrap_or(destination) })
-                    }
+                    Some(Hop {
+                        interface: Some(interface),
+                        via,
+                        ..
+                    }) => Lookup::Forward(Gateway {
+                        interface: *interface,
+                        address: via.unwrap_or(destination),
+                    }),
                     // A device that is not the appliance's: nothing is forwarded there.
                     _ => Lookup::NoRoute,
                 }
@@ -133,7 +145,12 @@ impl Fib {
     /// (RFC 3704 2.2, strict reverse path; any of a multipath route's).
     #[must_use]
     pub fn leads_back(&self, source: IpAddr, interface: InterfaceId) -> bool {
-        self.route(source).is_some_and(|route| route.hops.iter().any(|hop| hop.interface == Some(interface)))
+        self.route(source).is_some_and(|route| {
+            route
+                .hops
+                .iter()
+                .any(|hop| hop.interface == Some(interface))
+        })
     }
 
     fn route(&self, destination: IpAddr) -> Option<&Route> {
@@ -145,7 +162,10 @@ impl Fib {
 }
 
 fn keep_better<P: prefix_trie::Prefix>(map: &mut PrefixMap<P, Route>, prefix: P, route: Route) {
-    if map.get(&prefix).is_none_or(|known| route.metric < known.metric) {
+    if map
+        .get(&prefix)
+        .is_none_or(|known| route.metric < known.metric)
+    {
         map.insert(prefix, route);
     }
 }
@@ -155,8 +175,16 @@ mod tests {
     use super::*;
 
     fn forward(interface: u16, via: Option<&str>, metric: u32) -> Route {
-        let hop = Hop { ifindex: 9, interface: Some(InterfaceId(interface)), via: via.map(|via| via.parse().unwrap()) };
-        Route { kind: RouteKind::Forward, metric, hops: vec![hop] }
+        let hop = Hop {
+            ifindex: 9,
+            interface: Some(InterfaceId(interface)),
+            via: via.map(|via| via.parse().unwrap()),
+        };
+        Route {
+            kind: RouteKind::Forward,
+            metric,
+            hops: vec![hop],
+        }
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -165,10 +193,20 @@ mod tests {
 
     fn fib() -> Fib {
         let mut fib = Fib::default();
-        fib.insert("0.0.0.0/0".parse().unwrap(), forward(1, Some("198.51.100.254"), 0));
+        fib.insert(
+            "0.0.0.0/0".parse().unwrap(),
+            forward(1, Some("198.51.100.254"), 0),
+        );
         fib.insert("192.0.2.0/24".parse().unwrap(), forward(0, None, 0));
         fib.insert("192.0.2.0/24".parse().unwrap(), forward(1, None, 100));
-        fib.insert("203.0.113.0/24".parse().unwrap(), Route { kind: RouteKind::Prohibit, metric: 0, hops: vec![] });
+        fib.insert(
+            "203.0.113.0/24".parse().unwrap(),
+            Route {
+                kind: RouteKind::Prohibit,
+                metric: 0,
+                hops: vec![],
+            },
+        );
         fib.insert_local("192.0.2.1/24".parse().unwrap());
         fib
     }
@@ -176,9 +214,15 @@ mod tests {
     #[test]
     fn the_longest_prefix_of_the_lowest_metric_decides() {
         let fib = fib();
-        let on_link = Gateway { interface: InterfaceId(0), address: ip("192.0.2.7") };
+        let on_link = Gateway {
+            interface: InterfaceId(0),
+            address: ip("192.0.2.7"),
+        };
         assert_eq!(fib.lookup(ip("192.0.2.7"), 0), Lookup::Forward(on_link));
-        let default = Gateway { interface: InterfaceId(1), address: ip("198.51.100.254") };
+        let default = Gateway {
+            interface: InterfaceId(1),
+            address: ip("198.51.100.254"),
+        };
         assert_eq!(fib.lookup(ip("8.8.8.8"), 0), Lookup::Forward(default));
         assert_eq!(fib.lookup(ip("203.0.113.9"), 0), Lookup::Prohibit);
         assert_eq!(fib.lookup(ip("192.0.2.1"), 0), Lookup::Local);

@@ -7,11 +7,17 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
-use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage, NeighbourState,
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteProtocol, RouteType, RouteVia};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
+    NeighbourState,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteProtocol, RouteType, RouteVia,
+};
 use packet::Mac;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -96,7 +102,13 @@ impl NetlinkError {
 }
 
 pub async fn links(handle: &Handle) -> Result<Vec<KernelLink>, NetlinkError> {
-    let messages: Vec<_> = handle.link().get().execute().try_collect().await.map_err(NetlinkError::of("reading links"))?;
+    let messages: Vec<_> = handle
+        .link()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(NetlinkError::of("reading links"))?;
     Ok(messages.iter().map(link).collect())
 }
 
@@ -118,7 +130,9 @@ fn link(message: &LinkMessage) -> KernelLink {
             LinkAttribute::Mtu(mtu) => link.mtu_bytes = *mtu,
             LinkAttribute::LinkNetNsId(_) => link.peer_elsewhere = true,
             LinkAttribute::LinkInfo(infos) => {
-                link.is_veth |= infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
+                link.is_veth |= infos
+                    .iter()
+                    .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
             }
             _ => {}
         }
@@ -128,8 +142,13 @@ fn link(message: &LinkMessage) -> KernelLink {
 }
 
 pub async fn addresses(handle: &Handle) -> Result<Vec<KernelAddress>, NetlinkError> {
-    let messages: Vec<_> =
-        handle.address().get().execute().try_collect().await.map_err(NetlinkError::of("reading addresses"))?;
+    let messages: Vec<_> = handle
+        .address()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(NetlinkError::of("reading addresses"))?;
     Ok(messages.iter().filter_map(address).collect())
 }
 
@@ -145,7 +164,11 @@ fn address(message: &AddressMessage) -> Option<KernelAddress> {
         }
     }
     let address = IpNet::new(local?, message.header.prefix_len).ok()?;
-    Some(KernelAddress { ifindex: message.header.index, address, own })
+    Some(KernelAddress {
+        ifindex: message.header.index,
+        address,
+        own,
+    })
 }
 
 pub async fn routes(handle: &Handle) -> Result<Vec<KernelRoute>, NetlinkError> {
@@ -153,8 +176,13 @@ pub async fn routes(handle: &Handle) -> Result<Vec<KernelRoute>, NetlinkError> {
     let v4 = RouteMessageBuilder::<std::net::Ipv4Addr>::new().build();
     let v6 = RouteMessageBuilder::<std::net::Ipv6Addr>::new().build();
     for family in [v4, v6] {
-        let messages: Vec<_> =
-            handle.route().get(family).execute().try_collect().await.map_err(NetlinkError::of("reading routes"))?;
+        let messages: Vec<_> = handle
+            .route()
+            .get(family)
+            .execute()
+            .try_collect()
+            .await
+            .map_err(NetlinkError::of("reading routes"))?;
         routes.extend(messages.iter().filter_map(route));
     }
     Ok(routes)
@@ -196,7 +224,11 @@ fn route(message: &RouteMessage) -> Option<KernelRoute> {
         ways.clear();
     }
     Some(KernelRoute {
-        to: IpNet::new(to.unwrap_or(unspecified), message.header.destination_prefix_length).ok()?,
+        to: IpNet::new(
+            to.unwrap_or(unspecified),
+            message.header.destination_prefix_length,
+        )
+        .ok()?,
         kind,
         metric,
         hops: ways,
@@ -234,8 +266,13 @@ fn via_ip(address: &RouteVia) -> Option<IpAddr> {
 }
 
 pub async fn neighbours(handle: &Handle) -> Result<Vec<KernelNeighbour>, NetlinkError> {
-    let messages: Vec<_> =
-        handle.neighbours().get().execute().try_collect().await.map_err(NetlinkError::of("reading neighbours"))?;
+    let messages: Vec<_> = handle
+        .neighbours()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(NetlinkError::of("reading neighbours"))?;
     Ok(messages.iter().filter_map(neighbour).collect())
 }
 
@@ -243,10 +280,16 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<KernelNeighbour> {
     let (mut destination, mut link_layer, mut managed) = (None, None, false);
     for attribute in &message.attributes {
         match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => destination = Some(IpAddr::from(*v4)),
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => destination = Some(IpAddr::from(*v6)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
+                destination = Some(IpAddr::from(*v4))
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => {
+                destination = Some(IpAddr::from(*v6))
+            }
             NeighbourAttribute::LinkLayerAddress(bytes) => link_layer = mac(bytes),
-            NeighbourAttribute::ExtFlags(flags) => managed = flags.contains(NeighbourExtFlags::Managed),
+            NeighbourAttribute::ExtFlags(flags) => {
+                managed = flags.contains(NeighbourExtFlags::Managed)
+            }
             _ => {}
         }
     }
@@ -261,7 +304,11 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<KernelNeighbour> {
         NeighbourState::Incomplete => (Usable::Unresolved, "incomplete"),
         _ => (Usable::Unresolved, "none"),
     };
-    let usable = if usable == Usable::Resolved && link_layer.is_none() { Usable::Unresolved } else { usable };
+    let usable = if usable == Usable::Resolved && link_layer.is_none() {
+        Usable::Unresolved
+    } else {
+        usable
+    };
     Some(KernelNeighbour {
         ifindex: message.header.ifindex,
         address: destination?,
@@ -274,37 +321,86 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<KernelNeighbour> {
 
 /// Asks the kernel to resolve a neighbour (`ip neigh add … use`); `keep` lets it be probed for as
 /// long as it is there (`managed`, kernel 5.16 and later), because no traffic of its own would.
-pub async fn resolve(handle: &Handle, ifindex: u32, address: IpAddr, keep: bool) -> Result<(), NetlinkError> {
-    let mut request =
-        handle.neighbours().add(ifindex, address).state(NeighbourState::None).flags(NeighbourFlags::Use).replace();
+pub async fn resolve(
+    handle: &Handle,
+    ifindex: u32,
+    address: IpAddr,
+    keep: bool,
+) -> Result<(), NetlinkError> {
+    let mut request = handle
+        .neighbours()
+        .add(ifindex, address)
+        .state(NeighbourState::None)
+        .flags(NeighbourFlags::Use)
+        .replace();
     if keep {
-        request.message_mut().attributes.push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
+        request
+            .message_mut()
+            .attributes
+            .push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
     }
-    request.execute().await.map_err(NetlinkError::of(format!("resolving {address}")))
+    request
+        .execute()
+        .await
+        .map_err(NetlinkError::of(format!("resolving {address}")))
 }
 
-pub async fn add_address(handle: &Handle, ifindex: u32, address: IpNet) -> Result<(), NetlinkError> {
-    let mut request = handle.address().add(ifindex, address.addr(), address.prefix_len()).replace();
+pub async fn add_address(
+    handle: &Handle,
+    ifindex: u32,
+    address: IpNet,
+) -> Result<(), NetlinkError> {
+    let mut request = handle
+        .address()
+        .add(ifindex, address.addr(), address.prefix_len())
+        .replace();
     let message = request.message_mut();
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)));
+    message
+        .attributes
+        .push(AddressAttribute::Protocol(AddressProtocol::from(PROTOCOL)));
     if address.addr().is_ipv6() {
         // No duplicate address detection: the appliance forwards from its first moment on.
         let flags = netlink_packet_route::address::AddressFlags::Nodad;
         message.attributes.push(AddressAttribute::Flags(flags));
     }
-    request.execute().await.map_err(NetlinkError::of(format!("adding address {address}")))
+    request
+        .execute()
+        .await
+        .map_err(NetlinkError::of(format!("adding address {address}")))
 }
 
-pub async fn remove_address(handle: &Handle, ifindex: u32, address: IpNet) -> Result<(), NetlinkError> {
-    let mut request = handle.address().add(ifindex, address.addr(), address.prefix_len());
+pub async fn remove_address(
+    handle: &Handle,
+    ifindex: u32,
+    address: IpNet,
+) -> Result<(), NetlinkError> {
+    let mut request = handle
+        .address()
+        .add(ifindex, address.addr(), address.prefix_len());
     let message = request.message_mut().clone();
-    handle.address().del(message).execute().await.map_err(NetlinkError::of(format!("removing address {address}")))
+    handle
+        .address()
+        .del(message)
+        .execute()
+        .await
+        .map_err(NetlinkError::of(format!("removing address {address}")))
 }
 
 /// Adds a route of the appliance's own; one that is there already is replaced.
-pub async fn add_route(handle: &Handle, to: IpNet, via: Option<IpAddr>, ifindex: Option<u32>) -> Result<(), NetlinkError> {
+pub async fn add_route(
+    handle: &Handle,
+    to: IpNet,
+    via: Option<IpAddr>,
+    ifindex: Option<u32>,
+) -> Result<(), NetlinkError> {
     let message = own_route(to, via, ifindex)?;
-    handle.route().add(message).replace().execute().await.map_err(NetlinkError::of(format!("adding route {to}")))
+    handle
+        .route()
+        .add(message)
+        .replace()
+        .execute()
+        .await
+        .map_err(NetlinkError::of(format!("adding route {to}")))
 }
 
 pub async fn remove_route(handle: &Handle, route: &KernelRoute) -> Result<(), NetlinkError> {
@@ -313,11 +409,23 @@ pub async fn remove_route(handle: &Handle, route: &KernelRoute) -> Result<(), Ne
         None => (None, None),
     };
     let message = own_route(route.to, via, ifindex)?;
-    handle.route().del(message).execute().await.map_err(NetlinkError::of(format!("removing route {}", route.to)))
+    handle
+        .route()
+        .del(message)
+        .execute()
+        .await
+        .map_err(NetlinkError::of(format!("removing route {}", route.to)))
 }
 
-fn own_route(to: IpNet, via: Option<IpAddr>, ifindex: Option<u32>) -> Result<RouteMessage, NetlinkError> {
-    let invalid = |_| NetlinkError { what: format!("route {to}"), source: rtnetlink::Error::RequestFailed };
+fn own_route(
+    to: IpNet,
+    via: Option<IpAddr>,
+    ifindex: Option<u32>,
+) -> Result<RouteMessage, NetlinkError> {
+    let invalid = |_| NetlinkError {
+        what: format!("route {to}"),
+        source: rtnetlink::Error::RequestFailed,
+    };
     let mut builder = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(to.addr(), to.prefix_len())
         .map_err(invalid)?
@@ -332,8 +440,16 @@ fn own_route(to: IpNet, via: Option<IpAddr>, ifindex: Option<u32>) -> Result<Rou
 }
 
 pub async fn set_up(handle: &Handle, ifindex: u32) -> Result<(), NetlinkError> {
-    let message = LinkMessageBuilder::<LinkUnspec>::new().index(ifindex).up().build();
-    handle.link().set(message).execute().await.map_err(NetlinkError::of("setting a device up"))
+    let message = LinkMessageBuilder::<LinkUnspec>::new()
+        .index(ifindex)
+        .up()
+        .build();
+    handle
+        .link()
+        .set(message)
+        .execute()
+        .await
+        .map_err(NetlinkError::of("setting a device up"))
 }
 
 /// Keeps IPv6 off a device: no link-local address, so no discovery traffic of the kernel's own.
@@ -343,15 +459,31 @@ pub async fn keep_ipv6_off(handle: &Handle, ifindex: u32) -> Result<(), NetlinkE
         .index(ifindex)
         .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![ipv6]))
         .build();
-    handle.link().set(message).execute().await.map_err(NetlinkError::of("keeping IPv6 off a device"))
+    handle
+        .link()
+        .set(message)
+        .execute()
+        .await
+        .map_err(NetlinkError::of("keeping IPv6 off a device"))
 }
 
 pub async fn remove_link(handle: &Handle, ifindex: u32) -> Result<(), NetlinkError> {
-    handle.link().del(ifindex).execute().await.map_err(NetlinkError::of("removing a device"))
+    handle
+        .link()
+        .del(ifindex)
+        .execute()
+        .await
+        .map_err(NetlinkError::of("removing a device"))
 }
 
 /// Makes a veth pair with `queues` queues at each end. Neither end takes part in IP or ARP.
-pub async fn add_veth(handle: &Handle, outer: &str, inner: &str, queues: u32, mtu_bytes: u32) -> Result<(), NetlinkError> {
+pub async fn add_veth(
+    handle: &Handle,
+    outer: &str,
+    inner: &str,
+    queues: u32,
+    mtu_bytes: u32,
+) -> Result<(), NetlinkError> {
     let what = format!("adding the veth pair {outer}");
     let end = |name: &str| {
         LinkMessageBuilder::<LinkVeth>::default()
@@ -372,7 +504,12 @@ pub async fn add_veth(handle: &Handle, outer: &str, inner: &str, queues: u32, mt
     ];
     let veth = InfoVeth::Peer(peer);
     let message = end(outer).set_info_data(InfoData::Veth(veth)).build();
-    handle.link().add(message).execute().await.map_err(NetlinkError::of(what))
+    handle
+        .link()
+        .add(message)
+        .execute()
+        .await
+        .map_err(NetlinkError::of(what))
 }
 
 fn mac(bytes: &[u8]) -> Option<Mac> {

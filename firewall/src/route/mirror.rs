@@ -86,24 +86,37 @@ pub struct Follower {
 
 impl std::fmt::Debug for Follower {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Follower").field("generation", &self.generation).finish_non_exhaustive()
+        f.debug_struct("Follower")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }
 
 impl Mirror {
     #[must_use]
     pub fn new(interfaces: Vec<Mirrored>, next_hops: NextHops) -> Self {
-        Self { topology: ArcSwap::default(), next_hops, interfaces, kernel: Mutex::default() }
+        Self {
+            topology: ArcSwap::default(),
+            next_hops,
+            interfaces,
+            kernel: Mutex::default(),
+        }
     }
 
     #[must_use]
     pub fn kernel(&self) -> KernelTables {
-        self.kernel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kernel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     #[must_use]
     pub fn interface_of(&self, ifindex: u32) -> Option<InterfaceId> {
-        let position = self.interfaces.iter().position(|interface| interface.ifindex == ifindex)?;
+        let position = self
+            .interfaces
+            .iter()
+            .position(|interface| interface.ifindex == ifindex)?;
         Some(InterfaceId(position as u16))
     }
 
@@ -112,7 +125,12 @@ impl Mirror {
     pub fn link(&self, topology: &Topology, interface: InterfaceId) -> Option<Link> {
         let mirrored = self.interfaces.get(interface.index())?;
         let state = topology.interfaces.get(interface.index())?;
-        Some(Link { port: mirrored.port, source: state.mac, vlan: mirrored.vlan, mtu_bytes: state.mtu_bytes })
+        Some(Link {
+            port: mirrored.port,
+            source: state.mac,
+            vlan: mirrored.vlan,
+            mtu_bytes: state.mtu_bytes,
+        })
     }
 
     fn publish(&self, tables: &KernelTables, generation: u32) {
@@ -123,7 +141,11 @@ impl Mirror {
         for route in &tables.routes {
             fib.insert(route.to, self.route(route));
         }
-        let interfaces: Vec<_> = self.interfaces.iter().map(|interface| link_state(tables, interface.ifindex)).collect();
+        let interfaces: Vec<_> = self
+            .interfaces
+            .iter()
+            .map(|interface| link_state(tables, interface.ifindex))
+            .collect();
         let topology = Topology { fib, interfaces };
         for index in 0..self.interfaces.len() {
             let id = InterfaceId(index as u16);
@@ -135,22 +157,40 @@ impl Mirror {
     }
 
     fn route(&self, route: &KernelRoute) -> Route {
-        let hop = |&(ifindex, via)| Hop { ifindex, interface: self.interface_of(ifindex), via };
-        Route { kind: route.kind, metric: route.metric, hops: route.hops.iter().map(hop).collect() }
+        let hop = |&(ifindex, via)| Hop {
+            ifindex,
+            interface: self.interface_of(ifindex),
+            via,
+        };
+        Route {
+            kind: route.kind,
+            metric: route.metric,
+            hops: route.hops.iter().map(hop).collect(),
+        }
     }
 
     /// Records what the kernel knows of a neighbour; true where that can free held packets.
     fn learn(&self, neighbour: &KernelNeighbour) -> bool {
-        let Some(interface) = self.interface_of(neighbour.ifindex) else { return false };
-        let gateway = Gateway { interface, address: neighbour.address };
-        let Some(id) = self.next_hops.find(gateway) else { return false };
-        self.next_hops.set_neighbour(id, neighbour.usable, neighbour.mac.unwrap_or_default());
+        let Some(interface) = self.interface_of(neighbour.ifindex) else {
+            return false;
+        };
+        let gateway = Gateway {
+            interface,
+            address: neighbour.address,
+        };
+        let Some(id) = self.next_hops.find(gateway) else {
+            return false;
+        };
+        self.next_hops
+            .set_neighbour(id, neighbour.usable, neighbour.mac.unwrap_or_default());
         neighbour.usable != NeighbourState::Unresolved
     }
 
     fn remember(&self, neighbour: KernelNeighbour, gone: bool) {
         let mut kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
-        kernel.neighbours.retain(|known| (known.ifindex, known.address) != (neighbour.ifindex, neighbour.address));
+        kernel.neighbours.retain(|known| {
+            (known.ifindex, known.address) != (neighbour.ifindex, neighbour.address)
+        });
         if !gone {
             kernel.neighbours.push(neighbour);
         }
@@ -158,8 +198,13 @@ impl Mirror {
 }
 
 fn link_state(tables: &KernelTables, ifindex: u32) -> LinkState {
-    let Some(link) = tables.links.iter().find(|link| link.ifindex == ifindex) else { return LinkState::default() };
-    let of_link = tables.addresses.iter().filter(|address| address.ifindex == ifindex);
+    let Some(link) = tables.links.iter().find(|link| link.ifindex == ifindex) else {
+        return LinkState::default();
+    };
+    let of_link = tables
+        .addresses
+        .iter()
+        .filter(|address| address.ifindex == ifindex);
     LinkState {
         up: link.up,
         mac: link.mac,
@@ -184,11 +229,21 @@ impl Follower {
             MulticastGroup::Ipv6Route,
             MulticastGroup::Neigh,
         ];
-        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)
-            .map_err(|error| NetlinkError { what: format!("opening rtnetlink: {error}"), source: rtnetlink::Error::RequestFailed })?;
+        let (connection, handle, messages) =
+            rtnetlink::new_multicast_connection(&groups).map_err(|error| NetlinkError {
+                what: format!("opening rtnetlink: {error}"),
+                source: rtnetlink::Error::RequestFailed,
+            })?;
         tokio::spawn(connection);
         let events = messages.map(|(message, _)| message.payload).boxed();
-        let mut follower = Self { mirror, handle, events, wanted, wake: Box::new(wake), generation: 0 };
+        let mut follower = Self {
+            mirror,
+            handle,
+            events,
+            wanted,
+            wake: Box::new(wake),
+            generation: 0,
+        };
         follower.read().await?;
         Ok(follower)
     }
@@ -216,7 +271,8 @@ impl Follower {
             tokio::time::sleep(SETTLE).await;
         }
         // What is queued by now is covered by the reading that follows.
-        while let Ok(Some(payload)) = tokio::time::timeout(Duration::ZERO, self.events.next()).await {
+        while let Ok(Some(payload)) = tokio::time::timeout(Duration::ZERO, self.events.next()).await
+        {
             if let NetlinkPayload::InnerMessage(message) = payload {
                 reread |= self.apply(message).await;
             }
@@ -258,14 +314,24 @@ impl Follower {
     }
 
     async fn resolve(&mut self, gateway: Gateway) {
-        let Some(ifindex) = self.mirror.interfaces.get(gateway.interface.index()).map(|known| known.ifindex) else {
+        let Some(ifindex) = self
+            .mirror
+            .interfaces
+            .get(gateway.interface.index())
+            .map(|known| known.ifindex)
+        else {
             return;
         };
         // The kernel may know it already, from before there was a record to write it to.
-        let known = self.mirror.kernel().neighbours.into_iter().find(|neighbour| {
-            (neighbour.ifindex, neighbour.address) == (ifindex, gateway.address)
-                && neighbour.usable == NeighbourState::Resolved
-        });
+        let known = self
+            .mirror
+            .kernel()
+            .neighbours
+            .into_iter()
+            .find(|neighbour| {
+                (neighbour.ifindex, neighbour.address) == (ifindex, gateway.address)
+                    && neighbour.usable == NeighbourState::Resolved
+            });
         match known {
             Some(neighbour) => self.neighbour(neighbour, false).await,
             None => self.ask(ifindex, gateway.address, false).await,
@@ -290,7 +356,11 @@ impl Follower {
         for neighbour in &tables.neighbours {
             self.mirror.learn(neighbour);
         }
-        *self.mirror.kernel.lock().unwrap_or_else(PoisonError::into_inner) = tables;
+        *self
+            .mirror
+            .kernel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = tables;
         (self.wake)();
         Ok(())
     }
@@ -299,6 +369,10 @@ impl Follower {
 /// A route that sends nowhere; what `Fib` shows for kinds that do not forward.
 impl Default for Route {
     fn default() -> Self {
-        Self { kind: RouteKind::Blackhole, metric: 0, hops: Vec::new() }
+        Self {
+            kind: RouteKind::Blackhole,
+            metric: 0,
+            hops: Vec::new(),
+        }
     }
 }

@@ -55,7 +55,11 @@ impl NextHops {
 
     #[must_use]
     pub fn new(records: MappedArray<NextHopRecord>) -> Self {
-        Self { records, used: AtomicU32::new(0), by_gateway: RwLock::default() }
+        Self {
+            records,
+            used: AtomicU32::new(0),
+            by_gateway: RwLock::default(),
+        }
     }
 
     /// The record of a neighbour, made where there is none. `None` when all are taken.
@@ -64,14 +68,22 @@ impl NextHops {
         if let Some(id) = self.find(gateway) {
             return Some(id);
         }
-        let mut by_gateway = self.by_gateway.write().unwrap_or_else(PoisonError::into_inner);
+        let mut by_gateway = self
+            .by_gateway
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = by_gateway.get(&key) {
             return Some(*id);
         }
         let number = self.used.load(Relaxed);
         let record = self.records.get(number as usize)?;
-        record.interface.store(u32::from(gateway.interface.0), Relaxed);
-        record.destination.store(pack(Mac::default(), NeighbourState::Unresolved as u16), Relaxed);
+        record
+            .interface
+            .store(u32::from(gateway.interface.0), Relaxed);
+        record.destination.store(
+            pack(Mac::default(), NeighbourState::Unresolved as u16),
+            Relaxed,
+        );
         write_link(record, &link());
         self.used.store(number + 1, Release);
         by_gateway.insert(key, NextHopId(number));
@@ -80,8 +92,13 @@ impl NextHops {
 
     #[must_use]
     pub fn find(&self, gateway: Gateway) -> Option<NextHopId> {
-        let by_gateway = self.by_gateway.read().unwrap_or_else(PoisonError::into_inner);
-        by_gateway.get(&(gateway.interface, gateway.address)).copied()
+        let by_gateway = self
+            .by_gateway
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        by_gateway
+            .get(&(gateway.interface, gateway.address))
+            .copied()
     }
 
     #[must_use]
@@ -124,8 +141,14 @@ impl NextHops {
     /// Every neighbour known so far.
     #[must_use]
     pub fn gateways(&self) -> Vec<(Gateway, NextHopId)> {
-        let by_gateway = self.by_gateway.read().unwrap_or_else(PoisonError::into_inner);
-        by_gateway.iter().map(|(&(interface, address), &id)| (Gateway { interface, address }, id)).collect()
+        let by_gateway = self
+            .by_gateway
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        by_gateway
+            .iter()
+            .map(|(&(interface, address), &id)| (Gateway { interface, address }, id))
+            .collect()
     }
 }
 

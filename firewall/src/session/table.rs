@@ -91,7 +91,9 @@ impl SessionTable {
     /// less, and a power of two.
     #[must_use]
     pub fn buckets_for(capacity: u32) -> usize {
-        (capacity as usize * 2 * 10 / 6).div_ceil(SLOTS_PER_BUCKET).next_power_of_two()
+        (capacity as usize * 2 * 10 / 6)
+            .div_ceil(SLOTS_PER_BUCKET)
+            .next_power_of_two()
     }
 
     /// A table over zeroed arrays: `buckets_for(capacity)` buckets, two flows for each session.
@@ -110,7 +112,10 @@ impl SessionTable {
             buckets,
             flows,
             sessions,
-            writer: Mutex::new(Writer { free: (0..capacity).rev().map(Slot).collect(), next_id: 1 }),
+            writer: Mutex::new(Writer {
+                free: (0..capacity).rev().map(Slot).collect(),
+                next_id: 1,
+            }),
             live: AtomicU64::new(0),
         }
     }
@@ -151,7 +156,11 @@ impl SessionTable {
                 let entry = slot.load(Acquire);
                 if entry >> 32 == tag && entry != 0 {
                     let record = (entry as u32).wrapping_sub(1) as usize;
-                    if self.flows.get(record).is_some_and(|flow| matches(flow, &words)) {
+                    if self
+                        .flows
+                        .get(record)
+                        .is_some_and(|flow| matches(flow, &words))
+                    {
                         return Some(flow_of(record));
                     }
                 }
@@ -161,23 +170,43 @@ impl SessionTable {
     }
 
     /// Publishes a session, both directions at once. `fill` writes its record first.
-    pub fn insert(&self, new: &NewSession, now: Timestamp, fill: impl FnOnce(&SessionRecord)) -> Result<Slot, InsertError> {
+    pub fn insert(
+        &self,
+        new: &NewSession,
+        now: Timestamp,
+        fill: impl FnOnce(&SessionRecord),
+    ) -> Result<Slot, InsertError> {
         let mut writer = self.lock();
         if self.lookup(&new.forward).is_some() || self.lookup(&new.reverse).is_some() {
             return Err(InsertError::Conflict);
         }
         let slot = writer.free.pop().ok_or(InsertError::Full)?;
         let session = self.session(slot);
-        let pairs = [(Direction::Forward, new.forward, new.reverse), (Direction::Reverse, new.reverse, new.forward)];
+        let pairs = [
+            (Direction::Forward, new.forward, new.reverse),
+            (Direction::Reverse, new.reverse, new.forward),
+        ];
         for (direction, key, opposite) in pairs {
-            self.write(Flow { slot, direction }, &key, &opposite.reversed(), new.worker, now);
+            self.write(
+                Flow { slot, direction },
+                &key,
+                &opposite.reversed(),
+                new.worker,
+                now,
+            );
         }
         session.created.store(now.0, Relaxed);
         fill(session);
         session.id.store(writer.next_id, Release);
         writer.next_id += 1;
-        let forward = Flow { slot, direction: Direction::Forward };
-        let reverse = Flow { slot, direction: Direction::Reverse };
+        let forward = Flow {
+            slot,
+            direction: Direction::Forward,
+        };
+        let reverse = Flow {
+            slot,
+            direction: Direction::Reverse,
+        };
         let both = self.index(forward, &new.forward).is_some() && {
             let done = self.index(reverse, &new.reverse).is_some();
             if !done {
@@ -196,8 +225,14 @@ impl SessionTable {
     /// Takes a session out of the index and frees its place. Only its owner calls this.
     pub fn remove(&self, slot: Slot) {
         let mut writer = self.lock();
-        self.unindex(Flow { slot, direction: Direction::Forward });
-        self.unindex(Flow { slot, direction: Direction::Reverse });
+        self.unindex(Flow {
+            slot,
+            direction: Direction::Forward,
+        });
+        self.unindex(Flow {
+            slot,
+            direction: Direction::Reverse,
+        });
         self.release(&mut writer, slot);
         self.live.fetch_sub(1, Relaxed);
     }
@@ -215,13 +250,17 @@ impl SessionTable {
     /// The key of the packets of a direction, as they arrive.
     #[must_use]
     pub fn key(&self, flow: Flow) -> FlowKey {
-        FlowKey::from_words(std::array::from_fn(|i| self.flow(flow).key[i].load(Relaxed)))
+        FlowKey::from_words(std::array::from_fn(|i| {
+            self.flow(flow).key[i].load(Relaxed)
+        }))
     }
 
     /// What the packets of a direction leave as.
     #[must_use]
     pub fn rewrite(&self, flow: Flow) -> Rewrite {
-        Rewrite::from_words(std::array::from_fn(|i| self.flow(flow).rewrite[i].load(Relaxed)))
+        Rewrite::from_words(std::array::from_fn(|i| {
+            self.flow(flow).rewrite[i].load(Relaxed)
+        }))
     }
 
     /// Reads a session consistently: `None` where it is free, or was replaced while `read` ran.
@@ -256,10 +295,23 @@ impl SessionTable {
     fn index(&self, flow: Flow, key: &FlowKey) -> Option<()> {
         let hash = self.hash.hash(key);
         let entry = (hash >> 32) << 32 | (flow.record() as u64 + 1);
-        let free = |bucket: usize| self.buckets[bucket].slots.iter().filter(|slot| slot.load(Relaxed) == 0).count();
+        let free = |bucket: usize| {
+            self.buckets[bucket]
+                .slots
+                .iter()
+                .filter(|slot| slot.load(Relaxed) == 0)
+                .count()
+        };
         let [first, second] = self.choices(hash);
-        let bucket = if free(second) > free(first) { second } else { first };
-        let slot = self.buckets[bucket].slots.iter().find(|slot| slot.load(Relaxed) == 0)?;
+        let bucket = if free(second) > free(first) {
+            second
+        } else {
+            first
+        };
+        let slot = self.buckets[bucket]
+            .slots
+            .iter()
+            .find(|slot| slot.load(Relaxed) == 0)?;
         slot.store(entry, Release);
         Some(())
     }
@@ -278,8 +330,20 @@ impl SessionTable {
 
     fn release(&self, writer: &mut Writer, slot: Slot) {
         self.session(slot).id.store(0, Release);
-        advance(self.flow(Flow { slot, direction: Direction::Forward }), FlowState::Free);
-        advance(self.flow(Flow { slot, direction: Direction::Reverse }), FlowState::Free);
+        advance(
+            self.flow(Flow {
+                slot,
+                direction: Direction::Forward,
+            }),
+            FlowState::Free,
+        );
+        advance(
+            self.flow(Flow {
+                slot,
+                direction: Direction::Reverse,
+            }),
+            FlowState::Free,
+        );
         writer.free.push(slot);
     }
 
@@ -292,25 +356,41 @@ impl SessionTable {
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.writer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for SessionTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionTable").field("live", &self.live()).field("capacity", &self.capacity()).finish()
+        f.debug_struct("SessionTable")
+            .field("live", &self.live())
+            .field("capacity", &self.capacity())
+            .finish()
     }
 }
 
 fn flow_of(record: usize) -> Flow {
-    let direction = if record & 1 == 0 { Direction::Forward } else { Direction::Reverse };
-    Flow { slot: Slot((record / 2) as u32), direction }
+    let direction = if record & 1 == 0 {
+        Direction::Forward
+    } else {
+        Direction::Reverse
+    };
+    Flow {
+        slot: Slot((record / 2) as u32),
+        direction,
+    }
 }
 
 /// True where the record is live and stayed so while its key was compared.
 fn matches(record: &FlowRecord, words: &[u64; FlowKey::WORDS]) -> bool {
     let state = record.state.load(Acquire);
-    let equal = record.key.iter().zip(words).all(|(place, word)| place.load(Relaxed) == *word);
+    let equal = record
+        .key
+        .iter()
+        .zip(words)
+        .all(|(place, word)| place.load(Relaxed) == *word);
     fence(Acquire);
     equal && state & 3 == FlowState::Live as u32 && record.state.load(Relaxed) == state
 }
@@ -331,22 +411,41 @@ mod tests {
     }
 
     fn key(n: u32) -> FlowKey {
-        let mut key = FlowKey { protocol: 17, ..FlowKey::default() };
+        let mut key = FlowKey {
+            protocol: 17,
+            ..FlowKey::default()
+        };
         key.source[12..].copy_from_slice(&n.to_be_bytes());
         key.destination_port = [0, 53];
         key
     }
 
     fn session(n: u32) -> NewSession {
-        NewSession { forward: key(n), reverse: key(n).reversed(), worker: 0 }
+        NewSession {
+            forward: key(n),
+            reverse: key(n).reversed(),
+            worker: 0,
+        }
     }
 
     #[test]
     fn both_directions_find_their_session() {
         let table = table(16);
         let slot = table.insert(&session(1), Timestamp(5), |_| {}).unwrap();
-        assert_eq!(table.lookup(&key(1)), Some(Flow { slot, direction: Direction::Forward }));
-        assert_eq!(table.lookup(&key(1).reversed()), Some(Flow { slot, direction: Direction::Reverse }));
+        assert_eq!(
+            table.lookup(&key(1)),
+            Some(Flow {
+                slot,
+                direction: Direction::Forward
+            })
+        );
+        assert_eq!(
+            table.lookup(&key(1).reversed()),
+            Some(Flow {
+                slot,
+                direction: Direction::Reverse
+            })
+        );
         assert_eq!(table.lookup(&key(2)), None);
         table.remove(slot);
         assert_eq!(table.lookup(&key(1)), None);
@@ -357,9 +456,18 @@ mod tests {
     fn a_key_belongs_to_one_session() {
         let table = table(16);
         table.insert(&session(1), Timestamp(0), |_| {}).unwrap();
-        assert_eq!(table.insert(&session(1), Timestamp(0), |_| {}), Err(InsertError::Conflict));
-        let clash = NewSession { reverse: key(1), ..session(2) };
-        assert_eq!(table.insert(&clash, Timestamp(0), |_| {}), Err(InsertError::Conflict));
+        assert_eq!(
+            table.insert(&session(1), Timestamp(0), |_| {}),
+            Err(InsertError::Conflict)
+        );
+        let clash = NewSession {
+            reverse: key(1),
+            ..session(2)
+        };
+        assert_eq!(
+            table.insert(&clash, Timestamp(0), |_| {}),
+            Err(InsertError::Conflict)
+        );
     }
 
     #[test]
@@ -368,7 +476,10 @@ mod tests {
         for n in 0..1_024 {
             table.insert(&session(n), Timestamp(0), |_| {}).unwrap();
         }
-        assert_eq!(table.insert(&session(5_000), Timestamp(0), |_| {}), Err(InsertError::Full));
+        assert_eq!(
+            table.insert(&session(5_000), Timestamp(0), |_| {}),
+            Err(InsertError::Full)
+        );
         assert!((0..1_024).all(|n| table.lookup(&key(n)).is_some()));
     }
 
@@ -376,7 +487,13 @@ mod tests {
     fn a_table_takes_all_the_sessions_it_was_built_for() {
         let table = table(65_536);
         for n in 0..65_536u32 {
-            table.insert(&session(n.wrapping_mul(2_654_435_761)), Timestamp(0), |_| {}).unwrap();
+            table
+                .insert(
+                    &session(n.wrapping_mul(2_654_435_761)),
+                    Timestamp(0),
+                    |_| {},
+                )
+                .unwrap();
         }
     }
 
@@ -399,7 +516,11 @@ mod tests {
                 let mut found = 0u64;
                 while !stop.load(Relaxed) {
                     for n in 0..200 {
-                        found += u64::from(table.lookup(&key(n)).is_some_and(|flow| flow.direction == Direction::Forward));
+                        found += u64::from(
+                            table
+                                .lookup(&key(n))
+                                .is_some_and(|flow| flow.direction == Direction::Forward),
+                        );
                     }
                 }
                 assert!(found > 0);

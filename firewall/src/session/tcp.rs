@@ -32,10 +32,16 @@ pub enum State {
 impl State {
     #[must_use]
     pub fn from_number(number: u8) -> Self {
-        [Self::SynSent, Self::SynReceived, Self::Established, Self::HalfClosed, Self::TimeWait]
-            .get(usize::from(number))
-            .copied()
-            .unwrap_or(Self::Closed)
+        [
+            Self::SynSent,
+            Self::SynReceived,
+            Self::Established,
+            Self::HalfClosed,
+            Self::TimeWait,
+        ]
+        .get(usize::from(number))
+        .copied()
+        .unwrap_or(Self::Closed)
     }
 
     #[must_use]
@@ -122,7 +128,11 @@ impl Side {
 pub fn open(segment: &TcpHeader) -> Result<Side, DropReason> {
     check_flags(segment.flags)?;
     let is_syn = segment.flags.has(Flags::SYN) && !segment.flags.any(Flags::ACK.with(Flags::RST));
-    if is_syn { Ok(Side::from_syn(segment)) } else { Err(DropReason::TcpNoSession) }
+    if is_syn {
+        Ok(Side::from_syn(segment))
+    } else {
+        Err(DropReason::TcpNoSession)
+    }
 }
 
 /// Takes the next segment of a session, sent in `direction`. On an error nothing has changed.
@@ -158,7 +168,9 @@ pub fn advance(
     if flags.has(Flags::FIN) {
         sender.flags |= FINISHED;
     }
-    Ok(Outcome::Pass(next_state(state, direction, sender, receiver)))
+    Ok(Outcome::Pass(next_state(
+        state, direction, sender, receiver,
+    )))
 }
 
 fn next_state(state: State, direction: Direction, sender: &Side, receiver: &Side) -> State {
@@ -236,11 +248,20 @@ fn syn_ack(
     }
 }
 
-fn reset(state: State, segment: &TcpHeader, sender: &Side, receiver: &Side) -> Result<Outcome, DropReason> {
+fn reset(
+    state: State,
+    segment: &TcpHeader,
+    sender: &Side,
+    receiver: &Side,
+) -> Result<Outcome, DropReason> {
     if sender.flags & SEEN == 0 {
         // RFC 9293 3.10.7.3: refusing a SYN, it is valid only by what it acknowledges.
         let refuses = segment.flags.has(Flags::ACK) && segment.acknowledgment == receiver.end;
-        return if refuses { Ok(Outcome::Pass(State::Closed)) } else { Err(DropReason::TcpWindow) };
+        return if refuses {
+            Ok(Outcome::Pass(State::Closed))
+        } else {
+            Err(DropReason::TcpWindow)
+        };
     }
     // RFC 5961 section 3: only inside the window.
     let lowest = sender.end.wrapping_sub(receiver.max_window);
@@ -256,7 +277,10 @@ fn reset(state: State, segment: &TcpHeader, sender: &Side, receiver: &Side) -> R
 fn check_window(segment: &TcpHeader, sender: &Side, receiver: &Side) -> Result<(), DropReason> {
     let end = segment_end(segment);
     let beyond = after(segment.sequence, sender.max_end.wrapping_add(1));
-    let before = after(sender.end.wrapping_sub(receiver.max_window).wrapping_sub(1), end);
+    let before = after(
+        sender.end.wrapping_sub(receiver.max_window).wrapping_sub(1),
+        end,
+    );
     if beyond || before {
         return Err(DropReason::TcpWindow);
     }
@@ -264,13 +288,24 @@ fn check_window(segment: &TcpHeader, sender: &Side, receiver: &Side) -> Result<(
         return Ok(());
     }
     let unsent = after(segment.acknowledgment, receiver.end);
-    let oldest = receiver.end.wrapping_sub(sender.max_window.max(STALE_ACK_BYTES)).wrapping_sub(1);
-    if unsent || after(oldest, segment.acknowledgment) { Err(DropReason::TcpWindow) } else { Ok(()) }
+    let oldest = receiver
+        .end
+        .wrapping_sub(sender.max_window.max(STALE_ACK_BYTES))
+        .wrapping_sub(1);
+    if unsent || after(oldest, segment.acknowledgment) {
+        Err(DropReason::TcpWindow)
+    } else {
+        Ok(())
+    }
 }
 
 fn update(segment: &TcpHeader, sender: &mut Side, receiver: &mut Side) {
     let end = segment_end(segment);
-    let shift = if sender.scale == NO_SCALE { 0 } else { sender.scale };
+    let shift = if sender.scale == NO_SCALE {
+        0
+    } else {
+        sender.scale
+    };
     let window = (u32::from(segment.window) << shift).max(1);
     sender.max_window = sender.max_window.max(window);
     if after(end, sender.end) {
@@ -298,13 +333,20 @@ fn check_flags(flags: Flags) -> Result<(), DropReason> {
         Flags::RST.0,
         Flags::RST.0 | Flags::ACK.0,
     ];
-    if VALID.contains(&(flags.0 & RELEVANT)) { Ok(()) } else { Err(DropReason::TcpFlags) }
+    if VALID.contains(&(flags.0 & RELEVANT)) {
+        Ok(())
+    } else {
+        Err(DropReason::TcpFlags)
+    }
 }
 
 /// The sequence number behind the segment: SYN and FIN count as one each (RFC 9293 3.4).
 fn segment_end(segment: &TcpHeader) -> u32 {
     let flags = u32::from(segment.flags.has(Flags::SYN)) + u32::from(segment.flags.has(Flags::FIN));
-    segment.sequence.wrapping_add(segment.payload_bytes as u32).wrapping_add(flags)
+    segment
+        .sequence
+        .wrapping_add(segment.payload_bytes as u32)
+        .wrapping_add(flags)
 }
 
 /// `a` is later than `b` (RFC 9293 3.4, modulo 2³²).
@@ -317,7 +359,12 @@ mod tests {
     use super::*;
     use Direction::{Forward, Reverse};
 
-    fn segment(flags: Flags, sequence: u32, acknowledgment: u32, payload_bytes: usize) -> TcpHeader {
+    fn segment(
+        flags: Flags,
+        sequence: u32,
+        acknowledgment: u32,
+        payload_bytes: usize,
+    ) -> TcpHeader {
         TcpHeader {
             source_port: 1,
             destination_port: 2,
@@ -340,19 +387,35 @@ mod tests {
     impl Talk {
         fn open() -> Self {
             let initiator = open(&segment(Flags::SYN, 100, 0, 0)).unwrap();
-            Self { state: State::SynSent, initiator, responder: Side::default() }
+            Self {
+                state: State::SynSent,
+                initiator,
+                responder: Side::default(),
+            }
         }
 
         fn established() -> Self {
             let mut talk = Self::open();
-            talk.send(Reverse, segment(Flags::SYN.with(Flags::ACK), 500, 101, 0)).unwrap();
-            talk.send(Forward, segment(Flags::ACK, 101, 501, 0)).unwrap();
+            talk.send(Reverse, segment(Flags::SYN.with(Flags::ACK), 500, 101, 0))
+                .unwrap();
+            talk.send(Forward, segment(Flags::ACK, 101, 501, 0))
+                .unwrap();
             assert_eq!(talk.state, State::Established);
             talk
         }
 
-        fn send(&mut self, direction: Direction, segment: TcpHeader) -> Result<Outcome, DropReason> {
-            let outcome = advance(self.state, direction, &segment, &mut self.initiator, &mut self.responder)?;
+        fn send(
+            &mut self,
+            direction: Direction,
+            segment: TcpHeader,
+        ) -> Result<Outcome, DropReason> {
+            let outcome = advance(
+                self.state,
+                direction,
+                &segment,
+                &mut self.initiator,
+                &mut self.responder,
+            )?;
             if let Outcome::Pass(state) = outcome {
                 self.state = state;
             }
@@ -363,38 +426,61 @@ mod tests {
     #[test]
     fn a_connection_opens_talks_and_closes() {
         let mut talk = Talk::established();
-        talk.send(Forward, segment(Flags::ACK.with(Flags::PSH), 101, 501, 200)).unwrap();
-        talk.send(Reverse, segment(Flags::ACK, 501, 301, 900)).unwrap();
-        talk.send(Forward, segment(Flags::FIN.with(Flags::ACK), 301, 1_401, 0)).unwrap();
+        talk.send(Forward, segment(Flags::ACK.with(Flags::PSH), 101, 501, 200))
+            .unwrap();
+        talk.send(Reverse, segment(Flags::ACK, 501, 301, 900))
+            .unwrap();
+        talk.send(Forward, segment(Flags::FIN.with(Flags::ACK), 301, 1_401, 0))
+            .unwrap();
         assert_eq!(talk.state, State::HalfClosed);
-        talk.send(Reverse, segment(Flags::FIN.with(Flags::ACK), 1_401, 302, 0)).unwrap();
-        talk.send(Forward, segment(Flags::ACK, 302, 1_402, 0)).unwrap();
+        talk.send(Reverse, segment(Flags::FIN.with(Flags::ACK), 1_401, 302, 0))
+            .unwrap();
+        talk.send(Forward, segment(Flags::ACK, 302, 1_402, 0))
+            .unwrap();
         assert_eq!(talk.state, State::TimeWait);
-        assert_eq!(talk.send(Forward, segment(Flags::SYN, 9_000, 0, 0)), Ok(Outcome::Reopen));
+        assert_eq!(
+            talk.send(Forward, segment(Flags::SYN, 9_000, 0, 0)),
+            Ok(Outcome::Reopen)
+        );
     }
 
     #[test]
     fn data_beyond_the_window_is_refused() {
         let mut talk = Talk::established();
-        assert_eq!(talk.send(Forward, segment(Flags::ACK, 5_000, 501, 10)), Err(DropReason::TcpWindow));
+        assert_eq!(
+            talk.send(Forward, segment(Flags::ACK, 5_000, 501, 10)),
+            Err(DropReason::TcpWindow)
+        );
     }
 
     #[test]
     fn data_older_than_a_window_is_refused() {
         let mut talk = Talk::established();
-        assert_eq!(talk.send(Forward, segment(Flags::ACK, 101u32.wrapping_sub(3_000), 501, 10)), Err(DropReason::TcpWindow));
+        assert_eq!(
+            talk.send(
+                Forward,
+                segment(Flags::ACK, 101u32.wrapping_sub(3_000), 501, 10)
+            ),
+            Err(DropReason::TcpWindow)
+        );
     }
 
     #[test]
     fn an_acknowledgment_of_what_was_never_sent_is_refused() {
         let mut talk = Talk::established();
-        assert_eq!(talk.send(Forward, segment(Flags::ACK, 101, 10_000, 0)), Err(DropReason::TcpWindow));
+        assert_eq!(
+            talk.send(Forward, segment(Flags::ACK, 101, 10_000, 0)),
+            Err(DropReason::TcpWindow)
+        );
     }
 
     #[test]
     fn a_reset_closes_only_from_inside_the_window() {
         let mut talk = Talk::established();
-        assert_eq!(talk.send(Reverse, segment(Flags::RST, 90_000, 0, 0)), Err(DropReason::TcpWindow));
+        assert_eq!(
+            talk.send(Reverse, segment(Flags::RST, 90_000, 0, 0)),
+            Err(DropReason::TcpWindow)
+        );
         assert_eq!(talk.state, State::Established);
         talk.send(Reverse, segment(Flags::RST, 501, 0, 0)).unwrap();
         assert_eq!(talk.state, State::Closed);
@@ -403,14 +489,24 @@ mod tests {
     #[test]
     fn a_refused_connection_is_closed_by_the_reset_that_acknowledges_its_syn() {
         let mut talk = Talk::open();
-        assert_eq!(talk.send(Reverse, segment(Flags::RST.with(Flags::ACK), 0, 77, 0)), Err(DropReason::TcpWindow));
-        talk.send(Reverse, segment(Flags::RST.with(Flags::ACK), 0, 101, 0)).unwrap();
+        assert_eq!(
+            talk.send(Reverse, segment(Flags::RST.with(Flags::ACK), 0, 77, 0)),
+            Err(DropReason::TcpWindow)
+        );
+        talk.send(Reverse, segment(Flags::RST.with(Flags::ACK), 0, 101, 0))
+            .unwrap();
         assert_eq!(talk.state, State::Closed);
     }
 
     #[test]
     fn flags_that_no_state_sends_are_refused() {
-        for flags in [Flags(0), Flags::SYN.with(Flags::FIN), Flags::SYN.with(Flags::RST), Flags::FIN, Flags(0xff)] {
+        for flags in [
+            Flags(0),
+            Flags::SYN.with(Flags::FIN),
+            Flags::SYN.with(Flags::RST),
+            Flags::FIN,
+            Flags(0xff),
+        ] {
             assert_eq!(open(&segment(flags, 1, 0, 0)), Err(DropReason::TcpFlags));
         }
     }
@@ -418,29 +514,53 @@ mod tests {
     #[test]
     fn only_a_syn_opens_a_session() {
         for flags in [Flags::ACK, Flags::SYN.with(Flags::ACK), Flags::RST] {
-            assert_eq!(open(&segment(flags, 1, 0, 0)), Err(DropReason::TcpNoSession));
+            assert_eq!(
+                open(&segment(flags, 1, 0, 0)),
+                Err(DropReason::TcpNoSession)
+            );
         }
     }
 
     #[test]
     fn windows_are_scaled_where_both_ends_offered_it() {
-        let scaled = |flags, seq, ack| TcpHeader { window_scale: Some(7), ..segment(flags, seq, ack, 0) };
+        let scaled = |flags, seq, ack| TcpHeader {
+            window_scale: Some(7),
+            ..segment(flags, seq, ack, 0)
+        };
         let initiator = open(&scaled(Flags::SYN, 100, 0)).unwrap();
-        let mut talk = Talk { state: State::SynSent, initiator, responder: Side::default() };
-        talk.send(Reverse, scaled(Flags::SYN.with(Flags::ACK), 500, 101)).unwrap();
-        talk.send(Forward, segment(Flags::ACK, 101, 501, 0)).unwrap();
-        talk.send(Reverse, segment(Flags::ACK, 501, 101, 0)).unwrap();
+        let mut talk = Talk {
+            state: State::SynSent,
+            initiator,
+            responder: Side::default(),
+        };
+        talk.send(Reverse, scaled(Flags::SYN.with(Flags::ACK), 500, 101))
+            .unwrap();
+        talk.send(Forward, segment(Flags::ACK, 101, 501, 0))
+            .unwrap();
+        talk.send(Reverse, segment(Flags::ACK, 501, 101, 0))
+            .unwrap();
         // 1,000 << 7 may be in flight.
-        talk.send(Forward, segment(Flags::ACK, 101 + 100_000, 501, 100)).unwrap();
+        talk.send(Forward, segment(Flags::ACK, 101 + 100_000, 501, 100))
+            .unwrap();
     }
 
     #[test]
     fn sequence_numbers_may_wrap() {
         let initiator = open(&segment(Flags::SYN, u32::MAX, 0, 0)).unwrap();
-        let mut talk = Talk { state: State::SynSent, initiator, responder: Side::default() };
-        talk.send(Reverse, segment(Flags::SYN.with(Flags::ACK), u32::MAX - 10, 0, 0)).unwrap();
-        talk.send(Forward, segment(Flags::ACK, 0, u32::MAX - 9, 100)).unwrap();
-        talk.send(Reverse, segment(Flags::ACK, u32::MAX - 9, 100, 50)).unwrap();
+        let mut talk = Talk {
+            state: State::SynSent,
+            initiator,
+            responder: Side::default(),
+        };
+        talk.send(
+            Reverse,
+            segment(Flags::SYN.with(Flags::ACK), u32::MAX - 10, 0, 0),
+        )
+        .unwrap();
+        talk.send(Forward, segment(Flags::ACK, 0, u32::MAX - 9, 100))
+            .unwrap();
+        talk.send(Reverse, segment(Flags::ACK, u32::MAX - 9, 100, 50))
+            .unwrap();
         assert_eq!(talk.state, State::Established);
     }
 
@@ -448,8 +568,10 @@ mod tests {
     fn both_ends_may_open_at_once() {
         let mut talk = Talk::open();
         talk.send(Reverse, segment(Flags::SYN, 500, 0, 0)).unwrap();
-        talk.send(Forward, segment(Flags::SYN.with(Flags::ACK), 100, 501, 0)).unwrap();
-        talk.send(Reverse, segment(Flags::ACK, 501, 101, 10)).unwrap();
+        talk.send(Forward, segment(Flags::SYN.with(Flags::ACK), 100, 501, 0))
+            .unwrap();
+        talk.send(Reverse, segment(Flags::ACK, 501, 101, 10))
+            .unwrap();
         assert_eq!(talk.state, State::Established);
     }
 }

@@ -29,10 +29,16 @@ pub fn idle(protocol: Protocol, state: u8, application: Option<Duration>) -> Dur
     match protocol {
         Protocol::TCP => match State::from_number(state) {
             State::Established => application.unwrap_or(TCP_ESTABLISHED),
-            State::SynSent | State::SynReceived | State::HalfClosed | State::TimeWait => TCP_TRANSITORY,
+            State::SynSent | State::SynReceived | State::HalfClosed | State::TimeWait => {
+                TCP_TRANSITORY
+            }
             State::Closed => TCP_CLOSED,
         },
-        Protocol::UDP => application.unwrap_or(if state == ANSWERED { UDP } else { UDP_UNANSWERED }),
+        Protocol::UDP => application.unwrap_or(if state == ANSWERED {
+            UDP
+        } else {
+            UDP_UNANSWERED
+        }),
         Protocol::ICMP | Protocol::ICMPV6 => application.unwrap_or(ICMP),
         _ => application.unwrap_or(OTHER),
     }
