@@ -10,7 +10,9 @@ impl Sum {
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
         let (quads, rest) = bytes.as_chunks::<4>();
-        let mut sum = quads.iter().fold(self.0, |sum, quad| sum + u64::from(u32::from_be_bytes(*quad)));
+        let mut sum = quads.iter().fold(self.0, |sum, quad| {
+            sum + u64::from(u32::from_be_bytes(*quad))
+        });
         let mut tail = [0; 4];
         tail[..rest.len()].copy_from_slice(rest);
         sum += u64::from(u32::from_be_bytes(tail));
@@ -54,7 +56,9 @@ impl Delta {
     #[must_use]
     pub fn change(self, old: &[u8], new: &[u8]) -> Self {
         let (words, _) = old.as_chunks::<2>();
-        let removed = words.iter().fold(0, |sum, word| sum + u64::from(!u16::from_be_bytes(*word)));
+        let removed = words
+            .iter()
+            .fold(0, |sum, word| sum + u64::from(!u16::from_be_bytes(*word)));
         Self(Sum(self.0.bytes(new).0 + removed))
     }
 

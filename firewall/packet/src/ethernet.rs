@@ -63,7 +63,14 @@ impl Ethernet {
             return None;
         }
         let [vlan, inner_vlan] = tags;
-        Some(Self { destination, source, vlan, inner_vlan, ethertype, length })
+        Some(Self {
+            destination,
+            source,
+            vlan,
+            inner_vlan,
+            ethertype,
+            length,
+        })
     }
 
     /// The EtherType by which an IP packet of this first byte is sent.
@@ -74,7 +81,13 @@ impl Ethernet {
 
 /// Writes the link header of an outgoing IP packet into the bytes right before it: 14 bytes, or
 /// 18 with a tag. Returns how long it is; `None` where there is no room before `l3`.
-pub fn set_link(frame: &mut [u8], l3: usize, destination: Mac, source: Mac, vlan: u16) -> Option<usize> {
+pub fn set_link(
+    frame: &mut [u8],
+    l3: usize,
+    destination: Mac,
+    source: Mac,
+    vlan: u16,
+) -> Option<usize> {
     let length = if vlan == 0 { 14 } else { 18 };
     let start = l3.checked_sub(length)?;
     let ethertype = Ethernet::ethertype_of(*frame.get(l3)?);

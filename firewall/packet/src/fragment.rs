@@ -11,12 +11,22 @@ const COPIED: u8 = 0x80;
 /// Cuts `packet`, an IPv4 packet from its header on, into fragments of at most `mtu_bytes`, each
 /// built in `scratch` and given to `emit`. A fragment is cut further in the same way. False where
 /// the MTU does not even take a header and 8 bytes.
-pub fn fragment_ipv4(packet: &[u8], mtu_bytes: usize, scratch: &mut [u8], mut emit: impl FnMut(&[u8])) -> bool {
-    let Some(header_bytes) = crate::ipv4::header_bytes(packet) else { return false };
-    let (Some(header), Some(payload)) = (packet.get(..header_bytes), packet.get(header_bytes..)) else {
+pub fn fragment_ipv4(
+    packet: &[u8],
+    mtu_bytes: usize,
+    scratch: &mut [u8],
+    mut emit: impl FnMut(&[u8]),
+) -> bool {
+    let Some(header_bytes) = crate::ipv4::header_bytes(packet) else {
         return false;
     };
-    let Some(field) = u16_at(header, 6) else { return false };
+    let (Some(header), Some(payload)) = (packet.get(..header_bytes), packet.get(header_bytes..))
+    else {
+        return false;
+    };
+    let Some(field) = u16_at(header, 6) else {
+        return false;
+    };
     let step = mtu_bytes.min(scratch.len()).saturating_sub(header_bytes) & !7;
     if step == 0 {
         return false;
@@ -27,13 +37,19 @@ pub fn fragment_ipv4(packet: &[u8], mtu_bytes: usize, scratch: &mut [u8], mut em
         let first = index == 0;
         let length = copy_header(header, first && base == 0, scratch);
         let last = index + 1 == count;
-        let more = if last { field & MORE_FRAGMENTS } else { MORE_FRAGMENTS };
+        let more = if last {
+            field & MORE_FRAGMENTS
+        } else {
+            MORE_FRAGMENTS
+        };
         let offset = base + (index * step / 8) as u16;
         let total = length + piece.len();
         put(scratch, 2, &(total as u16).to_be_bytes());
         put(scratch, 6, &(offset | more).to_be_bytes());
         put(scratch, 10, &[0, 0]);
-        let checksum = Sum::default().bytes(scratch.get(..length).unwrap_or_default()).checksum();
+        let checksum = Sum::default()
+            .bytes(scratch.get(..length).unwrap_or_default())
+            .checksum();
         put(scratch, 10, &checksum.to_be_bytes());
         put(scratch, length, piece);
         emit(scratch.get(..total).unwrap_or_default());

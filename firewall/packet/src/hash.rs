@@ -13,7 +13,10 @@ impl FlowHash {
     /// `seed` and `multiplier` are random; the multiplier is made odd, so that no bit is lost.
     #[must_use]
     pub fn new(seed: u64, multiplier: u64) -> Self {
-        Self { seed, multiplier: multiplier | 1 }
+        Self {
+            seed,
+            multiplier: multiplier | 1,
+        }
     }
 
     #[must_use]
@@ -38,8 +41,12 @@ impl FlowHash {
     pub fn spread(&self, key: &FlowKey) -> u64 {
         let [s0, s1, d0, d1, last] = key.words();
         let mut hash = (self.seed ^ s0 ^ d0).wrapping_mul(self.multiplier);
-        hash = (hash ^ (hash >> 32) ^ s1 ^ d1 ^ u64::from(last as u32 ^ (last as u32).rotate_left(16)))
-            .wrapping_mul(self.multiplier);
+        hash = (hash
+            ^ (hash >> 32)
+            ^ s1
+            ^ d1
+            ^ u64::from(last as u32 ^ (last as u32).rotate_left(16)))
+        .wrapping_mul(self.multiplier);
         hash ^ (hash >> 29)
     }
 }

@@ -107,7 +107,10 @@ pub struct Fragment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Tcp(TcpHeader),
-    Udp { source_port: u16, destination_port: u16 },
+    Udp {
+        source_port: u16,
+        destination_port: u16,
+    },
     IcmpQuery(IcmpHeader),
     IcmpError(IcmpHeader),
     /// ICMP that is neither: redirects, router and neighbour discovery, MLD.
@@ -120,11 +123,25 @@ pub enum Transport {
 impl Transport {
     fn ports(&self) -> (u16, u16) {
         match *self {
-            Self::Tcp(TcpHeader { source_port, destination_port, .. }) | Self::Udp { source_port, destination_port } => {
-                (source_port, destination_port)
-            }
-            Self::IcmpQuery(IcmpHeader { identifier, from_responder: false, .. }) => (identifier, 0),
-            Self::IcmpQuery(IcmpHeader { identifier, from_responder: true, .. }) => (0, identifier),
+            Self::Tcp(TcpHeader {
+                source_port,
+                destination_port,
+                ..
+            })
+            | Self::Udp {
+                source_port,
+                destination_port,
+            } => (source_port, destination_port),
+            Self::IcmpQuery(IcmpHeader {
+                identifier,
+                from_responder: false,
+                ..
+            }) => (identifier, 0),
+            Self::IcmpQuery(IcmpHeader {
+                identifier,
+                from_responder: true,
+                ..
+            }) => (0, identifier),
             Self::IcmpError(_) | Self::IcmpOther(_) | Self::Other | Self::LaterFragment => (0, 0),
         }
     }

@@ -14,7 +14,9 @@ const OFFSET: u16 = 0x1fff;
 pub(crate) fn parse(frame: &[u8], l3: usize) -> Result<Network, DropReason> {
     let packet = frame.get(l3..).ok_or(DropReason::MalformedIpv4)?;
     let header_bytes = header_bytes(packet).ok_or(DropReason::MalformedIpv4)?;
-    let header = packet.get(..header_bytes).ok_or(DropReason::MalformedIpv4)?;
+    let header = packet
+        .get(..header_bytes)
+        .ok_or(DropReason::MalformedIpv4)?;
     let total_bytes = usize::from(u16_at(header, 2).ok_or(DropReason::MalformedIpv4)?);
     if total_bytes < header_bytes || total_bytes > packet.len() {
         return Err(DropReason::MalformedIpv4);
@@ -59,10 +61,18 @@ pub(crate) fn header_bytes(packet: &[u8]) -> Option<usize> {
 
 /// RFC 791 3.2: all but the last fragment carry a multiple of 8 bytes, and the whole packet fits
 /// in 65,535. An empty fragment says nothing and only fills tables.
-pub(crate) fn check_fragment(fragment: &Fragment, payload_bytes: usize, header_bytes: usize) -> Result<(), DropReason> {
+pub(crate) fn check_fragment(
+    fragment: &Fragment,
+    payload_bytes: usize,
+    header_bytes: usize,
+) -> Result<(), DropReason> {
     let uneven = fragment.more && !payload_bytes.is_multiple_of(8);
     let beyond = header_bytes + fragment.offset + payload_bytes > usize::from(u16::MAX);
-    if uneven || beyond || payload_bytes == 0 { Err(DropReason::FragmentMalformed) } else { Ok(()) }
+    if uneven || beyond || payload_bytes == 0 {
+        Err(DropReason::FragmentMalformed)
+    } else {
+        Ok(())
+    }
 }
 
 /// Walks the options: source routes are refused (RFC 7126 4.3, 4.4), others pass unread.
@@ -76,9 +86,9 @@ fn check_options(mut options: &[u8]) -> Result<(), DropReason> {
             [] | [END, ..] => return Ok(()),
             [NO_OPERATION, ref rest @ ..] => rest,
             [LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE, ..] => return Err(DropReason::SourceRoute),
-            [_, length, ..] if length >= 2 => {
-                options.get(usize::from(length)..).ok_or(DropReason::MalformedIpv4)?
-            }
+            [_, length, ..] if length >= 2 => options
+                .get(usize::from(length)..)
+                .ok_or(DropReason::MalformedIpv4)?,
             _ => return Err(DropReason::MalformedIpv4),
         };
     }

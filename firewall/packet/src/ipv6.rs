@@ -18,8 +18,10 @@ const DESTINATION: u8 = 60;
 
 pub(crate) fn parse(frame: &[u8], l3: usize) -> Result<Network, DropReason> {
     let malformed = DropReason::MalformedIpv6;
-    let header: &[u8; HEADER] =
-        frame.get(l3..l3 + HEADER).and_then(|bytes| bytes.try_into().ok()).ok_or(malformed)?;
+    let header: &[u8; HEADER] = frame
+        .get(l3..l3 + HEADER)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(malformed)?;
     let payload_bytes = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let end = l3 + HEADER + payload_bytes;
     if header[0] >> 4 != 6 || end > frame.len() {
@@ -69,14 +71,25 @@ pub(crate) fn walk(packet: &[u8], mut at: usize, mut next: u8) -> Result<Chain, 
             AUTHENTICATION => usize::from(*packet.get(at + 1).ok_or(bad)?) * 4 + 8,
             FRAGMENT if fragment.is_some() => return Err(bad),
             FRAGMENT => 8,
-            protocol => return Ok(Chain { protocol, l4: at, fragment }),
+            protocol => {
+                return Ok(Chain {
+                    protocol,
+                    l4: at,
+                    fragment,
+                });
+            }
         };
         if next == FRAGMENT {
             let field = u16_at(packet, at + 2).ok_or(bad)?;
             let (offset, more) = (usize::from(field & 0xfff8), field & 1 == 1);
             if offset > 0 || more {
                 let id = u32_at(packet, at + 4).ok_or(bad)?;
-                fragment = Some(Fragment { id, offset, more, payload: at + 8 });
+                fragment = Some(Fragment {
+                    id,
+                    offset,
+                    more,
+                    payload: at + 8,
+                });
             }
         }
         next = *packet.get(at).ok_or(bad)?;
@@ -86,7 +99,11 @@ pub(crate) fn walk(packet: &[u8], mut at: usize, mut next: u8) -> Result<Chain, 
         }
         // Behind the fragment header of a later fragment there is only payload.
         if let Some(Fragment { offset: 1.., .. }) = fragment {
-            return Ok(Chain { protocol: next, l4: at, fragment });
+            return Ok(Chain {
+                protocol: next,
+                l4: at,
+                fragment,
+            });
         }
     }
     Err(bad)

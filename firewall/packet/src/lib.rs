@@ -28,7 +28,9 @@ mod view;
 pub use ethernet::{Ethernet, Mac, set_link};
 pub use fragment::fragment_ipv4;
 pub use hash::FlowHash;
-pub use headers::{Checksums, Family, Fragment, Headers, IcmpHeader, Parsed, TcpHeader, Transport, parse};
+pub use headers::{
+    Checksums, Family, Fragment, Headers, IcmpHeader, Parsed, TcpHeader, Transport, parse,
+};
 pub use quoted::{Quoted, quoted, rewrite_quoted};
 pub use rewrite::{complete_checksum, decrement_ttl, rewrite};
 pub use view::{address, map_ipv4, to_ip};

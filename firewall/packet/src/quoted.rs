@@ -44,14 +44,27 @@ pub fn quoted(frame: &[u8], error: &Headers) -> Option<Quoted> {
             if chain.fragment.is_some_and(|fragment| fragment.offset > 0) {
                 return None;
             }
-            (packet.get(8..24)?.try_into().ok()?, packet.get(24..40)?.try_into().ok()?, chain.protocol, chain.l4)
+            (
+                packet.get(8..24)?.try_into().ok()?,
+                packet.get(24..40)?.try_into().ok()?,
+                chain.protocol,
+                chain.l4,
+            )
         }
     };
     let (source_port, destination_port) = ports(packet, l4, protocol)?;
     Some(Quoted {
         l3,
         l4: l3 + l4,
-        key: FlowKey { source, destination, source_port, destination_port, protocol, padding: 0, scope: 0 },
+        key: FlowKey {
+            source,
+            destination,
+            source_port,
+            destination_port,
+            protocol,
+            padding: 0,
+            scope: 0,
+        },
     })
 }
 
@@ -66,13 +79,21 @@ pub fn rewrite_quoted(
     destination: &[u8; 16],
 ) {
     rewrite_inner(frame, error.family, quoted, inner);
-    let outer = Rewrite { source: *source, destination: *destination, ..error.key };
+    let outer = Rewrite {
+        source: *source,
+        destination: *destination,
+        ..error.key
+    };
     crate::rewrite(frame, error, &outer);
-    let Some(message) = frame.get(error.l4..error.end) else { return };
+    let Some(message) = frame.get(error.l4..error.end) else {
+        return;
+    };
     let mut sum = Sum::default().bytes(message.get(..2).unwrap_or_default());
     sum = sum.bytes(message.get(4..).unwrap_or_default());
     if error.family == Family::V6 {
-        sum = sum.pseudo_header(source, ICMPV6, message.len()).bytes(destination);
+        sum = sum
+            .pseudo_header(source, ICMPV6, message.len())
+            .bytes(destination);
     }
     put(frame, error.l4 + 2, &sum.checksum().to_be_bytes());
 }

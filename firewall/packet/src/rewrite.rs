@@ -17,7 +17,9 @@ pub fn rewrite(frame: &mut [u8], headers: &Headers, to: &Rewrite) {
     ) else {
         return;
     };
-    let addresses = Delta::default().change(source.0, source.1).change(destination.0, destination.1);
+    let addresses = Delta::default()
+        .change(source.0, source.1)
+        .change(destination.0, destination.1);
     match headers.family {
         Family::V4 => {
             patch(frame, headers.l3 + 10, addresses, false);
@@ -60,16 +62,32 @@ pub(crate) fn rewrite_transport(
     to: &FlowKey,
     addresses: Delta,
 ) {
-    let Some(field) = checksum_field(from.protocol, family) else { return };
-    let mut delta = if field.covers_addresses { addresses } else { Delta::default() };
+    let Some(field) = checksum_field(from.protocol, family) else {
+        return;
+    };
+    let mut delta = if field.covers_addresses {
+        addresses
+    } else {
+        Delta::default()
+    };
     // A query's identifier is the port of the side that asked; the other is 0 on both sides.
     let changes = if matches!(from.protocol, ICMP | ICMPV6) {
         let identifier = |key: &FlowKey| {
-            if key.source_port == [0, 0] { key.destination_port } else { key.source_port }
+            if key.source_port == [0, 0] {
+                key.destination_port
+            } else {
+                key.source_port
+            }
         };
-        [(l4 + 4, identifier(from), identifier(to)), (l4 + 4, [0, 0], [0, 0])]
+        [
+            (l4 + 4, identifier(from), identifier(to)),
+            (l4 + 4, [0, 0], [0, 0]),
+        ]
     } else {
-        [(l4, from.source_port, to.source_port), (l4 + 2, from.destination_port, to.destination_port)]
+        [
+            (l4, from.source_port, to.source_port),
+            (l4 + 2, from.destination_port, to.destination_port),
+        ]
     };
     for (at, old, new) in changes {
         if old != new && put(frame, at, &new) {
@@ -94,7 +112,11 @@ fn patch(frame: &mut [u8], at: usize, delta: Delta, optional: bool) {
 }
 
 /// Both addresses as the header carries them.
-fn address_bytes<'a>(from: &'a [u8; 16], to: &'a [u8; 16], family: Family) -> Option<(&'a [u8], &'a [u8])> {
+fn address_bytes<'a>(
+    from: &'a [u8; 16],
+    to: &'a [u8; 16],
+    family: Family,
+) -> Option<(&'a [u8], &'a [u8])> {
     match family {
         Family::V4 => Some((from.last_chunk::<4>()?, to.last_chunk::<4>()?)),
         Family::V6 => Some((from, to)),
@@ -104,7 +126,10 @@ fn address_bytes<'a>(from: &'a [u8; 16], to: &'a [u8; 16], family: Family) -> Op
 /// Completes a TCP or UDP checksum that holds only the pseudo-header's sum: what a local sender
 /// leaves to its device, and what XDP on a veth then shows. Any other checksum is left as it is.
 pub fn complete_checksum(frame: &mut [u8], headers: &Headers) {
-    let (Some(field), None) = (checksum_field(headers.key.protocol, headers.family), headers.fragment) else {
+    let (Some(field), None) = (
+        checksum_field(headers.key.protocol, headers.family),
+        headers.fragment,
+    ) else {
         return;
     };
     if !field.covers_addresses {
@@ -120,7 +145,9 @@ pub fn complete_checksum(frame: &mut [u8], headers: &Headers) {
     if u16_at(frame, at) != Some(pseudo.folded()) {
         return;
     }
-    let Some(bytes) = frame.get(headers.l4..headers.end) else { return };
+    let Some(bytes) = frame.get(headers.l4..headers.end) else {
+        return;
+    };
     // The field still holds the pseudo-header's sum, so summing the bytes counts it once.
     let checksum = match Sum::default().bytes(bytes).checksum() {
         0 if field.optional => 0xffff,

@@ -15,8 +15,14 @@ pub(crate) const ICMPV6: u8 = 58;
 pub(crate) const UDP_LITE: u8 = 136;
 
 /// Reads the transport header of a whole packet or a first fragment.
-pub(crate) fn parse(frame: &[u8], network: &Network, checksums: Checksums) -> Result<Transport, DropReason> {
-    let bytes = frame.get(network.l4..network.end).ok_or(DropReason::MalformedIpv4)?;
+pub(crate) fn parse(
+    frame: &[u8],
+    network: &Network,
+    checksums: Checksums,
+) -> Result<Transport, DropReason> {
+    let bytes = frame
+        .get(network.l4..network.end)
+        .ok_or(DropReason::MalformedIpv4)?;
     let verify = checksums == Checksums::Verify && network.fragment.is_none();
     match (network.protocol, network.family) {
         (TCP, _) => tcp(bytes, network, verify),
@@ -50,7 +56,11 @@ fn tcp(bytes: &[u8], network: &Network, verify: bool) -> Result<Transport, DropR
         flags,
         header_bytes,
         payload_bytes: bytes.len() - header_bytes,
-        window_scale: if flags.has(Flags::SYN) { window_scale(&bytes[20..header_bytes]) } else { None },
+        window_scale: if flags.has(Flags::SYN) {
+            window_scale(&bytes[20..header_bytes])
+        } else {
+            None
+        },
     }))
 }
 
@@ -71,13 +81,24 @@ fn icmp(bytes: &[u8], network: &Network, verify: bool) -> Result<Transport, Drop
     let malformed = DropReason::MalformedIcmp;
     let [kind, code, ..] = *bytes.first_chunk::<8>().ok_or(malformed)?;
     let identifier = u16_at(bytes, 4).ok_or(malformed)?;
-    let message = |identifier, from_responder| IcmpHeader { kind, code, identifier, from_responder };
+    let message = |identifier, from_responder| IcmpHeader {
+        kind,
+        code,
+        identifier,
+        from_responder,
+    };
     let transport = match (network.family, kind) {
         // RFC 792: echo, timestamp, information; RFC 950: address mask. RFC 4443 4: echo.
-        (Family::V4, 8 | 13 | 15 | 17) | (Family::V6, 128) => Transport::IcmpQuery(message(identifier, false)),
-        (Family::V4, 0 | 14 | 16 | 18) | (Family::V6, 129) => Transport::IcmpQuery(message(identifier, true)),
+        (Family::V4, 8 | 13 | 15 | 17) | (Family::V6, 128) => {
+            Transport::IcmpQuery(message(identifier, false))
+        }
+        (Family::V4, 0 | 14 | 16 | 18) | (Family::V6, 129) => {
+            Transport::IcmpQuery(message(identifier, true))
+        }
         // RFC 792: unreachable, source quench, time exceeded, parameter problem. RFC 4443 3.
-        (Family::V4, 3 | 4 | 11 | 12) | (Family::V6, 1..=4) => Transport::IcmpError(message(0, false)),
+        (Family::V4, 3 | 4 | 11 | 12) | (Family::V6, 1..=4) => {
+            Transport::IcmpError(message(0, false))
+        }
         _ => Transport::IcmpOther(message(0, false)),
     };
     let is_error = matches!(transport, Transport::IcmpError(_));
@@ -96,9 +117,9 @@ fn transport_sum(bytes: &[u8], network: &Network) -> Sum {
         (Family::V4, protocol) => sum
             .pseudo_header(&network.source[12..], protocol, bytes.len())
             .bytes(&network.destination[12..]),
-        (Family::V6, protocol) => {
-            sum.pseudo_header(&network.source, protocol, bytes.len()).bytes(&network.destination)
-        }
+        (Family::V6, protocol) => sum
+            .pseudo_header(&network.source, protocol, bytes.len())
+            .bytes(&network.destination),
     }
 }
 
@@ -111,7 +132,13 @@ pub(crate) struct ChecksumField {
 }
 
 pub(crate) fn checksum_field(protocol: u8, family: Family) -> Option<ChecksumField> {
-    let field = |offset, covers_addresses, optional| Some(ChecksumField { offset, covers_addresses, optional });
+    let field = |offset, covers_addresses, optional| {
+        Some(ChecksumField {
+            offset,
+            covers_addresses,
+            optional,
+        })
+    };
     match protocol {
         TCP => field(16, true, false),
         UDP => field(6, true, true),
