@@ -68,7 +68,8 @@ fn udp(bytes: &[u8], network: &Network) -> Result<Transport, DropReason> {
     let malformed = DropReason::MalformedUdp;
     let header: &[u8; 8] = bytes.first_chunk().ok_or(malformed)?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    if network.fragment.is_none() && !(8..=bytes.len()).contains(&length) {
+    let whole = network.fragment.is_none();
+    if length < 8 || (whole && length > bytes.len()) {
         return Err(malformed);
     }
     Ok(Transport::Udp {
