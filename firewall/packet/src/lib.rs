@@ -27,6 +27,8 @@ mod hash;
 mod headers;
 mod ipv4;
 mod ipv6;
+#[cfg(test)]
+mod properties;
 mod quoted;
 mod rewrite;
 pub mod tcp;
