@@ -1,1 +1,5 @@
-//! placeholder
+//! Network labs, traffic, oracles and benchmarks.
+//!
+//! - [`fuzzing`]: what the fuzz targets do with their input.
+
+pub mod fuzzing;

@@ -404,3 +404,18 @@ pub(crate) fn samples() -> Vec<(&'static str, Vec<u8>)> {
         damaged("ipv4-error-checksum", error(false, 3).build(), 37, 1),
     ]
 }
+
+/// `cargo test -p palisade-packet -- --ignored` after a sample was added. The targets `rewrite` and
+/// `quoted` take addresses and ports before the frame.
+#[test]
+#[ignore = "writes tests/corpus"]
+fn the_corpus_holds_every_sample() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
+    let ends: Vec<u8> = (0x40..0x40 + 36).collect();
+    for (target, before) in [("parse", &[][..]), ("rewrite", &ends), ("quoted", &ends)] {
+        std::fs::create_dir_all(corpus.join(target)).unwrap();
+        for (name, frame) in samples() {
+            std::fs::write(corpus.join(target).join(name), [before, &frame].concat()).unwrap();
+        }
+    }
+}
