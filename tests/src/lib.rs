@@ -3,6 +3,7 @@
 //! - [`lab`]: network namespaces joined by veth pairs, processes inside them, and the real appliance among those.
 //! - [`frames`]: frames to send, well-formed or not.
 //! - [`capture`] and [`decode`]: what was seen on a device, and whether its checksums hold.
+//! - [`fuzzing`]: what the fuzz targets do with their input.
 //! - [`generator`]: millions of packets a second from one core, and the sink that counts them.
 //!
 //! Everything here needs root. A test that can't run says so: see [`require_lab!`].
@@ -13,6 +14,7 @@
 pub mod capture;
 pub mod decode;
 pub mod frames;
+pub mod fuzzing;
 pub mod generator;
 pub mod lab;
 mod socket;

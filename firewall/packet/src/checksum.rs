@@ -68,3 +68,30 @@ impl Delta {
         self.0.word(!checksum).checksum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Delta, Sum};
+
+    #[test]
+    fn the_example_of_rfc_1071_adds_up() {
+        let sum = Sum::default().bytes(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        assert_eq!(sum.folded(), 0xddf2);
+    }
+
+    #[test]
+    fn the_example_of_rfc_1624_gives_zero_not_all_ones() {
+        let delta = Delta::default().change(&[0x55, 0x55], &[0x32, 0x85]);
+        assert_eq!(delta.apply(0xdd2f), 0);
+    }
+
+    #[test]
+    fn an_odd_byte_is_the_upper_half_of_its_word() {
+        assert_eq!(Sum::default().bytes(&[0, 1, 0xab]).folded(), 0xab01);
+    }
+
+    #[test]
+    fn the_largest_packet_does_not_overflow() {
+        assert_eq!(Sum::default().bytes(&[0xff; 65_535]).checksum(), 0x00ff);
+    }
+}

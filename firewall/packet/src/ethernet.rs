@@ -100,3 +100,50 @@ pub fn set_link(
     put(frame, l3 - 2, &ethertype.to_be_bytes());
     Some(length)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::{Ethernet, Mac, set_link};
+    use crate::frames::{Frame, Layer4};
+
+    #[test]
+    fn tags_are_read_outermost_first_without_their_priority() {
+        let frame = Frame {
+            vlans: [0xe064, 200].to_vec(),
+            ..Frame::v4(Layer4::Raw(47))
+        };
+        let link = Ethernet::parse(&frame.build()).unwrap();
+        assert_eq!((link.vlan, link.inner_vlan, link.length), (100, 200, 22));
+    }
+
+    #[test]
+    fn a_link_header_needs_room_before_the_packet() {
+        let mut frame = [0x45; 60];
+        assert_eq!(
+            set_link(&mut frame, 13, Mac::default(), Mac::default(), 0),
+            None
+        );
+        assert_eq!(
+            set_link(&mut frame, 17, Mac::default(), Mac::default(), 1),
+            None
+        );
+        assert_eq!(
+            set_link(&mut frame, 60, Mac::default(), Mac::default(), 0),
+            None
+        );
+        assert_eq!(frame, [0x45; 60]);
+        assert_eq!(
+            set_link(&mut frame, 18, Mac::default(), Mac::default(), 1),
+            Some(18)
+        );
+    }
+
+    #[test]
+    fn multicast_and_broadcast_are_groups() {
+        assert!(Mac::BROADCAST.is_group() && Mac([1, 0, 0x5e, 0, 0, 1]).is_group());
+        assert!(!Mac([2, 0, 0, 0, 0, 1]).is_group());
+        assert_eq!(Mac([2, 0, 0, 0, 0, 0xab]).to_string(), "02:00:00:00:00:ab");
+    }
+}

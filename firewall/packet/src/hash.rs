@@ -50,3 +50,33 @@ impl FlowHash {
         hash ^ (hash >> 29)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use abi::FlowKey;
+
+    use super::FlowHash;
+
+    const KEY: FlowKey = FlowKey {
+        source: [1; 16],
+        destination: [2; 16],
+        source_port: [3, 4],
+        destination_port: [5, 6],
+        protocol: 6,
+        padding: 0,
+        scope: 0,
+    };
+
+    #[test]
+    fn both_directions_spread_alike_and_hash_apart() {
+        let hash = FlowHash::new(0x1234_5678_9abc_def0, 0x9e37_79b9_7f4a_7c15);
+        assert_eq!(hash.spread(&KEY), hash.spread(&KEY.reversed()));
+        assert_ne!(hash.hash(&KEY), hash.hash(&KEY.reversed()));
+    }
+
+    #[test]
+    fn another_key_of_the_hash_gives_another_hash() {
+        let with_seed = |seed| FlowHash::new(seed, 0x9e37_79b9_7f4a_7c15).hash(&KEY);
+        assert_ne!(with_seed(1), with_seed(2));
+    }
+}

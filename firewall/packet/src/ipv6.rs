@@ -29,7 +29,9 @@ pub(crate) fn parse(frame: &[u8], l3: usize) -> Result<Network, DropReason> {
     }
     let chain = walk(&frame[..end], l3 + HEADER, header[6])?;
     if let Some(fragment) = chain.fragment {
-        check_fragment(&fragment, end - fragment.payload, 0)?;
+        // RFC 8200 4.5: the headers before the fragment header count into the whole packet's length.
+        let kept_bytes = fragment.payload - 8 - (l3 + HEADER);
+        check_fragment(&fragment, end - fragment.payload, kept_bytes)?;
     }
     let half = |at: usize| {
         let mut bytes = [0; 16];
@@ -59,17 +61,18 @@ pub(crate) struct Chain {
 pub(crate) fn walk(packet: &[u8], mut at: usize, mut next: u8) -> Result<Chain, DropReason> {
     let bad = DropReason::ExtensionHeader;
     let mut fragment = None;
+    let mut fragment_header_seen = false;
     for position in 0..=MAX_EXTENSIONS {
         let units = match next {
             // RFC 8200 4.3: only right behind the IPv6 header.
             HOP_BY_HOP if position > 0 => return Err(bad),
             HOP_BY_HOP | DESTINATION => usize::from(*packet.get(at + 1).ok_or(bad)?) * 8 + 8,
-            // RFC 5095: type 0 is deprecated, its use an attack.
-            ROUTING if packet.get(at + 2) == Some(&0) => return Err(bad),
+            ROUTING if routes_on(packet, at) => return Err(bad),
             ROUTING => usize::from(*packet.get(at + 1).ok_or(bad)?) * 8 + 8,
             // RFC 4302 2.2: in 4-byte units, minus 2.
             AUTHENTICATION => usize::from(*packet.get(at + 1).ok_or(bad)?) * 4 + 8,
-            FRAGMENT if fragment.is_some() => return Err(bad),
+            // Nothing sends a fragment of a fragment; an atomic one counts, too.
+            FRAGMENT if fragment_header_seen => return Err(bad),
             FRAGMENT => 8,
             protocol => {
                 return Ok(Chain {
@@ -80,6 +83,7 @@ pub(crate) fn walk(packet: &[u8], mut at: usize, mut next: u8) -> Result<Chain, 
             }
         };
         if next == FRAGMENT {
+            fragment_header_seen = true;
             let field = u16_at(packet, at + 2).ok_or(bad)?;
             let (offset, more) = (usize::from(field & 0xfff8), field & 1 == 1);
             if offset > 0 || more {
@@ -107,4 +111,11 @@ pub(crate) fn walk(packet: &[u8], mut at: usize, mut next: u8) -> Result<Chain, 
         }
     }
     Err(bad)
+}
+
+/// RFC 5095: type 0 is deprecated, its use an attack. Any other type with segments left is a source
+/// route like IPv4's: the destination that the policy would judge, and that the transport checksum
+/// covers (RFC 8200 8.1), is not the one in the IPv6 header.
+fn routes_on(packet: &[u8], at: usize) -> bool {
+    !matches!(packet.get(at + 2..at + 4), Some(&[kind, 0]) if kind != 0)
 }

@@ -8,17 +8,27 @@
 //! (checksums).
 //!
 //! # Limits
-//! At most two VLAN tags and eight IPv6 extension headers. Jumbograms (RFC 2675) are malformed.
+//! At most two VLAN tags and eight IPv6 extension headers. Jumbograms (RFC 2675) are malformed. Source
+//! routes are refused, in IPv6 a routing header with segments left, so the destination in the IP
+//! header is the one that policies judge and checksums cover. A home address option (RFC 6275) is
+//! not read. SCTP's ports and checksum are left alone.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
 
 pub mod checksum;
 mod ethernet;
 mod fragment;
+#[cfg(test)]
+mod frames;
 mod hash;
 mod headers;
 mod ipv4;
 mod ipv6;
+#[cfg(test)]
+mod properties;
 mod quoted;
 mod rewrite;
 pub mod tcp;

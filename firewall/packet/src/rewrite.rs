@@ -4,36 +4,39 @@ use abi::{FlowKey, Rewrite};
 
 use crate::checksum::{Delta, Sum};
 use crate::headers::{Family, Headers, Transport};
-use crate::transport::{ICMP, ICMPV6, checksum_field};
+use crate::transport::{ICMP, ICMPV6, TCP, UDP, Zero, checksum_field};
 use crate::view::{put, u16_at};
 
-/// Gives the packet the addresses and ports of `to`. A later fragment has no ports to change; the
-/// pieces of its packet are rewritten alike because `to` is the same for all of them.
+/// Gives the packet the addresses and ports of `to`. `headers` must say what the frame holds now:
+/// after a rewrite they no longer do. A later fragment has no ports to change; the pieces of its
+/// packet are rewritten alike because `to` is the same for all of them.
+///
+/// Nothing behind the packet's end changes, and nothing is read but checksums. An unfilled checksum
+/// must be completed first.
 pub fn rewrite(frame: &mut [u8], headers: &Headers, to: &Rewrite) {
-    let from = &headers.key;
-    let (Some(source), Some(destination)) = (
-        address_bytes(&from.source, &to.source, headers.family),
-        address_bytes(&from.destination, &to.destination, headers.family),
-    ) else {
+    let Some(packet) = frame.get_mut(..headers.end) else {
         return;
     };
-    let addresses = Delta::default()
-        .change(source.0, source.1)
-        .change(destination.0, destination.1);
-    match headers.family {
-        Family::V4 => {
-            patch(frame, headers.l3 + 10, addresses, false);
-            put(frame, headers.l3 + 12, source.1);
-            put(frame, headers.l3 + 16, destination.1);
-        }
-        Family::V6 => {
-            put(frame, headers.l3 + 8, source.1);
-            put(frame, headers.l3 + 24, destination.1);
-        }
-    }
-    if headers.transport != Transport::LaterFragment {
-        rewrite_transport(frame, headers.l4, headers.family, from, to, addresses);
-    }
+    let addresses = rewrite_addresses(packet, headers.l3, headers.family, &headers.key, to);
+    let ports = match headers.transport {
+        Transport::Tcp(_) | Transport::Udp { .. } | Transport::IcmpQuery(_) => true,
+        Transport::IcmpError(_) | Transport::IcmpOther(_) | Transport::Other => false,
+        Transport::LaterFragment => return,
+    };
+    let from = FlowKey {
+        source_port: if ports {
+            headers.key.source_port
+        } else {
+            to.source_port
+        },
+        destination_port: if ports {
+            headers.key.destination_port
+        } else {
+            to.destination_port
+        },
+        ..headers.key
+    };
+    rewrite_transport(packet, headers.l4, headers.family, &from, to, addresses);
 }
 
 /// Takes one hop off the TTL or hop limit.
@@ -43,7 +46,7 @@ pub fn decrement_ttl(frame: &mut [u8], headers: &Headers) {
         Family::V4 => {
             let protocol = headers.key.protocol;
             let delta = Delta::default().change(&[headers.ttl_hops, protocol], &[ttl, protocol]);
-            patch(frame, headers.l3 + 10, delta, false);
+            patch(frame, headers.l3 + 10, delta, Zero::Value);
             put(frame, headers.l3 + 8, &[ttl]);
         }
         Family::V6 => {
@@ -52,10 +55,36 @@ pub fn decrement_ttl(frame: &mut [u8], headers: &Headers) {
     }
 }
 
-/// Ports or ICMP identifier, and the checksum that covers them and the addresses. `l4` may start
-/// a header that was cut short, as in an ICMP error: what is not there is not written.
+/// Writes the addresses of the IP header at `l3`, and keeps its own checksum right. Returns what
+/// that adds to the other checksums that cover them.
+pub(crate) fn rewrite_addresses(
+    packet: &mut [u8],
+    l3: usize,
+    family: Family,
+    from: &FlowKey,
+    to: &FlowKey,
+) -> Delta {
+    let (start, source_at, destination_at) = match family {
+        Family::V4 => (12, l3 + 12, l3 + 16),
+        Family::V6 => (0, l3 + 8, l3 + 24),
+    };
+    let (source, destination) = (&to.source[start..], &to.destination[start..]);
+    let delta = Delta::default()
+        .change(&from.source[start..], source)
+        .change(&from.destination[start..], destination);
+    put(packet, source_at, source);
+    put(packet, destination_at, destination);
+    if family == Family::V4 {
+        patch(packet, l3 + 10, delta, Zero::Value);
+    }
+    delta
+}
+
+/// Ports or ICMP identifier where `from` and `to` differ, and the checksum that covers them and the
+/// addresses. `packet` may end inside the header, as in an ICMP error: what is not there is not
+/// written.
 pub(crate) fn rewrite_transport(
-    frame: &mut [u8],
+    packet: &mut [u8],
     l4: usize,
     family: Family,
     from: &FlowKey,
@@ -90,68 +119,179 @@ pub(crate) fn rewrite_transport(
         ]
     };
     for (at, old, new) in changes {
-        if old != new && put(frame, at, &new) {
+        if old != new && put(packet, at, &new) {
             delta = delta.change(&old, &new);
         }
     }
-    patch(frame, l4 + field.offset, delta, field.optional);
+    patch(packet, l4 + field.offset, delta, field.zero);
 }
 
-/// Applies `delta` to the checksum at `at`. An `optional` one of 0 is absent and stays so; one
-/// that comes to 0 is sent as all ones (RFC 768).
-fn patch(frame: &mut [u8], at: usize, delta: Delta, optional: bool) {
-    let Some(old) = u16_at(frame, at) else { return };
-    if delta == Delta::default() || (optional && old == 0) {
+/// Applies `delta` to the checksum at `at`.
+fn patch(packet: &mut [u8], at: usize, delta: Delta, zero: Zero) {
+    let Some(old) = u16_at(packet, at) else {
+        return;
+    };
+    if delta == Delta::default() || (zero == Zero::Absent && old == 0) {
         return;
     }
-    let new = match delta.apply(old) {
-        0 if optional => 0xffff,
-        new => new,
-    };
-    put(frame, at, &new.to_be_bytes());
-}
-
-/// Both addresses as the header carries them.
-fn address_bytes<'a>(
-    from: &'a [u8; 16],
-    to: &'a [u8; 16],
-    family: Family,
-) -> Option<(&'a [u8], &'a [u8])> {
-    match family {
-        Family::V4 => Some((from.last_chunk::<4>()?, to.last_chunk::<4>()?)),
-        Family::V6 => Some((from, to)),
-    }
+    put(
+        packet,
+        at,
+        &zero.on_the_wire(delta.apply(old)).to_be_bytes(),
+    );
 }
 
 /// Completes a TCP or UDP checksum that holds only the pseudo-header's sum: what a local sender
 /// leaves to its device, and what XDP on a veth then shows. Any other checksum is left as it is.
 pub fn complete_checksum(frame: &mut [u8], headers: &Headers) {
-    let (Some(field), None) = (
-        checksum_field(headers.key.protocol, headers.family),
-        headers.fragment,
-    ) else {
+    let (TCP | UDP, None) = (headers.key.protocol, headers.fragment) else {
         return;
     };
-    if !field.covers_addresses {
+    let Some(field) = checksum_field(headers.key.protocol, headers.family) else {
         return;
-    }
-    let (source, destination) = (&headers.key.source, &headers.key.destination);
-    let start = if headers.family == Family::V4 { 12 } else { 0 };
-    let length = headers.end - headers.l4;
+    };
+    let start = match headers.family {
+        Family::V4 => 12,
+        Family::V6 => 0,
+    };
+    let Some(segment) = frame.get_mut(headers.l4..headers.end) else {
+        return;
+    };
     let pseudo = Sum::default()
-        .pseudo_header(&source[start..], headers.key.protocol, length)
-        .bytes(&destination[start..]);
-    let at = headers.l4 + field.offset;
-    if u16_at(frame, at) != Some(pseudo.folded()) {
+        .pseudo_header(
+            &headers.key.source[start..],
+            headers.key.protocol,
+            segment.len(),
+        )
+        .bytes(&headers.key.destination[start..]);
+    if u16_at(segment, field.offset) != Some(pseudo.folded()) {
         return;
     }
-    let Some(bytes) = frame.get(headers.l4..headers.end) else {
-        return;
-    };
-    // The field still holds the pseudo-header's sum, so summing the bytes counts it once.
-    let checksum = match Sum::default().bytes(bytes).checksum() {
-        0 if field.optional => 0xffff,
-        checksum => checksum,
-    };
-    put(frame, at, &checksum.to_be_bytes());
+    // The field still holds the pseudo-header's sum, so summing the bytes counts it once. A checksum
+    // that was complete and only looks unfilled comes out as it was.
+    let checksum = Sum::default().bytes(segment).checksum();
+    put(
+        segment,
+        field.offset,
+        &field.zero.on_the_wire(checksum).to_be_bytes(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::{complete_checksum, decrement_ttl, rewrite};
+    use crate::frames::{Frame, Layer4};
+    use crate::{Checksums, Headers, Parsed, map_ipv4, parse};
+
+    fn parsed(frame: &Frame) -> (Vec<u8>, Headers) {
+        let bytes = frame.build();
+        match parse(&bytes, Checksums::Verify) {
+            Ok(Parsed::Ip(headers)) => (bytes, headers),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_udp_checksum_that_is_absent_stays_absent() {
+        let (mut bytes, headers) = parsed(&Frame::v4(Layer4::UdpWithoutChecksum { ports: (1, 2) }));
+        rewrite(&mut bytes, &headers, &headers.key.reversed());
+        assert_eq!(bytes[headers.l4..headers.l4 + 8], [0, 2, 0, 1, 0, 33, 0, 0]);
+    }
+
+    #[test]
+    fn a_udp_checksum_that_comes_to_zero_is_sent_as_all_ones() {
+        for transport in [
+            Layer4::Udp { ports: (1, 2) },
+            Layer4::UdpLite { ports: (1, 2) },
+        ] {
+            let (mut bytes, headers) = parsed(&Frame::v4(transport));
+            let at = headers.l4 + 6;
+            let old = u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+            // Adds to the source's last half exactly what is missing.
+            let mut to = headers.key;
+            let half = u16::from_be_bytes([to.source[14], to.source[15]]);
+            let (sum, carry) = half.overflowing_add(old);
+            to.source[14..].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+            rewrite(&mut bytes, &headers, &to);
+            assert_eq!(bytes[at..at + 2], [0xff, 0xff], "{transport:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_fragment_keeps_its_payload() {
+        let frame = Frame {
+            fragment: Some((8, false)),
+            ..Frame::v4(Layer4::Udp { ports: (1, 2) })
+        };
+        let (mut bytes, headers) = parsed(&frame);
+        let to = abi::FlowKey {
+            source: map_ipv4([203, 0, 113, 1]),
+            source_port: [9, 9],
+            ..headers.key
+        };
+        rewrite(&mut bytes, &headers, &to);
+        assert_eq!(
+            bytes,
+            Frame {
+                source: to.source,
+                ..frame
+            }
+            .build()
+        );
+    }
+
+    #[test]
+    fn nothing_behind_a_short_packet_is_written() {
+        let frame = Frame {
+            payload: [7; 4].to_vec(),
+            padding: 22,
+            ..Frame::v4(Layer4::Raw(136))
+        };
+        let (mut bytes, headers) = parsed(&frame);
+        rewrite(&mut bytes, &headers, &headers.key.reversed());
+        assert_eq!(bytes[headers.l4..], frame.build()[headers.l4..]);
+    }
+
+    #[test]
+    fn ports_that_were_not_read_are_not_written() {
+        for transport in [
+            Layer4::UdpLite { ports: (1, 2) },
+            Layer4::Icmp {
+                kind: 5,
+                word: [192, 2],
+            },
+        ] {
+            let (mut bytes, headers) = parsed(&Frame::v4(transport));
+            let to = abi::FlowKey {
+                source_port: [9, 9],
+                destination_port: [8, 8],
+                ..headers.key
+            };
+            let before = bytes.clone();
+            rewrite(&mut bytes, &headers, &to);
+            assert_eq!(bytes, before);
+        }
+    }
+
+    #[test]
+    fn a_hop_limit_of_zero_stays() {
+        let frame = Frame {
+            ttl: 0,
+            ..Frame::v4(Layer4::Raw(47))
+        };
+        let (mut bytes, headers) = parsed(&frame);
+        decrement_ttl(&mut bytes, &headers);
+        assert_eq!(bytes, frame.build());
+    }
+
+    #[test]
+    fn a_checksum_that_is_only_wrong_is_not_mended() {
+        let (mut bytes, headers) = parsed(&Frame::v6(Layer4::Udp { ports: (1, 2) }));
+        bytes[headers.l4 + 6] ^= 1;
+        let before = bytes.clone();
+        complete_checksum(&mut bytes, &headers);
+        assert_eq!(bytes, before);
+    }
 }

@@ -43,3 +43,29 @@ pub(crate) fn window_scale(mut options: &[u8]) -> Option<u8> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::window_scale;
+
+    #[test]
+    fn the_window_scale_is_found_behind_other_options() {
+        assert_eq!(window_scale(&[2, 4, 5, 0xb4, 1, 3, 3, 7]), Some(7));
+        assert_eq!(window_scale(&[3, 3, 200]), Some(14));
+    }
+
+    #[test]
+    fn broken_options_have_no_window_scale() {
+        for options in [
+            &[][..],
+            &[0, 3, 3, 7],
+            &[8, 0, 3, 3, 7],
+            &[8, 40],
+            &[8],
+            &[3, 3],
+            &[3, 2, 7],
+        ] {
+            assert_eq!(window_scale(options), None);
+        }
+    }
+}

@@ -68,7 +68,8 @@ fn udp(bytes: &[u8], network: &Network) -> Result<Transport, DropReason> {
     let malformed = DropReason::MalformedUdp;
     let header: &[u8; 8] = bytes.first_chunk().ok_or(malformed)?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    if network.fragment.is_none() && !(8..=bytes.len()).contains(&length) {
+    let whole = network.fragment.is_none();
+    if length < 8 || (whole && length > bytes.len()) {
         return Err(malformed);
     }
     Ok(Transport::Udp {
@@ -87,19 +88,11 @@ fn icmp(bytes: &[u8], network: &Network, verify: bool) -> Result<Transport, Drop
         identifier,
         from_responder,
     };
-    let transport = match (network.family, kind) {
-        // RFC 792: echo, timestamp, information; RFC 950: address mask. RFC 4443 4: echo.
-        (Family::V4, 8 | 13 | 15 | 17) | (Family::V6, 128) => {
-            Transport::IcmpQuery(message(identifier, false))
-        }
-        (Family::V4, 0 | 14 | 16 | 18) | (Family::V6, 129) => {
-            Transport::IcmpQuery(message(identifier, true))
-        }
-        // RFC 792: unreachable, source quench, time exceeded, parameter problem. RFC 4443 3.
-        (Family::V4, 3 | 4 | 11 | 12) | (Family::V6, 1..=4) => {
-            Transport::IcmpError(message(0, false))
-        }
-        _ => Transport::IcmpOther(message(0, false)),
+    let transport = match icmp_role(network.family, kind) {
+        IcmpRole::Query => Transport::IcmpQuery(message(identifier, false)),
+        IcmpRole::Reply => Transport::IcmpQuery(message(identifier, true)),
+        IcmpRole::Error => Transport::IcmpError(message(0, false)),
+        IcmpRole::Other => Transport::IcmpOther(message(0, false)),
     };
     let is_error = matches!(transport, Transport::IcmpError(_));
     // RFC 5508 REQ-3: an error whose checksum is wrong is dropped.
@@ -107,6 +100,25 @@ fn icmp(bytes: &[u8], network: &Network, verify: bool) -> Result<Transport, Drop
         return Err(DropReason::L4Checksum);
     }
     Ok(transport)
+}
+
+/// What a message of this type is for.
+pub(crate) enum IcmpRole {
+    Query,
+    Reply,
+    Error,
+    Other,
+}
+
+pub(crate) fn icmp_role(family: Family, kind: u8) -> IcmpRole {
+    match (family, kind) {
+        // RFC 792: echo, timestamp, information; RFC 950: address mask. RFC 4443 4: echo.
+        (Family::V4, 8 | 13 | 15 | 17) | (Family::V6, 128) => IcmpRole::Query,
+        (Family::V4, 0 | 14 | 16 | 18) | (Family::V6, 129) => IcmpRole::Reply,
+        // RFC 792: unreachable, source quench, time exceeded, parameter problem. RFC 4443 3.
+        (Family::V4, 3 | 4 | 11 | 12) | (Family::V6, 1..=4) => IcmpRole::Error,
+        _ => IcmpRole::Other,
+    }
 }
 
 /// The sum that a right checksum brings to 0: payload, and pseudo-header where there is one.
@@ -127,24 +139,45 @@ fn transport_sum(bytes: &[u8], network: &Network) -> Sum {
 pub(crate) struct ChecksumField {
     pub(crate) offset: usize,
     pub(crate) covers_addresses: bool,
-    /// RFC 768: a checksum of 0 says that there is none.
-    pub(crate) optional: bool,
+    pub(crate) zero: Zero,
+}
+
+/// What a checksum of 0 on the wire says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zero {
+    /// What any other value says.
+    Value,
+    /// RFC 768: that there is no checksum.
+    Absent,
+    /// RFC 3828 3.1: nothing, it is never sent.
+    Invalid,
+}
+
+impl Zero {
+    /// The checksum as it is sent: where 0 says something else, all ones stand for it.
+    pub(crate) fn on_the_wire(self, checksum: u16) -> u16 {
+        match (self, checksum) {
+            (Self::Absent | Self::Invalid, 0) => 0xffff,
+            (Self::Value | Self::Absent | Self::Invalid, checksum) => checksum,
+        }
+    }
 }
 
 pub(crate) fn checksum_field(protocol: u8, family: Family) -> Option<ChecksumField> {
-    let field = |offset, covers_addresses, optional| {
+    let field = |offset, covers_addresses, zero| {
         Some(ChecksumField {
             offset,
             covers_addresses,
-            optional,
+            zero,
         })
     };
     match protocol {
-        TCP => field(16, true, false),
-        UDP => field(6, true, true),
-        UDP_LITE | DCCP => field(6, true, false),
-        ICMP => field(2, false, false),
-        ICMPV6 => field(2, family == Family::V6, false),
+        TCP => field(16, true, Zero::Value),
+        UDP => field(6, true, Zero::Absent),
+        UDP_LITE => field(6, true, Zero::Invalid),
+        DCCP => field(6, true, Zero::Value),
+        ICMP => field(2, false, Zero::Value),
+        ICMPV6 => field(2, family == Family::V6, Zero::Value),
         _ => None,
     }
 }

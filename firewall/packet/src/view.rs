@@ -59,3 +59,16 @@ pub fn to_ip(bytes: &[u8; 16]) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from(*bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{address, to_ip};
+
+    #[test]
+    fn an_address_comes_back_as_it_went_in() {
+        for text in ["192.0.2.1", "0.0.0.0", "2001:db8::1", "::", "::192.0.2.1"] {
+            let ip = text.parse().unwrap();
+            assert_eq!(to_ip(&address(ip)), ip);
+        }
+    }
+}

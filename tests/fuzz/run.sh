@@ -1,0 +1,20 @@
+#!/bin/sh
+# Fuzzes every target, or those that are named, for SECONDS_EACH seconds (default 30), starting from
+# tests/corpus. Plain libFuzzer on stable Rust: needs a C++ compiler, but neither nightly nor cargo-fuzz.
+# A crash is kept in tests/fuzz/artifacts; put it into tests/corpus/<target>/ under a name that says what it was.
+set -eu
+cd "$(dirname "$0")"
+target=$(rustc -vV | sed -n 's/^host: //p')
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+RUSTFLAGS="-Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing
+	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
+	cargo build --release --target "$target"
+[ $# -gt 0 ] || set -- parse rewrite quoted configuration
+mkdir -p artifacts
+for name; do
+	# What is found goes into a directory of its own; the corpus holds what somebody chose.
+	mkdir -p "$CARGO_TARGET_DIR/found/$name"
+	"$CARGO_TARGET_DIR/$target/release/$name" -max_total_time="${SECONDS_EACH:-30}" -max_len=4096 -print_final_stats=1 \
+		-artifact_prefix="artifacts/$name-" "$CARGO_TARGET_DIR/found/$name" "../corpus/$name"
+done
