@@ -5,7 +5,7 @@
 //! (as clap exits too).
 
 mod check;
-mod config;
+mod client;
 mod logging;
 mod run;
 mod show;
