@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use firewall::config::{self, ConfigError};
 use rules::{Diagnostic, Place, Severity};
 use serde::Serialize;
 
-use crate::config::{self, ConfigError};
 use crate::terminal::printable;
 
 /// Check a configuration without running it.
@@ -21,11 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn check(args: &Args) -> Result<(), CheckError> {
-    let findings = match config::load(&args.file) {
-        Ok(config) => config.warnings,
-        Err(ConfigError::Invalid(report)) => report.diagnostics,
-        Err(error @ ConfigError::Unreadable { .. }) => return Err(CheckError::Unreadable(error)),
-    };
+    let findings = findings(&args.file)?;
     let outcome = Outcome {
         file: &args.file,
         valid: errors(&findings) == 0,
@@ -45,6 +41,15 @@ pub(crate) fn check(args: &Args) -> Result<(), CheckError> {
             file: args.file.clone(),
             errors,
         }),
+    }
+}
+
+/// Everything that there is to say about a file, in its order.
+fn findings(file: &Path) -> Result<Vec<Diagnostic>, CheckError> {
+    match config::load(file) {
+        Ok(config) => Ok(config.warnings),
+        Err(ConfigError::Invalid(report)) => Ok(report.diagnostics),
+        Err(error @ ConfigError::Unreadable { .. }) => Err(CheckError::Unreadable(error)),
     }
 }
 

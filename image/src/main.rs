@@ -5,7 +5,8 @@
 //! (as clap exits too).
 
 mod check;
-mod config;
+mod client;
+mod lab;
 mod logging;
 mod run;
 mod show;
@@ -31,6 +32,11 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Show(show::Args),
+    Lab(lab::Args),
+    #[command(hide = true)]
+    LabServer(lab::ServerArgs),
+    #[command(hide = true)]
+    LabClient(lab::ClientArgs),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +54,9 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args)?,
         Command::Check(args) => check::check(&args)?,
         Command::Show(args) => show::show(&args)?,
+        Command::Lab(args) => lab::lab(&args)?,
+        Command::LabServer(args) => lab::serve(&args)?,
+        Command::LabClient(args) => lab::visit(&args)?,
     }
     Ok(())
 }
@@ -60,6 +69,12 @@ enum Failure {
     Check(#[from] check::CheckError),
     #[error(transparent)]
     Show(#[from] show::ShowError),
+    #[error(transparent)]
+    Lab(#[from] lab::LabError),
+    #[error(transparent)]
+    LabServer(#[from] lab::ServerError),
+    #[error(transparent)]
+    LabClient(#[from] lab::ClientError),
 }
 
 impl Failure {
@@ -68,6 +83,7 @@ impl Failure {
             Self::Run(error) => error.is_wrong_input(),
             Self::Check(error) => error.is_wrong_input(),
             Self::Show(error) => error.is_wrong_input(),
+            Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
         ExitCode::from(if wrong_input { 2 } else { 1 })
     }

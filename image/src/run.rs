@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use firewall::config::{self, Config, ConfigError};
 use firewall::control::Control;
 use rules::{Diagnostic, Severity};
 use tokio::net::UnixListener;
@@ -16,7 +17,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
 use web_ui::{Appliance, SocketError};
 
-use crate::config::{self, Config, ConfigError};
 use crate::logging::{self, Format};
 
 /// Run the appliance in the current network namespace.
@@ -99,7 +99,9 @@ fn refused(error: ConfigError) -> RunError {
         ConfigError::Unreadable { .. } => RunError::Unreadable(error),
         ConfigError::Invalid(report) => {
             report.diagnostics.iter().for_each(log_finding);
-            RunError::Invalid { file: report.file }
+            RunError::Invalid {
+                file: report.file.into(),
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `palisade show`: what the running appliance tells of itself, as tables or as the API's JSON.
 
-mod client;
 mod grid;
 mod session_table;
 mod sessions;
@@ -13,8 +12,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde::de::DeserializeOwned;
 
-use client::{Client, ClientError};
-
+use crate::client::{self, Client, ClientError};
 use crate::terminal;
 
 /// Show what the running appliance is doing.

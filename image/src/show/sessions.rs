@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use firewall::view::SessionPage;
 
-use super::client::{Client, ClientError, parameter, parsed};
 use super::lines;
 use super::session_table::table;
+use crate::client::{Client, ClientError, parameter, parsed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

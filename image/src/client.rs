@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use firewall::view::Readiness;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -46,12 +47,29 @@ impl Client {
 
     /// The body of `GET path`.
     pub(crate) async fn get(&mut self, path: &str) -> Result<String, ClientError> {
-        timeout(PATIENCE, self.ask(path))
+        let (status, body) = self.ask(path).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(refusal(status, &body))
+    }
+
+    /// Whether the datapath enforces the committed configuration, and if not, what is missing.
+    pub(crate) async fn readiness(&mut self) -> Result<Readiness, ClientError> {
+        let (status, body) = self.ask("/readyz").await?;
+        match status {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => parsed(&body),
+            _ => Err(refusal(status, &body)),
+        }
+    }
+
+    async fn ask(&mut self, path: &str) -> Result<(StatusCode, String), ClientError> {
+        timeout(PATIENCE, self.exchange(path))
             .await
             .map_err(|_| ClientError::Silent)?
     }
 
-    async fn ask(&mut self, path: &str) -> Result<String, ClientError> {
+    async fn exchange(&mut self, path: &str) -> Result<(StatusCode, String), ClientError> {
         let request = Request::get(path)
             .header(header::HOST, "palisade")
             .body(Empty::new())?;
@@ -64,22 +82,21 @@ impl Client {
             .map_err(ClientError::Body)?;
         let body = String::from_utf8(body.to_bytes().into())
             .map_err(|error| ClientError::Body(error.into()))?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        Err(match serde_json::from_str::<Problem>(&body) {
-            Ok(problem) if status == StatusCode::BAD_REQUEST => {
-                ClientError::BadRequest(problem.detail)
-            }
-            Ok(problem) => ClientError::Refused {
-                status,
-                detail: problem.detail,
-            },
-            Err(_) => ClientError::Refused {
-                status,
-                detail: "without a reason".into(),
-            },
-        })
+        Ok((status, body))
+    }
+}
+
+fn refusal(status: StatusCode, body: &str) -> ClientError {
+    match serde_json::from_str::<Problem>(body) {
+        Ok(problem) if status == StatusCode::BAD_REQUEST => ClientError::BadRequest(problem.detail),
+        Ok(problem) => ClientError::Refused {
+            status,
+            detail: problem.detail,
+        },
+        Err(_) => ClientError::Refused {
+            status,
+            detail: "without a reason".into(),
+        },
     }
 }
 
