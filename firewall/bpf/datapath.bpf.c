@@ -37,7 +37,7 @@ static __always_inline int punt(struct __sk_buff *skb, struct port_record *port,
 	return bpf_redirect(port->outer_ifindex, 0);
 }
 
-SEC("tc")
+SEC("classifier")
 int tc_port(struct __sk_buff *skb)
 {
 	__u32 number = 0;
@@ -134,7 +134,7 @@ static __always_inline _Bool leaves_alone(const void *frame, const void *end)
 	return frame + ETH_ALEN > end || destination[0] & 1;
 }
 
-SEC("tc")
+SEC("classifier")
 int tc_egress(struct __sk_buff *skb)
 {
 	__u32 number = 0;
@@ -158,7 +158,7 @@ int tc_egress(struct __sk_buff *skb)
 	return bpf_redirect(HOST_OUTER_IFINDEX, 0);
 }
 
-SEC("tc")
+SEC("classifier")
 int tc_private(struct __sk_buff *skb)
 {
 	__u32 number = 0;
@@ -174,7 +174,7 @@ int tc_private(struct __sk_buff *skb)
 	return bpf_redirect(port->ifindex, 0);
 }
 
-SEC("tc")
+SEC("classifier")
 int tc_host(struct __sk_buff *skb)
 {
 	__u32 number = skb->mark & MARK_PORT_MASK;

@@ -101,14 +101,13 @@ static __always_inline void see_ipv6(struct sight *sight, const struct ipv6hdr *
 		return;
 	}
 	sight->owner = OWNER_DATAPATH;
-	if (ip->nexthdr == IPPROTO_ICMPV6 && (const void *)(icmp + 24) <= end) {
-		/* RFC 4861 7.1: a hop limit of 255 proves that it was not forwarded. */
-		if (icmp[0] >= ND_FIRST && icmp[0] <= ND_LAST && ip->hop_limit == 255) {
-			sight->owner = OWNER_KERNEL;
-			if (icmp[0] == ND_SOLICITATION && answered_for(icmp + 8, 16))
-				sight->owner = OWNER_ANSWER;
-			return;
-		}
+	/* RFC 4861 7.1: a hop limit of 255 proves that it was not forwarded. */
+	if (ip->nexthdr == IPPROTO_ICMPV6 && ip->hop_limit == 255 && (const void *)(icmp + 8) <= end &&
+	    icmp[0] >= ND_FIRST && icmp[0] <= ND_LAST) {
+		sight->owner = OWNER_KERNEL;
+		if (icmp[0] == ND_SOLICITATION && (const void *)(icmp + 24) <= end && answered_for(icmp + 8, 16))
+			sight->owner = OWNER_ANSWER;
+		return;
 	}
 	/* MLD comes behind a hop-by-hop header with the router alert option. */
 	if (ip->nexthdr == IPPROTO_HOPOPTS && (const void *)(icmp + 9) <= end && icmp[0] == IPPROTO_ICMPV6 && icmp[1] == 0 &&

@@ -260,7 +260,16 @@ async fn start_all(
     if mode == Mode::Routing {
         host::stop_kernel_forwarding();
     }
-    let plans = open_sockets(plan.workers, ports, &mut random)?;
+    let workers = plan.workers;
+    let plans = open_sockets(workers, ports, &mut random)?;
+    for plan in &plans {
+        for (port, sockets) in plan.sockets.iter().enumerate() {
+            for (nth, socket) in (0u32..).zip(sockets) {
+                let queue = u32::from(plan.id) + nth * workers;
+                ports.programs.set_socket(ports::PortId(port as u16), queue, socket)?;
+            }
+        }
+    }
     ports.attach_inner()?;
     settings.apply(handle, &config, ports).await?;
     ports.programs.set_answered(ports::answered(&config))?;

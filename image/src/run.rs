@@ -10,12 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use firewall::config::{self, Config, ConfigError};
-use firewall::control::Control;
 use rules::{Diagnostic, Severity};
-use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
-use web_ui::{Appliance, SocketError};
+use web_ui::SocketError;
 
 use crate::logging::{self, Format};
 
@@ -53,32 +51,49 @@ pub(crate) fn run(args: &Args) -> Result<(), RunError> {
 async fn appliance(args: &Args) -> Result<(), RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
-    let control = boot(args)?;
-    tracing::info!(socket = %args.socket.display(), "management is served");
-    serve(Arc::new(control), listener, shutdown).await;
+    let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
+    let mut appliance = firewall::Appliance::start(read(args)?).await?;
+    tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
+
+    let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = web_ui::router(Arc::new(appliance.control()));
+    let served = tokio::spawn(web_ui::serve(listener, router, async {
+        let _ = stopped.await;
+    }));
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            _ = reload.recv() => commit(&mut appliance, args).await,
+        }
+    }
+    appliance.stop().await;
+    let _ = stop_serving.send(());
+    let _ = served.await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Reads the configuration and starts the datapath that enforces it.
-fn boot(args: &Args) -> Result<Control, RunError> {
-    tracing::info!(config = %args.config.display(), state_dir = %args.state_dir.display(), "booting");
+/// Reads the configuration; what it warns of is logged.
+fn read(args: &Args) -> Result<Config, RunError> {
     let config = config::load(&args.config).map_err(refused)?;
-    start_datapath(&config)
-}
-
-/// The one call that is to be filled in.
-fn start_datapath(config: &Config) -> Result<Control, RunError> {
     config.warnings.iter().for_each(log_finding);
-    Err(RunError::DatapathAbsent)
+    if let Some(listen) = config.management.listen {
+        tracing::warn!(%listen, "management.listen is not served yet: the API is on the unix socket");
+    }
+    Ok(config)
 }
 
-async fn serve(
-    appliance: Arc<dyn Appliance>,
-    listener: UnixListener,
-    shutdown: impl Future<Output = ()>,
-) {
-    web_ui::serve(listener, web_ui::router(appliance), shutdown).await;
+/// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
+async fn commit(appliance: &mut firewall::Appliance, args: &Args) {
+    let config = match read(args) {
+        Ok(config) => config,
+        Err(error) => return tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+    };
+    match appliance.commit(config).await {
+        Ok(generation) => tracing::info!(generation, "SIGHUP: committed"),
+        Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+    }
 }
 
 /// Completes when the process is asked to end. The handlers are in place when this returns.
@@ -125,15 +140,15 @@ pub(crate) enum RunError {
     Unreadable(ConfigError),
     #[error("{0} can't be enforced: the log says why, and so does 'palisade check {0}'", file.display())]
     Invalid { file: PathBuf },
-    #[error("the datapath isn't linked into this build")]
-    DatapathAbsent,
+    #[error(transparent)]
+    Boot(#[from] firewall::BootError),
 }
 
 impl RunError {
     pub(crate) fn is_wrong_input(&self) -> bool {
         match self {
             Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
-            Self::Runtime(_) | Self::Socket(_) | Self::DatapathAbsent => false,
+            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) => false,
         }
     }
 }

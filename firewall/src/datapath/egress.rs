@@ -124,6 +124,8 @@ impl Walk<'_> {
                 let admitted = self.check_size(admitted, &hop)?;
                 self.account(&admitted, flow);
                 let rewrite = self.shared.table.rewrite(flow);
+                // What the appliance itself sends starts its way here.
+                let is_transit = admitted.interface != InterfaceId::HOST;
                 let packet = admitted.packet;
                 for (mut frame, headers) in
                     std::iter::once((packet.frame, packet.headers)).chain(packet.rest)
@@ -136,7 +138,9 @@ impl Walk<'_> {
                         ..headers
                     };
                     packet::rewrite(bytes, &piece, &rewrite);
-                    packet::decrement_ttl(bytes, &piece);
+                    if is_transit {
+                        packet::decrement_ttl(bytes, &piece);
+                    }
                     self.send_to(frame, &piece, &hop);
                 }
                 Ok(())

@@ -486,7 +486,7 @@ pub async fn add_veth(
 ) -> Result<(), NetlinkError> {
     let what = format!("adding the veth pair {outer}");
     let end = |name: &str| {
-        LinkMessageBuilder::<LinkVeth>::default()
+        LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
             .name(name)
             .mtu(mtu_bytes)
             .arp(false)
