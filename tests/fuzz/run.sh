@@ -6,10 +6,11 @@ set -eu
 cd "$(dirname "$0")"
 target=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
-RUSTFLAGS="-Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing
-	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
-	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
-	cargo build --release --target "$target"
+flags="-Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing"
+for option in level=4 inline-8bit-counters pc-table trace-compares; do
+	flags="$flags -Cllvm-args=-sanitizer-coverage-$option"
+done
+RUSTFLAGS="$flags" cargo build --release --target "$target"
 [ $# -gt 0 ] || set -- parse rewrite quoted configuration
 mkdir -p artifacts
 for name; do

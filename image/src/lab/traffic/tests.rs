@@ -1,4 +1,4 @@
-use firewall::view::{CountView, Endpoint};
+use firewall::view::{CountView, DropsView, Endpoint, PolicyView, SessionView};
 use web_ui::Appliance;
 use web_ui::fake::Fake;
 

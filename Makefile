@@ -1,0 +1,35 @@
+# What a person types. `make` alone says what there is.
+
+SHELL := /bin/bash
+# Where rustup puts cargo, for shells that were never told.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run lint test bench clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## Install what building and running needs (Debian)
+	@scripts/setup.sh
+
+run: setup ## Build Palisade and show it at work; ARGS="--once" and others go to 'palisade lab'
+	@cargo build --release -p palisade
+	@exec scripts/as-root.sh "$(TARGET)/release/palisade" lab $(ARGS)
+
+lint: ## Check the formatting, and run clippy
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+test: ## Install what the tests need, lint, and run the whole test suite
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory lint
+	@scripts/test.sh
+
+bench: ## Install what the benchmarks need, and run them
+	@scripts/setup.sh test
+	@scripts/cargo.sh bench -p palisade-tests
+
+clean: ## Remove what was built
+	@cargo clean

@@ -1,0 +1,62 @@
+#!/bin/bash
+# Installs what building and running Palisade needs and this machine lacks; with `test`, also what
+# the tests and benchmarks need. Says nothing where nothing is missing.
+set -euo pipefail
+
+build=(clang libbpf-dev linux-libc-dev llvm)
+run=(curl iproute2 iputils-ping)
+test=(ethtool iperf3 netcat-openbsd nftables nginx-light tcpdump traceroute wrk)
+
+fail() {
+	echo "setup: $*" >&2
+	exit 1
+}
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		fail "this needs root, and there is no sudo: $*"
+	fi
+}
+
+# Prints what the command says only where it fails.
+quietly() {
+	local said
+	said=$("$@" 2>&1) || {
+		echo "$said" >&2
+		fail "failed: $*"
+	}
+}
+
+installed() {
+	[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+wanted=("${build[@]}" "${run[@]}")
+case ${1:-} in
+'') ;;
+test) wanted+=("${test[@]}") ;;
+*) fail "unknown word '$1': only 'test' is known" ;;
+esac
+
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or later, https://rustup.rs"
+if [ "${1:-}" = test ]; then
+	cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+		quietly rustup component add rustfmt clippy
+fi
+if ! command -v apt-get >/dev/null; then
+	echo "setup: no apt-get here; the programs of these Debian packages are needed: ${wanted[*]}" >&2
+	exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+	installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+echo "setup: installing ${missing[*]}"
+quietly as_root apt-get update
+quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"

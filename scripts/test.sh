@@ -1,0 +1,11 @@
+#!/bin/bash
+# The whole test suite, with nextest where it is installed.
+set -euo pipefail
+cargo=$(dirname "$0")/cargo.sh
+
+if cargo nextest --version >/dev/null 2>&1; then
+	# nextest runs no examples of the documentation.
+	"$cargo" test --workspace --doc --quiet
+	exec "$cargo" nextest run --workspace --status-level fail --no-fail-fast
+fi
+exec "$cargo" test --workspace --no-fail-fast
