@@ -266,7 +266,9 @@ async fn start_all(
         for (port, sockets) in plan.sockets.iter().enumerate() {
             for (nth, socket) in (0u32..).zip(sockets) {
                 let queue = u32::from(plan.id) + nth * workers;
-                ports.programs.set_socket(ports::PortId(port as u16), queue, socket)?;
+                ports
+                    .programs
+                    .set_socket(ports::PortId(port as u16), queue, socket)?;
             }
         }
     }

@@ -138,7 +138,6 @@ fn can_run(test: &str) -> bool {
 }
 
 #[test]
-#[ignore = "the datapath is not linked"]
 fn all_traffic_goes_as_configured() {
     if !can_run("all_traffic_goes_as_configured") {
         return;
@@ -150,7 +149,6 @@ fn all_traffic_goes_as_configured() {
 }
 
 #[test]
-#[ignore = "the datapath is not linked"]
 fn a_lab_stays_and_serves_the_api_until_it_is_interrupted() {
     if !can_run("a_lab_stays_and_serves_the_api_until_it_is_interrupted") {
         return;

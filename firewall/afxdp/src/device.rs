@@ -99,10 +99,8 @@ impl Control {
             libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
         })?;
         // SAFETY: `raw` was just opened and nobody else owns it.
-        Ok(Self {
-            socket: unsafe { OwnedFd::from_raw_fd(raw) },
-            name,
-        })
+        let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self { socket, name })
     }
 
     fn set(&self, call: &'static str, command: u32, value: u32) -> Result<(), Error> {
