@@ -52,7 +52,10 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-    let mut appliance = firewall::Appliance::start(read(args)?).await?;
+    let mut appliance = firewall::Appliance::start(read(args)?)
+        .await
+        .map_err(Box::new)
+        .map_err(RunError::Boot)?;
     tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
 
     let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -141,7 +144,7 @@ pub(crate) enum RunError {
     #[error("{0} can't be enforced: the log says why, and so does 'palisade check {0}'", file.display())]
     Invalid { file: PathBuf },
     #[error(transparent)]
-    Boot(#[from] firewall::BootError),
+    Boot(Box<firewall::BootError>),
 }
 
 impl RunError {

@@ -204,7 +204,7 @@ impl Walk<'_> {
                 worker: self.id,
             };
             let inserted = self.shared.table.insert(&new, self.now, |record| {
-                self.fill(record, &permitted, translated.rule)
+                self.fill(record, &permitted, translated.rule);
             });
             match inserted {
                 Ok(slot) => return Ok(self.opened(permitted, slot, translated)),

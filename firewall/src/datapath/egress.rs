@@ -274,7 +274,7 @@ impl Walk<'_> {
         let mut scratch = vec![0; hop.mtu_bytes as usize];
         let mut pieces = Vec::new();
         fragment_ipv4(&packet, hop.mtu_bytes as usize, &mut scratch, |piece| {
-            pieces.push(piece.to_vec())
+            pieces.push(piece.to_vec());
         });
         let wanted = if hop.vlan == 0 { 14 } else { 18 };
         for piece in pieces {

@@ -191,11 +191,11 @@ impl Ports {
             match port.mode {
                 AttachMode::Tc => {
                     self.programs
-                        .attach_tc("tc_port", &port.device, TcAttachType::Ingress)?
+                        .attach_tc("tc_port", &port.device, TcAttachType::Ingress)?;
                 }
                 AttachMode::Xdp => {
                     self.programs
-                        .attach_xdp("xdp_port", &port.device, port.ifindex)?
+                        .attach_xdp("xdp_port", &port.device, port.ifindex)?;
                 }
             }
             if mode == Mode::Routing {

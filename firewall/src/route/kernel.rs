@@ -281,14 +281,14 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<KernelNeighbour> {
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
-                destination = Some(IpAddr::from(*v4))
+                destination = Some(IpAddr::from(*v4));
             }
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => {
-                destination = Some(IpAddr::from(*v6))
+                destination = Some(IpAddr::from(*v6));
             }
             NeighbourAttribute::LinkLayerAddress(bytes) => link_layer = mac(bytes),
             NeighbourAttribute::ExtFlags(flags) => {
-                managed = flags.contains(NeighbourExtFlags::Managed)
+                managed = flags.contains(NeighbourExtFlags::Managed);
             }
             _ => {}
         }
