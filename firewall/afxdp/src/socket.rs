@@ -230,7 +230,7 @@ impl Socket {
 
     /// Gives free frames to the kernel to receive into. False where `umem` had too few.
     pub fn refill(&mut self, umem: &mut Umem) -> bool {
-        let mut room = self.fill.room();
+        let mut room = self.fill_entries - self.fill.pending();
         // Topping up by single frames would cost a shared cache line each.
         if room < self.fill_entries / 4 {
             return true;
