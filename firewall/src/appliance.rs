@@ -272,7 +272,7 @@ async fn start_all(
             }
         }
     }
-    ports.attach_inner()?;
+    ports.attach_pairs()?;
     settings.apply(handle, &config, ports).await?;
     ports.programs.set_answered(ports::answered(&config))?;
 
@@ -293,7 +293,7 @@ async fn start_all(
         threads.push(spawn_worker(&shared, plan, &stop)?);
     }
     spawn_log(received)?;
-    ports.attach_outer(mode)?;
+    ports.attach_ports(mode)?;
     let attach = ports
         .ports
         .iter()

@@ -187,24 +187,21 @@ impl Ports {
         })
     }
 
-    /// Attaches the programs at the inner ends. Needs the sockets to be in their map.
-    pub fn attach_inner(&mut self) -> Result<(), PortError> {
-        for port in &self.ports {
-            if let Some(pair) = &port.pair {
-                self.programs
-                    .attach_xdp("xdp_private", &pair.inner, pair.inner_ifindex)?;
-                self.programs
-                    .attach_tc("tc_private", &pair.outer, TcAttachType::Ingress)?;
-            }
+    /// Attaches the programs at the private pairs. Needs the sockets to be in their map.
+    pub fn attach_pairs(&mut self) -> Result<(), PortError> {
+        for pair in self.ports.iter().filter_map(|port| port.pair.as_ref()) {
+            self.programs
+                .attach_xdp("xdp_private", &pair.inner, pair.inner_ifindex)?;
+            self.programs.attach_own("tc_private", &pair.outer)?;
         }
         self.programs
             .attach_xdp("xdp_private", &self.host.inner, self.host.inner_ifindex)?;
-        self.programs
-            .attach_tc("tc_host", &self.host.outer, TcAttachType::Ingress)
+        self.programs.attach_own("tc_host", &self.host.outer)
     }
 
-    /// Attaches to the ports themselves: from here on the datapath has every packet.
-    pub fn attach_outer(&mut self, mode: Mode) -> Result<(), PortError> {
+    /// Attaches to the ports themselves: from here on the datapath has every packet. What arrives
+    /// comes first; what the appliance itself sends can wait.
+    pub fn attach_ports(&mut self, mode: Mode) -> Result<(), PortError> {
         for port in &self.ports {
             match port.mode {
                 AttachMode::Tc => {
@@ -216,7 +213,9 @@ impl Ports {
                         .attach_xdp("xdp_port", &port.device, port.ifindex)?;
                 }
             }
-            if mode == Mode::Routing {
+        }
+        if mode == Mode::Routing {
+            for port in &self.ports {
                 self.programs
                     .attach_tc("tc_egress", &port.device, TcAttachType::Egress)?;
             }

@@ -7,6 +7,7 @@ use abi::{
 };
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
+use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -177,6 +178,18 @@ impl Programs {
         let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
         program
             .attach(device, at)
+            .map(drop)
+            .map_err(|error| not_loaded(name, &error))
+    }
+
+    /// Attaches to a device of the appliance's own, by a filter that goes with the device: a link
+    /// would only cost the grace period that the kernel waits for each.
+    pub fn attach_own(&mut self, name: &'static str, device: &str) -> Result<(), PortError> {
+        tc::qdisc_add_clsact(device).map_err(|error| refused(name, &error))?;
+        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        let options = TcAttachOptions::Netlink(NlOptions::default());
+        program
+            .attach_with_options(device, TcAttachType::Ingress, options)
             .map(drop)
             .map_err(|error| not_loaded(name, &error))
     }
