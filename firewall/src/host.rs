@@ -25,35 +25,29 @@ impl Applied {
         config: &Config,
         ports: &Ports,
     ) -> Result<(), BootError> {
-        let ifindex = |interface: &Interface| {
-            ports
-                .ports
-                .iter()
-                .find(|port| port.device == interface.device)
-                .map(|port| port.ifindex)
-        };
         let present = kernel::addresses(handle).await?;
         let wanted: Vec<_> = config
             .interfaces
             .iter()
-            .filter_map(|interface| Some((interface, ifindex(interface)?)))
+            .filter_map(|interface| Some((interface, ifindex_of(interface, ports)?)))
             .flat_map(|(interface, ifindex)| {
-                interface
-                    .addresses
-                    .iter()
-                    .map(move |address| (interface, ifindex, *address))
+                let addresses = interface.addresses.iter();
+                addresses.map(move |address| (interface, ifindex, *address))
             })
             .collect();
-        for known in present.iter().filter(|known| known.own) {
-            if !wanted
-                .iter()
-                .any(|(_, ifindex, address)| is_same(known, *ifindex, *address))
-            {
+        // Another appliance of this namespace has addresses of its own on its own devices.
+        let ours: Vec<_> = ports.ports.iter().map(|port| port.ifindex).collect();
+        for known in present
+            .iter()
+            .filter(|known| known.own && ours.contains(&known.ifindex))
+        {
+            let still = |(_, ifindex, address): &_| is_same(known, *ifindex, *address);
+            if !wanted.iter().any(still) {
                 kernel::remove_address(handle, known.ifindex, known.address).await?;
             }
         }
         for interface in &config.interfaces {
-            if let Some(ifindex) = ifindex(interface) {
+            if let Some(ifindex) = ifindex_of(interface, ports) {
                 let failed = |source| BootError::Interface {
                     interface: interface.name.clone(),
                     source,
@@ -89,10 +83,19 @@ impl Applied {
         ports: &Ports,
     ) -> Result<(), BootError> {
         let present = kernel::routes(handle).await?;
-        for route in present
+        let devices: Vec<_> = config
+            .interfaces
             .iter()
-            .filter(|route| route.origin == RouteOrigin::Own)
-        {
+            .filter_map(|interface| ifindex_of(interface, ports))
+            .collect();
+        let is_ours = |route: &&KernelRoute| {
+            let leads_here = route
+                .hops
+                .iter()
+                .any(|(device, _)| devices.contains(device));
+            route.origin == RouteOrigin::Own && leads_here
+        };
+        for route in present.iter().filter(is_ours) {
             if !config
                 .routes
                 .iter()
@@ -102,13 +105,10 @@ impl Applied {
             }
         }
         for route in &config.routes {
-            let device = route
+            let interface = route
                 .interface
-                .and_then(|index| config.interfaces.get(index))
-                .map(|interface| &interface.device);
-            let ifindex = device
-                .and_then(|device| ports.ports.iter().find(|port| &port.device == device))
-                .map(|port| port.ifindex);
+                .and_then(|index| config.interfaces.get(index));
+            let ifindex = interface.and_then(|interface| ifindex_of(interface, ports));
             kernel::add_route(handle, route.to.trunc(), route.via, ifindex)
                 .await
                 .map_err(|source| BootError::Route {
@@ -116,10 +116,10 @@ impl Applied {
                     source,
                 })?;
         }
-        self.routes = kernel::routes(handle)
-            .await?
+        let present = kernel::routes(handle).await?;
+        self.routes = present
             .into_iter()
-            .filter(|route| route.origin == RouteOrigin::Own)
+            .filter(|route| is_ours(&route))
             .collect();
         Ok(())
     }
@@ -133,6 +133,13 @@ impl Applied {
             let _ = kernel::remove_address(handle, *ifindex, *address).await;
         }
     }
+}
+
+/// The kernel's device for an interface.
+fn ifindex_of(interface: &Interface, ports: &Ports) -> Option<u32> {
+    ports
+        .port_of(interface)
+        .map(|port| port.ifindex_of(interface.vlan))
 }
 
 fn is_same(known: &KernelAddress, ifindex: u32, address: IpNet) -> bool {

@@ -13,7 +13,7 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
 
-use super::{PortError, PortId};
+use super::{Pair, PortError, PortId};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
 
@@ -65,6 +65,8 @@ pub struct Programs {
     port_numbers: HashMap<MapData, u32, u32>,
     ports: Array<MapData, [u32; 4]>,
     sockets: XskMap<MapData>,
+    vlans: HashMap<MapData, [u32; 2], u32>,
+    tags: HashMap<MapData, u32, [u32; 2]>,
     answered: LpmTrie<MapData, [u8; 16], u32>,
 }
 
@@ -87,7 +89,7 @@ impl Programs {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| refused("datapath", &error))?;
-        for name in ["tc_port", "tc_egress", "tc_private", "tc_host"] {
+        for name in ["tc_port", "tc_egress", "tc_private", "tc_vlan", "tc_host"] {
             let program: &mut SchedClassifier = program(&mut ebpf, name)?;
             program.load().map_err(|error| not_loaded(name, &error))?;
         }
@@ -99,6 +101,8 @@ impl Programs {
             port_numbers: map(&mut ebpf, "port_numbers")?,
             ports: map(&mut ebpf, "ports")?,
             sockets: map(&mut ebpf, "sockets")?,
+            vlans: map(&mut ebpf, "vlans")?,
+            tags: map(&mut ebpf, "tags")?,
             answered: map(&mut ebpf, "answered")?,
             ebpf,
         })
@@ -126,6 +130,15 @@ impl Programs {
                 .map_err(|error| refused("port_numbers", &error))?;
         }
         Ok(())
+    }
+
+    /// Tells the programs which device stands in for a VLAN of the port on `ifindex`.
+    pub fn set_vlan(&mut self, ifindex: u32, vlan: u16, pair: &Pair) -> Result<(), PortError> {
+        let tagged = [ifindex, u32::from(vlan)];
+        self.vlans
+            .insert(tagged, pair.inner_ifindex, 0)
+            .and_then(|()| self.tags.insert(pair.outer_ifindex, tagged, 0))
+            .map_err(|error| refused("vlans", &error))
     }
 
     pub fn set_socket(
