@@ -120,6 +120,18 @@ pub fn decode_quoted(packet: &[u8]) -> Result<Quoted> {
     })
 }
 
+/// Every checksum of a packet that an ICMP error quotes whole.
+pub fn verify_quoted_checksums(packet: &[u8]) -> Result<()> {
+    let ethertype = if packet.first().is_some_and(|byte| byte >> 4 == 6) {
+        [0x86, 0xdd]
+    } else {
+        [0x08, 0x00]
+    };
+    let frame = [&[0; 12], ethertype.as_slice(), packet].concat();
+    verify_network_checksum(&frame)?;
+    verify_transport_checksum(&frame)
+}
+
 /// RFC 791: the header's checksum. IPv6 has none.
 pub fn verify_network_checksum(frame: &[u8]) -> Result<()> {
     if let Some(header) = network(frame)?.ipv4_header {
