@@ -130,6 +130,15 @@ impl Capture {
         }
     }
 
+    /// Waits for the first ICMP error that the host receives; every checksum of it is verified.
+    pub fn wait_for_error(&self, timeout: Duration) -> Result<Decoded> {
+        let error = self.wait_for(timeout, |packet| {
+            !packet.outgoing && packet.decode().is_ok_and(|decoded| decoded.is_icmp_error())
+        })?;
+        error.verify_checksums()?;
+        error.decode()
+    }
+
     /// Everything captured up to now. Fails if the kernel had to drop some of it.
     pub fn stop(mut self) -> Result<Vec<Captured>> {
         self.stop.store(true, Ordering::Release);

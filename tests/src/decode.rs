@@ -31,6 +31,25 @@ pub struct Decoded {
     pub payload: Vec<u8>,
 }
 
+impl Decoded {
+    /// Type and code of an ICMP or ICMPv6 message.
+    pub fn icmp(&self) -> Option<(u8, u8)> {
+        match self.transport {
+            Transport::Icmp { kind, code, .. } => Some((kind, code)),
+            _ => None,
+        }
+    }
+
+    /// RFC 792, RFC 4443 2.1.
+    pub fn is_icmp_error(&self) -> bool {
+        match (self.icmp(), self.source) {
+            (Some((kind, _)), IpAddr::V4(_)) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+            (Some((kind, _)), IpAddr::V6(_)) => kind < 128,
+            (None, _) => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
     pub identification: u32,

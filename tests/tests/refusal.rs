@@ -121,9 +121,9 @@ fn a_rejected_datagram_is_answered_as_prohibited(attach: Attach) -> Result<()> {
         let capture = Capture::start(&edge.client, "eth0")?;
         let client = edge.client.udp(family.client, 4000)?;
         client.send_to(b"hello", (family.server, 5000))?;
-        let error = wait_for_error(&capture)?;
+        let error = capture.wait_for_error(PATIENCE)?;
         assert_eq!(error.source, family.left, "from the side it came in by");
-        assert_eq!(kind_of(error.transport), kind);
+        assert_eq!(error.icmp(), Some(kind));
         let quoted = decode::decode_quoted(&error.payload)?;
         assert_eq!(
             (quoted.source, quoted.destination, quoted.ports),
@@ -239,27 +239,4 @@ fn hits(edge: &Edge, policy: &str) -> Result<u64> {
         .filter(|view| view["name"] == policy)
         .filter_map(|view| view["hits"].as_u64())
         .sum())
-}
-
-/// The first ICMP error that arrives.
-fn wait_for_error(capture: &Capture) -> Result<decode::Decoded> {
-    capture
-        .wait_for(PATIENCE, |packet| {
-            !packet.outgoing
-                && packet.decode().is_ok_and(|decoded| {
-                    matches!(
-                        (decoded.protocol, decoded.transport),
-                        (1, Transport::Icmp { kind: 3 | 11, .. })
-                            | (58, Transport::Icmp { kind: 1..=4, .. })
-                    )
-                })
-        })?
-        .decode()
-}
-
-fn kind_of(transport: Transport) -> (u8, u8) {
-    match transport {
-        Transport::Icmp { kind, code, .. } => (kind, code),
-        other => panic!("{other:?}"),
-    }
 }
