@@ -139,16 +139,17 @@ pub fn decode_quoted(packet: &[u8]) -> Result<Quoted> {
     })
 }
 
-/// Every checksum of a packet that an ICMP error quotes whole.
-pub fn verify_quoted_checksums(packet: &[u8]) -> Result<()> {
+/// Takes apart a packet that an ICMP error quotes whole, and verifies every checksum of it.
+pub fn decode_quoted_whole(packet: &[u8]) -> Result<Decoded> {
     let ethertype = if packet.first().is_some_and(|byte| byte >> 4 == 6) {
         [0x86, 0xdd]
     } else {
         [0x08, 0x00]
     };
-    let frame = [&[0; 12], ethertype.as_slice(), packet].concat();
+    let frame = [[0; 12].as_slice(), &ethertype, packet].concat();
     verify_network_checksum(&frame)?;
-    verify_transport_checksum(&frame)
+    verify_transport_checksum(&frame)?;
+    decode(&frame)
 }
 
 /// RFC 791: the header's checksum. IPv6 has none.

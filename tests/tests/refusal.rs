@@ -129,7 +129,7 @@ fn a_rejected_datagram_is_answered_as_prohibited(attach: Attach) -> Result<()> {
             (quoted.source, quoted.destination, quoted.ports),
             (family.client, family.server, Some((4000, 5000)))
         );
-        decode::verify_quoted_checksums(&error.payload)?;
+        decode::decode_quoted_whole(&error.payload)?;
         capture::received(&capture.stop()?)?;
     }
     Ok(())
