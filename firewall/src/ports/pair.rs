@@ -66,9 +66,19 @@ impl Pair {
             outer,
             inner,
         };
+        match pair.set_up(handle).await {
+            Ok(()) => Ok(pair),
+            Err(error) => {
+                pair.remove(handle).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn set_up(&self, handle: &Handle) -> Result<(), PortError> {
         for (device, ifindex) in [
-            (&pair.outer, pair.outer_ifindex),
-            (&pair.inner, pair.inner_ifindex),
+            (&self.outer, self.outer_ifindex),
+            (&self.inner, self.inner_ifindex),
         ] {
             let failed = |source| PortError::Device {
                 device: device.clone(),
@@ -78,7 +88,7 @@ impl Pair {
             kernel::keep_ipv6_off(handle, ifindex).await?;
             kernel::set_up(handle, ifindex).await?;
         }
-        Ok(pair)
+        Ok(())
     }
 
     /// Removes both ends.
