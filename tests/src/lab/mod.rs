@@ -16,6 +16,7 @@
 //! ```
 
 mod chain;
+mod footprint;
 mod host;
 mod http;
 mod palisade;
@@ -30,6 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 
 pub use chain::Chain;
+pub use footprint::Footprint;
 pub use host::{Host, MacAddr};
 pub use http::Response;
 pub use palisade::{Memory, Palisade};
