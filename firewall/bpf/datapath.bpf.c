@@ -158,20 +158,20 @@ int tc_egress(struct __sk_buff *skb)
 	return bpf_redirect(HOST_OUTER_IFINDEX, 0);
 }
 
+/* The mark of the socket that sent it says where it leaves: no table is asked. */
 SEC("classifier")
 int tc_private(struct __sk_buff *skb)
 {
-	__u32 number = 0;
-	struct port_record *port = find_port(skb->ifindex, &number);
+	__u32 to = skb->mark;
 
-	if (!port)
+	if (!to)
 		return TC_ACT_SHOT;
-	if (port->flags & PORT_PEER) {
+	if (to & MARK_TO_PEER) {
 		skb->mark = 0;
-		return bpf_redirect_peer(port->ifindex, 0);
+		return bpf_redirect_peer(to & ~MARK_TO_PEER, 0);
 	}
 	skb->mark = MARK_FORWARDED;
-	return bpf_redirect(port->ifindex, 0);
+	return bpf_redirect(to, 0);
 }
 
 SEC("classifier")

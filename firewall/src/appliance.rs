@@ -356,7 +356,7 @@ fn open_sockets(
             .iter()
             .any(|port| port.pair.is_some() || port.unfilled_checksums);
         let mut first = None;
-        let mut open = |device: &str, ifindex, queue, entries, umem: &mut Umem| {
+        let mut open = |device: &str, ifindex, queue, entries, mark, umem: &mut Umem| {
             let mode = match first {
                 Some(fd) => BindMode::Shared(fd),
                 None if copies => BindMode::Copy,
@@ -370,6 +370,7 @@ fn open_sockets(
                 fill_entries: entries,
                 completion_entries: entries,
                 mode,
+                mark,
             };
             let socket =
                 Socket::open(umem, &config).map_err(|error| PortError::socket(device, error))?;
@@ -379,8 +380,14 @@ fn open_sockets(
         for port in &ports.ports {
             let (device, ifindex) = port.socket_device();
             for queue in queues_of(port.queues) {
-                by_port[usize::from(port.id.0)]
-                    .push(open(device, ifindex, queue, ring, &mut umem)?);
+                by_port[usize::from(port.id.0)].push(open(
+                    device,
+                    ifindex,
+                    queue,
+                    ring,
+                    port.mark(),
+                    &mut umem,
+                )?);
             }
         }
         let host = &ports.host;
@@ -389,6 +396,7 @@ fn open_sockets(
             host.inner_ifindex,
             worker,
             HOST_RING,
+            0,
             &mut umem,
         )?);
         plans.push(WorkerPlan {

@@ -28,10 +28,27 @@ pub struct Attached {
     /// What arrives may have unfilled checksums: XDP on a veth sees packets before the kernel
     /// has finished them.
     pub unfilled_checksums: bool,
+    /// A veth whose other end is in another network namespace.
+    pub peer_elsewhere: bool,
     _claim: Claim,
 }
 
 impl Attached {
+    /// The mark that tells `tc_private` where this port's packets leave; 0 where there is no pair.
+    #[must_use]
+    pub fn mark(&self) -> u32 {
+        let peer = if self.peer_elsewhere {
+            abi::MARK_TO_PEER
+        } else {
+            0
+        };
+        if self.pair.is_some() {
+            self.ifindex | peer
+        } else {
+            0
+        }
+    }
+
     /// The device that carries the AF_XDP sockets.
     #[must_use]
     pub fn socket_device(&self) -> (&str, u32) {
@@ -149,6 +166,7 @@ impl Ports {
             let port = Attached {
                 id: PortId(number as u16),
                 unfilled_checksums: mode == AttachMode::Xdp && link.is_veth,
+                peer_elsewhere: link.peer_elsewhere,
                 device: link.name.clone(),
                 ifindex: link.ifindex,
                 mode,
