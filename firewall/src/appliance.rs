@@ -195,13 +195,13 @@ impl Appliance {
         if before.config.system.workers != config.system.workers {
             return Err(CommitError::NeedsRestart("system.workers"));
         }
-        self.settings
-            .apply(&self.handle, &config, &self.ports)
-            .await?;
-        self.ports
-            .programs
-            .set_answered(ports::answered(&config))
-            .map_err(BootError::from)?;
+        if let Err(error) = self.prepare_for(&config).await {
+            // What was in force stays so, as a whole.
+            if let Err(error) = self.prepare_for(&before.config).await {
+                tracing::error!(%error, "the addresses and routes are not those of the configuration in force");
+            }
+            return Err(error.into());
+        }
         let number = before.number + 1;
         let devices: Vec<_> = self
             .ports
@@ -214,6 +214,15 @@ impl Appliance {
         self.shared.generation.store(generation);
         self.shared.wake_all();
         Ok(number)
+    }
+
+    /// What the kernel must know before `config` can be in force.
+    async fn prepare_for(&mut self, config: &Config) -> Result<(), BootError> {
+        self.settings
+            .apply(&self.handle, config, &self.ports)
+            .await?;
+        self.ports.programs.set_answered(ports::answered(config))?;
+        Ok(())
     }
 
     /// Detaches and takes away everything that was made.
@@ -363,10 +372,8 @@ fn open_sockets(
                 mode,
                 mark,
             };
-            let socket = Socket::open(umem, &config).map_err(|source| PortError::Socket {
-                device: device.into(),
-                source,
-            })?;
+            let socket =
+                Socket::open(umem, &config).map_err(|error| PortError::socket(device, error))?;
             first.get_or_insert(socket.as_fd().as_raw_fd());
             Ok::<_, PortError>(socket)
         };
@@ -442,12 +449,8 @@ fn share(
         .map(|_| WorkerHandle::new())
         .collect::<Result<_, _>>();
     let injectors = ports.ports.iter().map(|port| {
-        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id)).map_err(
-            |source| PortError::Socket {
-                device: port.device.clone(),
-                source,
-            },
-        )
+        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id))
+            .map_err(|error| PortError::socket(&port.device, error))
     });
     Ok(Shared {
         table,

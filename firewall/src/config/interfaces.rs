@@ -54,7 +54,10 @@ pub(super) fn compile(
             );
         }
         if let Some(vlan) = interface.vlan.filter(|_| wire) {
-            findings.error(vlan.place, "a wire passes every VLAN: an interface has none of its own");
+            findings.error(
+                vlan.place,
+                "a wire passes every VLAN: an interface has none of its own",
+            );
         }
         let mut addresses = Vec::new();
         for text in &interface.addresses {

@@ -69,10 +69,8 @@ impl Pair {
             inner_mac: Some(parent.mac),
         };
         let pair = Self::make(handle, &new).await?;
-        kernel::keep_ipv6_off(handle, pair.outer_ifindex).await?;
-        kernel::set_up(handle, pair.outer_ifindex).await?;
-        kernel::set_up(handle, pair.inner_ifindex).await?;
-        Ok(pair)
+        let ready = pair.set_up_vlan(handle).await;
+        pair.or_removed(handle, ready).await
     }
 
     async fn make_private(
@@ -90,18 +88,8 @@ impl Pair {
             inner_mac: None,
         };
         let pair = Self::make(handle, &new).await?;
-        for (device, ifindex) in [
-            (&pair.outer, pair.outer_ifindex),
-            (&pair.inner, pair.inner_ifindex),
-        ] {
-            afxdp::device::finish_packets(device).map_err(|source| PortError::Device {
-                device: device.clone(),
-                source,
-            })?;
-            kernel::keep_ipv6_off(handle, ifindex).await?;
-            kernel::set_up(handle, ifindex).await?;
-        }
-        Ok(pair)
+        let ready = pair.set_up(handle).await;
+        pair.or_removed(handle, ready).await
     }
 
     async fn make(handle: &Handle, new: &NewVeth<'_>) -> Result<Self, PortError> {
@@ -119,6 +107,46 @@ impl Pair {
             outer: new.outer.into(),
             inner: new.inner.into(),
         })
+    }
+
+    /// Readies both ends of a private pair.
+    async fn set_up(&self, handle: &Handle) -> Result<(), PortError> {
+        for (device, ifindex) in [
+            (&self.outer, self.outer_ifindex),
+            (&self.inner, self.inner_ifindex),
+        ] {
+            let failed = |source| PortError::Device {
+                device: device.clone(),
+                source,
+            };
+            afxdp::device::finish_packets(device).map_err(failed)?;
+            kernel::keep_ipv6_off(handle, ifindex).await?;
+            kernel::set_up(handle, ifindex).await?;
+        }
+        Ok(())
+    }
+
+    /// Readies a pair that stands in for a VLAN.
+    async fn set_up_vlan(&self, handle: &Handle) -> Result<(), PortError> {
+        kernel::keep_ipv6_off(handle, self.outer_ifindex).await?;
+        kernel::set_up(handle, self.outer_ifindex).await?;
+        kernel::set_up(handle, self.inner_ifindex).await?;
+        Ok(())
+    }
+
+    /// The pair, if it is ready; else it is removed.
+    async fn or_removed(
+        self,
+        handle: &Handle,
+        ready: Result<(), PortError>,
+    ) -> Result<Self, PortError> {
+        match ready {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.remove(handle).await;
+                Err(error)
+            }
+        }
     }
 
     /// Removes both ends.
