@@ -159,7 +159,7 @@ macro_rules! require_lab {
 }
 
 /// Waits until a condition holds that can't be waited for otherwise; fails, naming it, after `timeout`.
-pub fn eventually(
+pub fn wait_until(
     what: &str,
     timeout: Duration,
     mut holds: impl FnMut() -> Result<bool>,
