@@ -72,9 +72,8 @@ impl Walk<'_> {
                 None => return Err(admitted.drop(DropReason::NoNeighbour)),
             },
             Lookup::NoRoute => return Err(self.unreachable(admitted, DropReason::NoRoute)),
-            Lookup::Unreachable | Lookup::Prohibit => {
-                return Err(self.unreachable(admitted, DropReason::RouteForbids));
-            }
+            Lookup::Unreachable => return Err(self.route_unreachable(admitted)),
+            Lookup::Prohibit => return Err(self.route_prohibited(admitted)),
             Lookup::Blackhole | Lookup::Broadcast => {
                 return Err(admitted.drop(DropReason::RouteForbids));
             }
