@@ -7,6 +7,8 @@
 #define MAX_PORTS 64
 #define MAX_QUEUES 64
 
+#define MARK_TO_PEER (1u << 31)
+
 #define PORT_PEER 1
 #define PORT_WIRE 2
 #define PORT_XDP 4
@@ -20,6 +22,7 @@ struct port_record {
 
 enum drop_reason {
 	DROP_MALFORMED_ETHERNET = 1,
+	DROP_UNKNOWN_VLAN = 11,
 	DROP_NO_SOCKET = 47,
 	DROP_REASONS = 64,
 };

@@ -195,13 +195,13 @@ impl Appliance {
         if before.config.system.workers != config.system.workers {
             return Err(CommitError::NeedsRestart("system.workers"));
         }
-        self.settings
-            .apply(&self.handle, &config, &self.ports)
-            .await?;
-        self.ports
-            .programs
-            .set_answered(ports::answered(&config))
-            .map_err(BootError::from)?;
+        if let Err(error) = self.prepare_for(&config).await {
+            // What was in force stays so, as a whole.
+            if let Err(error) = self.prepare_for(&before.config).await {
+                tracing::error!(%error, "the addresses and routes are not those of the configuration in force");
+            }
+            return Err(error.into());
+        }
         let number = before.number + 1;
         let devices: Vec<_> = self
             .ports
@@ -214,6 +214,15 @@ impl Appliance {
         self.shared.generation.store(generation);
         self.shared.wake_all();
         Ok(number)
+    }
+
+    /// What the kernel must know before `config` can be in force.
+    async fn prepare_for(&mut self, config: &Config) -> Result<(), BootError> {
+        self.settings
+            .apply(&self.handle, config, &self.ports)
+            .await?;
+        self.ports.programs.set_answered(ports::answered(config))?;
+        Ok(())
     }
 
     /// Detaches and takes away everything that was made.
@@ -272,7 +281,7 @@ async fn start_all(
             }
         }
     }
-    ports.attach_inner()?;
+    ports.attach_pairs()?;
     settings.apply(handle, &config, ports).await?;
     ports.programs.set_answered(ports::answered(&config))?;
 
@@ -293,7 +302,7 @@ async fn start_all(
         threads.push(spawn_worker(&shared, plan, &stop)?);
     }
     spawn_log(received)?;
-    ports.attach_outer(mode)?;
+    ports.attach_ports(mode)?;
     let attach = ports
         .ports
         .iter()
@@ -347,7 +356,7 @@ fn open_sockets(
             .iter()
             .any(|port| port.pair.is_some() || port.unfilled_checksums);
         let mut first = None;
-        let mut open = |device: &str, ifindex, queue, entries, umem: &mut Umem| {
+        let mut open = |device: &str, ifindex, queue, entries, mark, umem: &mut Umem| {
             let mode = match first {
                 Some(fd) => BindMode::Shared(fd),
                 None if copies => BindMode::Copy,
@@ -361,19 +370,24 @@ fn open_sockets(
                 fill_entries: entries,
                 completion_entries: entries,
                 mode,
+                mark,
             };
-            let socket = Socket::open(umem, &config).map_err(|source| PortError::Socket {
-                device: device.into(),
-                source,
-            })?;
+            let socket =
+                Socket::open(umem, &config).map_err(|error| PortError::socket(device, error))?;
             first.get_or_insert(socket.as_fd().as_raw_fd());
             Ok::<_, PortError>(socket)
         };
         for port in &ports.ports {
             let (device, ifindex) = port.socket_device();
             for queue in queues_of(port.queues) {
-                by_port[usize::from(port.id.0)]
-                    .push(open(device, ifindex, queue, ring, &mut umem)?);
+                by_port[usize::from(port.id.0)].push(open(
+                    device,
+                    ifindex,
+                    queue,
+                    ring,
+                    port.mark(),
+                    &mut umem,
+                )?);
             }
         }
         let host = &ports.host;
@@ -382,6 +396,7 @@ fn open_sockets(
             host.inner_ifindex,
             worker,
             HOST_RING,
+            0,
             &mut umem,
         )?);
         plans.push(WorkerPlan {
@@ -418,12 +433,10 @@ fn share(
     let memory = |what| move |source| BootError::Memory { what, source };
     let records = MappedArray::anonymous(NextHops::CAPACITY).map_err(memory("next hops"))?;
     let interfaces = generation.config.interfaces.iter().map(|interface| {
-        let port = ports
-            .ports
-            .iter()
-            .find(|port| port.device == interface.device);
+        let port = ports.port_of(interface);
         Mirrored {
-            ifindex: port.map_or(0, |port| port.ifindex),
+            ifindex: port.map_or(0, |port| port.ifindex_of(interface.vlan)),
+            port_ifindex: port.map_or(0, |port| port.ifindex),
             port: port.map_or(0, |port| u32::from(port.id.0)),
             vlan: interface.vlan.unwrap_or(0),
         }
@@ -436,12 +449,8 @@ fn share(
         .map(|_| WorkerHandle::new())
         .collect::<Result<_, _>>();
     let injectors = ports.ports.iter().map(|port| {
-        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id)).map_err(
-            |source| PortError::Socket {
-                device: port.device.clone(),
-                source,
-            },
-        )
+        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id))
+            .map_err(|error| PortError::socket(&port.device, error))
     });
     Ok(Shared {
         table,

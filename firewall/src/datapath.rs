@@ -39,9 +39,30 @@ pub(crate) use ageing::expires;
 use worker::Walk;
 
 impl Walk<'_> {
+    /// A batch: all packets are read first, so that the memory that their sessions need is on its
+    /// way while others are read; then each walks.
+    #[expect(clippy::vec_box, reason = "they are boxed already, and go on as such")]
+    fn batch(&mut self, arrivals: impl Iterator<Item = Arrival>, parsed: &mut Vec<Box<Packet>>) {
+        for arrival in arrivals {
+            match self.parse(arrival) {
+                Ok(packet) => {
+                    self.shared.table.prefetch_buckets(packet.hash);
+                    parsed.push(packet);
+                }
+                Err(stop) => self.settle(Err(stop)),
+            }
+        }
+        for packet in parsed.iter() {
+            self.shared.table.prefetch_records(packet.hash);
+        }
+        for packet in parsed.drain(..) {
+            let result = self.packet(packet);
+            self.settle(result);
+        }
+    }
+
     /// The walk, in order.
-    fn packet(&mut self, arrival: Arrival) -> Result<(), Stop> {
-        let parsed = self.parse(arrival)?;
+    fn packet(&mut self, parsed: Box<Packet>) -> Result<(), Stop> {
         let admitted = self.ingress(parsed)?;
         let whole = self.defragment(admitted)?;
         let known = match self.lookup(whole)? {
@@ -74,6 +95,8 @@ pub(crate) struct Packet {
     frame: Frame,
     port: PortId,
     again: bool,
+    /// Of the flow key.
+    hash: u64,
     /// Of the first fragment where there are several, its transport lengths those of the whole.
     headers: Headers,
     /// The other fragments, in order.
@@ -83,7 +106,8 @@ pub(crate) struct Packet {
 /// A packet that an interface lets in.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    packet: Packet,
+    /// Boxed: it passes through every stage by value, and its headers would be copied at each.
+    packet: Box<Packet>,
     interface: InterfaceId,
     zone: rules::ZoneId,
 }
@@ -188,7 +212,7 @@ impl Arrival {
 }
 
 impl Packet {
-    fn drop(self, interface: InterfaceId, reason: DropReason) -> Stop {
+    fn drop(self: Box<Self>, interface: InterfaceId, reason: DropReason) -> Stop {
         let mut frames = vec![self.frame];
         frames.extend(self.rest.into_iter().map(|(frame, _)| frame));
         Stop::Drop(Dropped {

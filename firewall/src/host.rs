@@ -17,26 +17,19 @@ pub(crate) struct Applied {
 
 impl Applied {
     /// Makes the kernel's addresses and routes those of `config`: devices up, own addresses and
-    /// routes added, those of an earlier configuration (or an earlier process) removed. What others
-    /// have set is left alone.
+    /// routes added, those of an earlier configuration (or an earlier process) removed from the
+    /// ports. What others have set is left alone, and so are the devices of another appliance in
+    /// the same namespace.
     pub(crate) async fn apply(
         &mut self,
         handle: &Handle,
         config: &Config,
         ports: &Ports,
     ) -> Result<(), BootError> {
-        let ifindex = |interface: &Interface| {
-            ports
-                .ports
-                .iter()
-                .find(|port| port.device == interface.device)
-                .map(|port| port.ifindex)
-        };
-        let present = kernel::addresses(handle).await?;
         let wanted: Vec<_> = config
             .interfaces
             .iter()
-            .filter_map(|interface| Some((interface, ifindex(interface)?)))
+            .filter_map(|interface| Some((interface, ifindex_of(interface, ports)?)))
             .flat_map(|(interface, ifindex)| {
                 interface
                     .addresses
@@ -44,16 +37,18 @@ impl Applied {
                     .map(move |address| (interface, ifindex, *address))
             })
             .collect();
-        for known in present.iter().filter(|known| known.own) {
-            if !wanted
-                .iter()
-                .any(|(_, ifindex, address)| is_same(known, *ifindex, *address))
-            {
+        keep_secondary_addresses(ports);
+        for known in kernel::addresses(handle).await? {
+            let is_wanted =
+                |(_, ifindex, address): &(_, u32, IpNet)| is_same(&known, *ifindex, *address);
+            if known.own && is_port(ports, known.ifindex) && !wanted.iter().any(is_wanted) {
                 kernel::remove_address(handle, known.ifindex, known.address).await?;
             }
         }
+        // Read after the removal, with which the kernel may have taken more than was asked for.
+        let present = kernel::addresses(handle).await?;
         for interface in &config.interfaces {
-            if let Some(ifindex) = ifindex(interface) {
+            if let Some(ifindex) = ifindex_of(interface, ports) {
                 let failed = |source| BootError::Interface {
                     interface: interface.name.clone(),
                     source,
@@ -88,17 +83,15 @@ impl Applied {
         config: &Config,
         ports: &Ports,
     ) -> Result<(), BootError> {
-        let present = kernel::routes(handle).await?;
-        for route in present
-            .iter()
-            .filter(|route| route.origin == RouteOrigin::Own)
-        {
-            if !config
-                .routes
-                .iter()
-                .any(|wanted| wanted.to.trunc() == route.to)
-            {
-                kernel::remove_route(handle, route).await?;
+        let is_wanted = |route: &KernelRoute| {
+            let mut wanted = config.routes.iter();
+            wanted.any(|wanted| wanted.to.trunc() == route.to)
+        };
+        for route in kernel::routes(handle).await? {
+            let is_own = route.origin == RouteOrigin::Own
+                && (self.routes.contains(&route) || leads_over_port(&route, ports));
+            if is_own && !is_wanted(&route) {
+                kernel::remove_route(handle, &route).await?;
             }
         }
         for route in &config.routes {
@@ -119,7 +112,10 @@ impl Applied {
         self.routes = kernel::routes(handle)
             .await?
             .into_iter()
-            .filter(|route| route.origin == RouteOrigin::Own)
+            .filter(|route| {
+                route.origin == RouteOrigin::Own
+                    && (is_wanted(route) || leads_over_port(route, ports))
+            })
             .collect();
         Ok(())
     }
@@ -131,6 +127,39 @@ impl Applied {
         }
         for (ifindex, address) in &self.addresses {
             let _ = kernel::remove_address(handle, *ifindex, *address).await;
+        }
+    }
+}
+
+/// The kernel's device for an interface.
+fn ifindex_of(interface: &Interface, ports: &Ports) -> Option<u32> {
+    let port = ports.port_of(interface)?;
+    Some(port.ifindex_of(interface.vlan))
+}
+
+/// True for a port's device, or one that stands in for a VLAN of it.
+fn is_port(ports: &Ports, ifindex: u32) -> bool {
+    ports.ports.iter().any(|port| {
+        let mut vlans = port.vlans.iter();
+        port.ifindex == ifindex || vlans.any(|(_, pair)| pair.inner_ifindex == ifindex)
+    })
+}
+
+fn leads_over_port(route: &KernelRoute, ports: &Ports) -> bool {
+    let mut hops = route.hops.iter();
+    hops.any(|(ifindex, _)| is_port(ports, *ifindex))
+}
+
+/// Without this the kernel removes every other address of a subnet together with the first,
+/// whoever has set it.
+fn keep_secondary_addresses(ports: &Ports) {
+    for port in &ports.ports {
+        let path = format!(
+            "/proc/sys/net/ipv4/conf/{}/promote_secondaries",
+            port.device
+        );
+        if let Err(error) = std::fs::write(&path, "1") {
+            tracing::debug!(path, %error, "a removed address may take others of its subnet along");
         }
     }
 }

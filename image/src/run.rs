@@ -80,7 +80,10 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
 /// Reads the configuration; what it warns of is logged.
 fn read(args: &Args) -> Result<Config, RunError> {
     let config = config::load(&args.config).map_err(refused)?;
-    config.warnings.iter().for_each(log_finding);
+    let file = args.config.display().to_string();
+    for warning in &config.warnings {
+        log_finding(&file, warning);
+    }
     if let Some(listen) = config.management.listen {
         tracing::warn!(%listen, "management.listen is not served yet: the API is on the unix socket");
     }
@@ -116,7 +119,9 @@ fn refused(error: ConfigError) -> RunError {
     match error {
         ConfigError::Unreadable { .. } => RunError::Unreadable(error),
         ConfigError::Invalid(report) => {
-            report.diagnostics.iter().for_each(log_finding);
+            for finding in &report.diagnostics {
+                log_finding(&report.file, finding);
+            }
             RunError::Invalid {
                 file: report.file.into(),
             }
@@ -124,10 +129,10 @@ fn refused(error: ConfigError) -> RunError {
     }
 }
 
-fn log_finding(finding: &Diagnostic) {
+fn log_finding(file: &str, finding: &Diagnostic) {
     match finding.severity {
-        Severity::Error => tracing::error!("configuration {finding}"),
-        Severity::Warning => tracing::warn!("configuration {finding}"),
+        Severity::Error => tracing::error!("{file}:{finding}"),
+        Severity::Warning => tracing::warn!("{file}:{finding}"),
     }
 }
 

@@ -15,7 +15,7 @@ mod session;
 
 pub use flow::{Bucket, FlowKey, FlowRecord, FlowState, Rewrite, SLOTS_PER_BUCKET};
 pub use next_hop::{NeighbourState, NextHopRecord};
-pub use port::{PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord};
+pub use port::{MARK_TO_PEER, PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord};
 pub use reason::{DropReason, PuntReason};
 pub use session::{SessionRecord, TcpSide};
 

@@ -7,6 +7,9 @@ pub const PORT_WIRE: u32 = 2;
 /// The port is attached at XDP, not at tc.
 pub const PORT_XDP: u32 = 4;
 
+/// Bit of a mark beside a port's ifindex: the packet may go straight to the veth's other end.
+pub const MARK_TO_PEER: u32 = 1 << 31;
+
 /// One attached port, written once when it is attached.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,8 @@ pub struct SocketConfig {
     pub fill_entries: u32,
     pub completion_entries: u32,
     pub mode: BindMode,
+    /// `SO_MARK` of every packet it sends; 0 for none.
+    pub mark: u32,
 }
 
 /// Who registers the memory, and how packets get into it.
@@ -124,6 +126,10 @@ impl Socket {
             fill_entries: config.fill_entries,
             fd,
         };
+        if config.mark != 0 {
+            let option = (libc::SOL_SOCKET, libc::SO_MARK);
+            set_option_at(&socket.fd, "SO_MARK", option, &config.mark)?;
+        }
         socket.refill(umem);
         socket.bind(config)?;
         Ok(socket)
@@ -188,9 +194,11 @@ impl Socket {
     ///
     /// In copy mode the send itself runs in these system calls, a batch of at most 32 packets at
     /// a time (`TX_BATCH_SIZE` in the kernel), so it is repeated until the ring is empty.
-    pub fn flush(&mut self, umem: &mut Umem) {
+    ///
+    /// True where some could not leave yet, and another flush must follow.
+    pub fn flush(&mut self, umem: &mut Umem) -> bool {
         if self.in_flight == 0 {
-            return;
+            return false;
         }
         self.tx.publish();
         let mut pending = self.tx.pending();
@@ -215,6 +223,7 @@ impl Socket {
             pending = left;
         }
         self.reap(umem);
+        pending > 0
     }
 
     fn reap(&mut self, umem: &mut Umem) {
@@ -230,7 +239,7 @@ impl Socket {
 
     /// Gives free frames to the kernel to receive into. False where `umem` had too few.
     pub fn refill(&mut self, umem: &mut Umem) -> bool {
-        let mut room = self.fill.room();
+        let mut room = self.fill_entries - self.fill.pending();
         // Topping up by single frames would cost a shared cache line each.
         if room < self.fill_entries / 4 {
             return true;
@@ -267,16 +276,18 @@ impl AsFd for Socket {
 }
 
 fn set_option<T>(fd: &OwnedFd, name: &'static str, option: i32, value: &T) -> Result<(), Error> {
+    set_option_at(fd, name, (libc::SOL_XDP, option), value)
+}
+
+fn set_option_at<T>(
+    fd: &OwnedFd,
+    name: &'static str,
+    (level, option): (i32, i32),
+    value: &T,
+) -> Result<(), Error> {
+    let (pointer, length) = ((&raw const *value).cast(), size_of::<T>() as u32);
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_XDP,
-            option,
-            (&raw const *value).cast(),
-            size_of::<T>() as u32,
-        )
-    };
+    let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, pointer, length) };
     check(name, result).map(drop)
 }
 

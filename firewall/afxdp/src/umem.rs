@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Error;
-use crate::mapping::Mapping;
+use crate::mapping::{self, Mapping};
 
 /// Bytes the kernel leaves free before a received packet (`XDP_PACKET_HEADROOM`).
 const HEADROOM_BYTES: usize = 256;
@@ -109,6 +109,12 @@ impl Umem {
         // SAFETY: `place` checked that the range lies in the mapping. The frame is with userspace
         // and `frame` is its only handle, borrowed shared.
         unsafe { std::slice::from_raw_parts(self.mapping.start().as_ptr().add(offset), length) }
+    }
+
+    /// Starts loading the headers of a packet that the kernel has just written.
+    pub fn prefetch(&self, frame: &Frame) {
+        let bytes = self.bytes(frame);
+        mapping::prefetch(&bytes[..bytes.len().min(64)]);
     }
 
     pub fn bytes_mut(&mut self, frame: &mut Frame) -> &mut [u8] {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use abi::{DropReason, NeighbourState};
+use abi::{DropReason, NeighbourState, Rewrite};
 use afxdp::Frame;
 use packet::{Headers, fragment_ipv4};
 use rules::ZoneId;
@@ -126,25 +126,30 @@ impl Walk<'_> {
                 // What the appliance itself sends starts its way here.
                 let is_transit = admitted.interface != InterfaceId::HOST;
                 let packet = admitted.packet;
-                for (mut frame, headers) in
-                    std::iter::once((packet.frame, packet.headers)).chain(packet.rest)
-                {
-                    let bytes = self.umem.bytes_mut(&mut frame);
-                    let piece = Headers {
-                        key: abi::FlowKey {
-                            ..key_of_piece(&headers, &packet.headers)
-                        },
-                        ..headers
-                    };
-                    packet::rewrite(bytes, &piece, &rewrite);
-                    if is_transit {
-                        packet::decrement_ttl(bytes, &piece);
-                    }
-                    self.send_to(frame, &piece, &hop);
+                self.leave(packet.frame, &packet.headers, &rewrite, &hop, is_transit);
+                for (frame, headers) in packet.rest {
+                    self.leave(frame, &headers, &rewrite, &hop, is_transit);
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Rewrites one frame and sends it to its neighbour.
+    fn leave(
+        &mut self,
+        mut frame: Frame,
+        headers: &Headers,
+        rewrite: &Rewrite,
+        hop: &NextHop,
+        is_transit: bool,
+    ) {
+        let bytes = self.umem.bytes_mut(&mut frame);
+        packet::rewrite(bytes, headers, rewrite);
+        if is_transit {
+            packet::decrement_ttl(bytes, headers);
+        }
+        self.send_to(frame, headers, hop);
     }
 
     /// The neighbour's record when its MAC is known; otherwise the packet is held for it.
@@ -372,20 +377,15 @@ impl Walk<'_> {
     }
 
     /// Rewrites a packet for the appliance itself and gives it to the kernel.
-    fn rewrite_and_deliver(&mut self, mut admitted: Admitted, rewrite: &abi::Rewrite) -> Stop {
-        let first = admitted.packet.headers;
-        let packet = &mut admitted.packet;
-        for (frame, headers) in std::iter::once((&mut packet.frame, &packet.headers)).chain(
-            packet
-                .rest
-                .iter_mut()
-                .map(|(frame, headers)| (frame, &*headers)),
-        ) {
-            let piece = Headers {
-                key: key_of_piece(headers, &first),
-                ..*headers
-            };
-            packet::rewrite(self.umem.bytes_mut(frame), &piece, rewrite);
+    fn rewrite_and_deliver(&mut self, mut admitted: Admitted, rewrite: &Rewrite) -> Stop {
+        let packet = &mut *admitted.packet;
+        packet::rewrite(
+            self.umem.bytes_mut(&mut packet.frame),
+            &packet.headers,
+            rewrite,
+        );
+        for (frame, headers) in &mut packet.rest {
+            packet::rewrite(self.umem.bytes_mut(frame), headers, rewrite);
         }
         self.deliver_to_host(admitted)
     }
@@ -425,14 +425,5 @@ impl Walk<'_> {
             add(&record.bytes, headers.ip_bytes() as u64);
         }
         record.last_seen.store(self.now.0, Relaxed);
-    }
-}
-
-/// A later fragment carries no ports, so only its addresses differ from what it is rewritten to.
-fn key_of_piece(headers: &Headers, first: &Headers) -> abi::FlowKey {
-    if headers.transport == packet::Transport::LaterFragment {
-        headers.key
-    } else {
-        first.key
     }
 }

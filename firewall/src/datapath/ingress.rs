@@ -14,7 +14,7 @@ use crate::ports::{HOST_PORT, PortId};
 
 impl Walk<'_> {
     /// A frame becomes a packet. What is not IP is answered, passed along a wire, or dropped.
-    pub(crate) fn parse(&mut self, mut arrival: Arrival) -> Result<Packet, Stop> {
+    pub(crate) fn parse(&mut self, mut arrival: Arrival) -> Result<Box<Packet>, Stop> {
         let unfilled = self.unfilled_checksums(arrival.port);
         let checksums = if unfilled {
             Checksums::Unfilled
@@ -30,13 +30,14 @@ impl Walk<'_> {
                 if self.generation.is_wire() {
                     headers.key.scope = headers.link.vlan;
                 }
-                Ok(Packet {
+                Ok(Box::new(Packet {
                     frame: arrival.frame,
                     port: arrival.port,
                     again: arrival.again,
+                    hash: self.shared.table.hash().hash(&headers.key),
                     headers,
                     rest: Vec::new(),
-                })
+                }))
             }
             Ok(Parsed::Other(link)) => Err(self.not_ip(arrival, &link)),
             Err(reason) => {
@@ -47,7 +48,7 @@ impl Walk<'_> {
     }
 
     /// Which interface and zone the packet came in by, and whether it may have.
-    pub(crate) fn ingress(&mut self, packet: Packet) -> Result<Admitted, Stop> {
+    pub(crate) fn ingress(&mut self, packet: Box<Packet>) -> Result<Admitted, Stop> {
         if packet.port == HOST_PORT {
             return Ok(Admitted {
                 packet,
@@ -135,7 +136,11 @@ impl Walk<'_> {
     }
 
     /// Puts the pieces back into frames. The first decides; its lengths become the whole's.
-    fn reassemble(&mut self, pieces: Vec<Piece>, interface: InterfaceId) -> Result<Packet, Stop> {
+    fn reassemble(
+        &mut self,
+        pieces: Vec<Piece>,
+        interface: InterfaceId,
+    ) -> Result<Box<Packet>, Stop> {
         let whole_bytes = pieces.last().map_or(0, |piece| {
             piece.headers.fragment.map_or(0, |fragment| {
                 fragment.offset + (piece.headers.end - fragment.payload)
@@ -159,13 +164,14 @@ impl Walk<'_> {
         if let packet::Transport::Tcp(tcp) = &mut headers.transport {
             tcp.payload_bytes = whole_bytes.saturating_sub(tcp.header_bytes);
         }
-        Ok(Packet {
+        Ok(Box::new(Packet {
             frame,
             port,
             again: true,
+            hash: self.shared.table.hash().hash(&headers.key),
             headers,
             rest: frames.map(|(frame, headers, _)| (frame, headers)).collect(),
-        })
+        }))
     }
 
     fn not_ip(&mut self, arrival: Arrival, link: &Ethernet) -> Stop {

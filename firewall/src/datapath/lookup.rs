@@ -22,7 +22,11 @@ impl Walk<'_> {
                 Err(self.answer_solicitation(admitted))
             }
             Transport::IcmpOther(_) => Err(admitted.drop(DropReason::IcmpUnsolicited)),
-            _ => match self.shared.table.lookup(&admitted.packet.headers.key) {
+            _ => match self
+                .shared
+                .table
+                .lookup_hashed(&admitted.packet.headers.key, admitted.packet.hash)
+            {
                 None => Ok(Found::Miss(admitted)),
                 Some(flow) => {
                     let admitted = self.own(admitted, flow)?;

@@ -17,7 +17,7 @@ use super::answer::RateLimiter;
 use super::fragments::Fragments;
 use super::hold::Held;
 use super::shared::{Generation, Handoff, Shared, WorkerHandle};
-use super::{Arrival, Dropped, EndReason, Stop};
+use super::{Arrival, Dropped, EndReason, Packet, Stop};
 use crate::clock::Timestamp;
 use crate::config::PacketDriver;
 use crate::counters::Counters;
@@ -64,6 +64,10 @@ pub struct Worker {
     limiter: RateLimiter,
     busy: PortSet,
     frames: Vec<Frame>,
+    #[expect(clippy::vec_box, reason = "they are boxed already, and go on as such")]
+    parsed: Vec<Box<Packet>>,
+    /// Port and queue of every socket.
+    active: Vec<(usize, usize)>,
     generation: u64,
     last_tick: Timestamp,
     last_statistics: Timestamp,
@@ -95,9 +99,14 @@ pub(crate) struct Walk<'a> {
 impl Worker {
     #[must_use]
     pub fn new(shared: Arc<Shared>, plan: WorkerPlan, now: Timestamp) -> Self {
+        let active = (0..plan.sockets.len())
+            .flat_map(|port| (0..plan.sockets[port].len()).map(move |queue| (port, queue)))
+            .collect();
         Self {
             shared,
             plan,
+            active,
+            parsed: Vec::with_capacity(BATCH),
             fragments: Fragments::default(),
             held: Held::default(),
             leases: FxHashMap::default(),
@@ -144,23 +153,28 @@ impl Worker {
         let generation = shared.generation.load();
         let topology = shared.mirror.topology.load();
         let mut worked = false;
-        for port in 0..self.plan.sockets.len() {
-            for queue in 0..self.plan.sockets[port].len() {
-                let mut frames = std::mem::take(&mut self.frames);
-                self.plan.sockets[port][queue].receive(&self.plan.umem, BATCH, &mut frames);
-                worked |= !frames.is_empty();
-                let mut walk = self.walk(&shared, &generation, &topology, now);
-                for frame in frames.drain(..) {
-                    walk.run(Arrival {
-                        frame,
-                        port: PortId(port as u16),
-                        again: false,
-                    });
-                }
-                self.frames = frames;
+        for at in 0..self.active.len() {
+            let (port, queue) = self.active[at];
+            let mut frames = std::mem::take(&mut self.frames);
+            self.plan.sockets[port][queue].receive(&self.plan.umem, BATCH, &mut frames);
+            if !frames.is_empty() {
+                worked = true;
+                frames
+                    .iter()
+                    .for_each(|frame| self.plan.umem.prefetch(frame));
+                let mut parsed = std::mem::take(&mut self.parsed);
+                let arrivals = frames.drain(..).map(|frame| Arrival {
+                    frame,
+                    port: PortId(port as u16),
+                    again: false,
+                });
+                self.walk(&shared, &generation, &topology, now)
+                    .batch(arrivals, &mut parsed);
+                self.parsed = parsed;
                 self.flush();
                 self.plan.sockets[port][queue].refill(&mut self.plan.umem);
             }
+            self.frames = frames;
         }
         let since_tick = now.since(self.last_tick);
         let tick = since_tick >= TICK;
@@ -218,13 +232,13 @@ impl Worker {
     /// Sends what the walks have queued.
     fn flush(&mut self) {
         for port in self.busy.take() {
-            if let Some(socket) = self
+            let socket = self
                 .plan
                 .sockets
                 .get_mut(port)
-                .and_then(|queues| queues.first_mut())
-            {
-                socket.flush(&mut self.plan.umem);
+                .and_then(|queues| queues.first_mut());
+            if socket.is_some_and(|socket| socket.flush(&mut self.plan.umem)) {
+                self.busy.set(PortId(port as u16));
             }
         }
     }
@@ -303,7 +317,13 @@ fn handle(shared: &Shared, id: u16) -> &WorkerHandle {
 impl Walk<'_> {
     /// Walks one packet and settles what became of it.
     fn run(&mut self, arrival: Arrival) {
-        match self.packet(arrival) {
+        let result = self.parse(arrival).and_then(|packet| self.packet(packet));
+        self.settle(result);
+    }
+
+    /// Counts and frees what was dropped.
+    pub(crate) fn settle(&mut self, result: Result<(), Stop>) {
+        match result {
             Ok(()) | Err(Stop::Consumed) => {}
             Err(Stop::Drop(Dropped {
                 frames,
@@ -368,28 +388,17 @@ impl Walk<'_> {
         let Some(frame) = self.umem.copy_in(bytes) else {
             return;
         };
-        let stop = match self
-            .parse(Arrival {
-                frame,
-                port,
-                again: true,
-            })
-            .and_then(|packet| self.ingress(packet))
-        {
+        let arrival = Arrival {
+            frame,
+            port,
+            again: true,
+        };
+        let admitted = self.parse(arrival).and_then(|packet| self.ingress(packet));
+        let stop = match admitted {
             Ok(admitted) => self.unreachable(admitted, DropReason::NoNeighbour),
             Err(stop) => stop,
         };
-        if let Stop::Drop(Dropped {
-            frames,
-            interface,
-            reason,
-        }) = stop
-        {
-            for frame in frames {
-                self.counters.drop(interface, reason);
-                self.umem.free(frame);
-            }
-        }
+        self.settle(Err(stop));
     }
 
     fn expire_fragments(&mut self) {

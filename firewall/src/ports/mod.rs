@@ -85,6 +85,26 @@ pub enum PortError {
     },
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+    #[error("device {device}: VLAN {vlan} needs `attach: tc`")]
+    VlanNeedsTc { device: String, vlan: u16 },
     #[error("{count} ports: at most {most} are possible")]
     TooMany { count: usize, most: usize },
+}
+
+impl PortError {
+    /// A socket that could not be opened; the kernel's word for a missing capability is not that
+    /// for a missing feature.
+    #[must_use]
+    pub fn socket(device: &str, error: afxdp::Error) -> Self {
+        if error.source.kind() == std::io::ErrorKind::PermissionDenied {
+            Self::NotPermitted {
+                call: error.call.into(),
+            }
+        } else {
+            Self::Socket {
+                device: device.into(),
+                source: error,
+            }
+        }
+    }
 }

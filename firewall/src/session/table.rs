@@ -148,8 +148,13 @@ impl SessionTable {
     /// The flow whose packets carry `key`.
     #[must_use]
     pub fn lookup(&self, key: &FlowKey) -> Option<Flow> {
+        self.lookup_hashed(key, self.hash.hash(key))
+    }
+
+    /// The same, with the key's hash known.
+    #[must_use]
+    pub fn lookup_hashed(&self, key: &FlowKey, hash: u64) -> Option<Flow> {
         let words = key.words();
-        let hash = self.hash.hash_words(&words);
         let tag = hash >> 32;
         for bucket in self.choices(hash) {
             for slot in &self.buckets[bucket].slots {
@@ -167,6 +172,28 @@ impl SessionTable {
             }
         }
         None
+    }
+
+    /// Starts loading the index for a lookup that will follow.
+    pub fn prefetch_buckets(&self, hash: u64) {
+        for bucket in self.choices(hash) {
+            self.buckets.prefetch(bucket);
+        }
+    }
+
+    /// Starts loading the records that a lookup will find; the index is loaded.
+    pub fn prefetch_records(&self, hash: u64) {
+        for bucket in self.choices(hash) {
+            for slot in &self.buckets[bucket].slots {
+                let entry = slot.load(Relaxed);
+                if entry >> 32 == hash >> 32 && entry != 0 {
+                    let record = (entry as u32).wrapping_sub(1) as usize;
+                    self.flows.prefetch(record);
+                    self.sessions.prefetch(record / 2);
+                    return;
+                }
+            }
+        }
     }
 
     /// Publishes a session, both directions at once. `fill` writes its record first.

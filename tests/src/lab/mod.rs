@@ -17,6 +17,7 @@
 
 mod chain;
 mod edge;
+mod footprint;
 mod host;
 mod http;
 mod palisade;
@@ -27,11 +28,14 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 pub use chain::Chain;
 pub use edge::{Attach, Edge, Family, PATIENCE, PERMIT_ALL, eventually};
+pub use footprint::Footprint;
 pub use host::{Host, MacAddr};
 pub use http::Response;
 pub use palisade::{Memory, Palisade};
@@ -152,6 +156,20 @@ macro_rules! require_lab {
             return Ok(());
         }
     };
+}
+
+/// Waits until a condition holds that can't be waited for otherwise; fails, naming it, after `timeout`.
+pub fn wait_until(
+    what: &str,
+    timeout: Duration,
+    mut holds: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    while !holds()? {
+        ensure!(Instant::now() < deadline, "not within {timeout:?}: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// A name that no other lab on this machine has: `pal-PID-NUMBER`.

@@ -25,6 +25,7 @@ pub struct Palisade {
     binary: PathBuf,
     process: Process,
     directory: Directory,
+    arguments: Vec<String>,
 }
 
 impl Palisade {
@@ -35,17 +36,30 @@ impl Palisade {
         Ok(palisade)
     }
 
+    /// As [`Palisade::start`], with more arguments for `palisade run`: `&["--log", "json"]`.
+    pub fn start_with(host: &Host, yaml: &str, arguments: &[&str]) -> Result<Self> {
+        let mut palisade = Self::launch_with(host, yaml, arguments)?;
+        palisade.wait_ready()?;
+        Ok(palisade)
+    }
+
     /// Starts the appliance without waiting.
     pub fn launch(host: &Host, yaml: &str) -> Result<Self> {
+        Self::launch_with(host, yaml, &[])
+    }
+
+    fn launch_with(host: &Host, yaml: &str, arguments: &[&str]) -> Result<Self> {
         let binary = Self::binary()?;
         let directory = Directory::new()?;
         fs::write(directory.config(), yaml)?;
-        let process = spawn(host, &binary, &directory)?;
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        let process = spawn(host, &binary, &directory, &arguments)?;
         Ok(Self {
             host: host.clone(),
             binary,
             process,
             directory,
+            arguments,
         })
     }
 
@@ -156,12 +170,59 @@ impl Palisade {
             self.process.try_wait()?.is_some(),
             "palisade is still running"
         );
-        self.process = spawn(&self.host, &self.binary, &self.directory)?;
+        self.process = spawn(&self.host, &self.binary, &self.directory, &self.arguments)?;
         self.wait_ready()
+    }
+
+    /// Sends a signal, such as `libc::SIGINT`.
+    pub fn signal(&mut self, signal: libc::c_int) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.process.wait(STOP_TIMEOUT)
+    }
+
+    /// Writes another configuration and sends SIGHUP; returns what the appliance logged from then on, up to what it
+    /// made of the signal.
+    pub fn reload(&mut self, yaml: &str) -> Result<String> {
+        fs::write(self.directory.config(), yaml)?;
+        let logged_before = self.log().len();
+        self.signal(libc::SIGHUP)?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let log = self.log().split_off(logged_before);
+            if log.contains("SIGHUP: ") {
+                return Ok(log);
+            }
+            if let Some(status) = self.process.try_wait()? {
+                bail!("palisade ended at a SIGHUP ({status}):\n{}", self.log());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "no answer to SIGHUP:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Packets dropped for a reason, at all interfaces.
+    pub fn drops(&self, reason: &str) -> Result<u64> {
+        let (_, answer) = self.get("/api/v1/drops")?;
+        let drops = answer["drops"].as_array().context("no drops")?;
+        let counts = drops.iter().filter(|count| count["reason"] == reason);
+        Ok(counts.filter_map(|count| count["packets"].as_u64()).sum())
     }
 }
 
-fn spawn(host: &Host, binary: &Path, directory: &Directory) -> Result<Process> {
+fn spawn(
+    host: &Host,
+    binary: &Path,
+    directory: &Directory,
+    arguments: &[String],
+) -> Result<Process> {
     let mut command = host.command(binary);
     command
         .arg("run")
@@ -170,7 +231,8 @@ fn spawn(host: &Host, binary: &Path, directory: &Directory) -> Result<Process> {
         .arg("--state-dir")
         .arg(directory.state())
         .arg("--socket")
-        .arg(directory.socket());
+        .arg(directory.socket())
+        .args(arguments);
     Process::spawn(command).with_context(|| format!("cannot start {}", binary.display()))
 }
 
