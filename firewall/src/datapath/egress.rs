@@ -170,6 +170,8 @@ impl Walk<'_> {
             return Err(self.unreachable(admitted, DropReason::EgressDown));
         }
         match hop.state {
+            // What came before is still held: overtaking it would turn their order around.
+            NeighbourState::Resolved if self.held.queues_for(id) => Err(self.hold(admitted, id)),
             NeighbourState::Resolved => Ok((admitted, hop)),
             NeighbourState::Unresolved | NeighbourState::Failed => Err(self.hold(admitted, id)),
         }
