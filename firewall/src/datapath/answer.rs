@@ -45,6 +45,12 @@ const HOST_UNREACHABLE: ErrorKind = ErrorKind {
     v4: (3, 1),
     v6: (1, 3),
 };
+/// What Linux answers for a route of type unreachable: RFC 792 host unreachable; RFC 4443 3.1 no
+/// route to destination.
+const UNREACHABLE_ROUTE: ErrorKind = ErrorKind {
+    v4: (3, 1),
+    v6: (1, 0),
+};
 /// RFC 1812 5.2.7.1, RFC 4443 3.1: communication administratively prohibited.
 const PROHIBITED: ErrorKind = ErrorKind {
     v4: (3, 13),
@@ -78,11 +84,22 @@ impl Walk<'_> {
     pub(crate) fn unreachable(&mut self, admitted: Admitted, reason: DropReason) -> Stop {
         let kind = match reason {
             DropReason::NoRoute => NO_ROUTE,
-            DropReason::RouteForbids => PROHIBITED,
             _ => HOST_UNREACHABLE,
         };
         self.error(&admitted, kind, 0);
         admitted.drop(reason)
+    }
+
+    /// A route says that there is no way (`ip route add unreachable`).
+    pub(crate) fn route_unreachable(&mut self, admitted: Admitted) -> Stop {
+        self.error(&admitted, UNREACHABLE_ROUTE, 0);
+        admitted.drop(DropReason::RouteForbids)
+    }
+
+    /// A route says that nobody may (`ip route add prohibit`).
+    pub(crate) fn route_prohibited(&mut self, admitted: Admitted) -> Stop {
+        self.error(&admitted, PROHIBITED, 0);
+        admitted.drop(DropReason::RouteForbids)
     }
 
     pub(crate) fn too_big(&mut self, admitted: Admitted, mtu_bytes: u32) -> Stop {

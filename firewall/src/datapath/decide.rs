@@ -84,9 +84,8 @@ impl Walk<'_> {
                 }
             }
             Lookup::NoRoute => return Err(self.unreachable(miss, DropReason::NoRoute)),
-            Lookup::Unreachable | Lookup::Prohibit => {
-                return Err(self.unreachable(miss, DropReason::RouteForbids));
-            }
+            Lookup::Unreachable => return Err(self.route_unreachable(miss)),
+            Lookup::Prohibit => return Err(self.route_prohibited(miss)),
             Lookup::Blackhole => return Err(miss.drop(DropReason::RouteForbids)),
         };
         let miss = if matches!(to, Destination::NextHop(..)) {

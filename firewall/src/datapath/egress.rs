@@ -72,9 +72,8 @@ impl Walk<'_> {
                 None => return Err(admitted.drop(DropReason::NoNeighbour)),
             },
             Lookup::NoRoute => return Err(self.unreachable(admitted, DropReason::NoRoute)),
-            Lookup::Unreachable | Lookup::Prohibit => {
-                return Err(self.unreachable(admitted, DropReason::RouteForbids));
-            }
+            Lookup::Unreachable => return Err(self.route_unreachable(admitted)),
+            Lookup::Prohibit => return Err(self.route_prohibited(admitted)),
             Lookup::Blackhole | Lookup::Broadcast => {
                 return Err(admitted.drop(DropReason::RouteForbids));
             }
@@ -171,6 +170,8 @@ impl Walk<'_> {
             return Err(self.unreachable(admitted, DropReason::EgressDown));
         }
         match hop.state {
+            // What came before is still held: overtaking it would turn their order around.
+            NeighbourState::Resolved if self.held.queues_for(id) => Err(self.hold(admitted, id)),
             NeighbourState::Resolved => Ok((admitted, hop)),
             NeighbourState::Unresolved | NeighbourState::Failed => Err(self.hold(admitted, id)),
         }

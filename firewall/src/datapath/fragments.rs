@@ -5,7 +5,7 @@
 //! their packet is dropped, and whatever of it still comes.
 //!
 //! # Limits
-//! Bounded in bytes over all packets, in pieces per packet, and in time.
+//! Bounded in bytes and packets, in pieces per packet, and in time.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::ports::PortId;
 
 /// Bytes held over all packets of one worker.
 const MAX_BYTES: usize = 4 << 20;
+/// Packets of which one worker holds pieces, or remembers that they overlapped.
+const MAX_PACKETS: usize = 4_096;
 /// 65,535 bytes in pieces of an Ethernet MTU are 45.
 const MAX_PIECES: usize = 64;
 /// RFC 8200 4.5 waits 60 s; RFC 791 suggests 15. What takes longer is not worth the memory.
@@ -38,6 +40,8 @@ pub(crate) enum Taken {
     /// The last one missing: all pieces in the order of their offsets.
     Complete(Vec<Piece>),
     Refused(DropReason),
+    /// It overlaps what waited for it: all of that is lost, too.
+    Overlaps(Vec<Piece>),
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +112,8 @@ impl Fragments {
             fragment.id,
         );
         let size = piece.bytes.len();
-        if self.bytes + size > MAX_BYTES {
+        let is_new = !self.packets.contains_key(&key);
+        if self.bytes + size > MAX_BYTES || (is_new && self.packets.len() >= MAX_PACKETS) {
             return Taken::Refused(DropReason::FragmentLimit);
         }
         let assembly = self.packets.entry(key).or_insert_with(|| Assembly {
@@ -128,13 +133,10 @@ impl Fragments {
             .any(|(held, _)| held.start < span.end && span.start < held.end)
             || assembly.contradicts(span)
         {
-            self.bytes -= assembly
-                .pieces
-                .drain(..)
-                .map(|(_, piece)| piece.bytes.len())
-                .sum::<usize>();
+            let lost: Vec<_> = assembly.pieces.drain(..).map(|(_, piece)| piece).collect();
+            self.bytes -= lost.iter().map(|piece| piece.bytes.len()).sum::<usize>();
             assembly.poisoned = true;
-            return Taken::Refused(DropReason::FragmentOverlap);
+            return Taken::Overlaps(lost);
         }
         assembly.pieces.push((span, piece));
         self.bytes += size;
@@ -213,8 +215,8 @@ mod tests {
         ip[8] = 64;
         ip[9] = 17;
         if offset == 0 {
-            // UDP's own length.
-            ip[24..26].copy_from_slice(&1_000u16.to_be_bytes());
+            // The whole datagram's length, which the parser looks at.
+            ip[24..26].copy_from_slice(&8_000_u16.to_be_bytes());
         }
         ip[12..20].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 1]);
         let checksum = packet::checksum::Sum::default().bytes(&ip[..20]).checksum();
@@ -265,10 +267,7 @@ mod tests {
         let mut fragments = Fragments::default();
         take(&mut fragments, fragment(1, 0, 16, true));
         let overlap = take(&mut fragments, fragment(1, 8, 16, false));
-        assert!(matches!(
-            overlap,
-            Taken::Refused(DropReason::FragmentOverlap)
-        ));
+        assert!(matches!(overlap, Taken::Overlaps(lost) if lost.len() == 1));
         let later = take(&mut fragments, fragment(1, 16, 8, false));
         assert!(matches!(later, Taken::Refused(DropReason::FragmentOverlap)));
         assert_eq!(fragments.bytes, 0);
@@ -295,6 +294,17 @@ mod tests {
         });
         assert!(refused.count() > 0);
         assert!(fragments.bytes <= MAX_BYTES);
+    }
+
+    #[test]
+    fn packets_whose_pieces_overlapped_are_bounded_too() {
+        let mut fragments = Fragments::default();
+        for id in 0..5_000u16 {
+            take(&mut fragments, fragment(id, 0, 16, true));
+            take(&mut fragments, fragment(id, 8, 16, true));
+        }
+        assert_eq!(fragments.packets.len(), MAX_PACKETS);
+        assert_eq!(fragments.bytes, 0);
     }
 
     #[test]

@@ -55,6 +55,19 @@ impl Held {
         true
     }
 
+    /// Whether packets wait for a neighbour, and one more may.
+    pub(crate) fn queues_for(&self, next_hop: NextHopId) -> bool {
+        if self.packets.is_empty() || self.packets.len() >= MAX_PACKETS {
+            return false;
+        }
+        let waiting = self
+            .packets
+            .iter()
+            .filter(|packet| packet.next_hop == next_hop)
+            .count();
+        (1..MAX_PER_NEIGHBOUR).contains(&waiting)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }

@@ -117,6 +117,12 @@ impl Walk<'_> {
                 Err(Stop::Consumed)
             }
             Taken::Refused(reason) => Err(packet.drop(interface, reason)),
+            Taken::Overlaps(lost) => {
+                let reason = DropReason::FragmentOverlap;
+                self.counters
+                    .drop_many(interface, reason, lost.len() as u64);
+                Err(packet.drop(interface, reason))
+            }
             Taken::Complete(pieces) => {
                 self.umem.free(packet.frame);
                 let packet = self.reassemble(pieces, interface)?;

@@ -80,6 +80,14 @@ pub struct KernelNeighbour {
     pub managed: bool,
 }
 
+impl KernelNeighbour {
+    /// Set by hand, never probed.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.state == "permanent"
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}")]
 pub struct NetlinkError {
@@ -323,21 +331,34 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<KernelNeighbour> {
     })
 }
 
-/// Asks the kernel to resolve a neighbour (`ip neigh add … use`); `keep` lets it be probed for as
-/// long as it is there (`managed`, kernel 5.16 and later), because no traffic of its own would.
+/// How a neighbour is to be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolve {
+    /// One that the kernel does not have; an error where it does.
+    New,
+    /// One that it has, too. A permanent one would lose its state: never ask for those.
+    Again,
+    /// As `Again`, and probed for as long as it is there (`managed`, kernel 5.16 and later), because
+    /// no traffic of its own would.
+    Keep,
+}
+
+/// Asks the kernel to resolve a neighbour (`ip neigh add … use`).
 pub async fn resolve(
     handle: &Handle,
     ifindex: u32,
     address: IpAddr,
-    keep: bool,
+    how: Resolve,
 ) -> Result<(), NetlinkError> {
     let mut request = handle
         .neighbours()
         .add(ifindex, address)
         .state(NeighbourState::None)
-        .flags(NeighbourFlags::Use)
-        .replace();
-    if keep {
+        .flags(NeighbourFlags::Use);
+    if how != Resolve::New {
+        request = request.replace();
+    }
+    if how == Resolve::Keep {
         request
             .message_mut()
             .attributes

@@ -23,7 +23,9 @@ use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::fib::{Fib, Gateway, Hop, Route, RouteKind};
-use super::kernel::{self, KernelAddress, KernelLink, KernelNeighbour, KernelRoute, NetlinkError};
+use super::kernel::{
+    self, KernelAddress, KernelLink, KernelNeighbour, KernelRoute, NetlinkError, Resolve,
+};
 use super::next_hop::{Link, NextHops};
 use crate::counters::InterfaceId;
 
@@ -323,8 +325,12 @@ impl Follower {
         let in_use = self.mirror.learn(&neighbour);
         if in_use {
             (self.wake)();
-            if neighbour.usable == NeighbourState::Resolved && !neighbour.managed {
-                self.ask(neighbour.ifindex, neighbour.address, true).await;
+            if neighbour.usable == NeighbourState::Resolved
+                && !neighbour.managed
+                && !neighbour.is_permanent()
+            {
+                let how = Resolve::Keep;
+                self.ask(neighbour.ifindex, neighbour.address, how).await;
             }
         }
         self.mirror.remember(neighbour, gone);
@@ -345,19 +351,35 @@ impl Follower {
             .kernel()
             .neighbours
             .into_iter()
-            .find(|neighbour| {
-                (neighbour.ifindex, neighbour.address) == (ifindex, gateway.address)
-                    && neighbour.usable == NeighbourState::Resolved
-            });
+            .find(|known| (known.ifindex, known.address) == (ifindex, gateway.address));
         match known {
-            Some(neighbour) => self.neighbour(neighbour, false).await,
-            None => self.ask(ifindex, gateway.address, false).await,
+            Some(neighbour) if neighbour.usable == NeighbourState::Resolved => {
+                self.neighbour(neighbour, false).await;
+            }
+            Some(_) => {
+                self.ask(ifindex, gateway.address, Resolve::Again).await;
+            }
+            None => {
+                if !self.ask(ifindex, gateway.address, Resolve::New).await {
+                    self.resolve_unseen(ifindex, gateway.address).await;
+                }
+            }
         }
     }
 
-    async fn ask(&mut self, ifindex: u32, address: IpAddr, keep: bool) {
-        if let Err(error) = kernel::resolve(&self.handle, ifindex, address, keep).await {
-            tracing::debug!(%error, %address, "the kernel does not resolve a neighbour");
+    /// The kernel has a neighbour of which word has not come yet, or never would.
+    async fn resolve_unseen(&mut self, ifindex: u32, address: IpAddr) {
+        let all = kernel::neighbours(&self.handle).await.unwrap_or_default();
+        let unseen = all
+            .into_iter()
+            .find(|known| (known.ifindex, known.address) == (ifindex, address));
+        match unseen {
+            Some(neighbour) if neighbour.usable == NeighbourState::Resolved => {
+                self.neighbour(neighbour, false).await;
+            }
+            _ => {
+                self.ask(ifindex, address, Resolve::Again).await;
+            }
         }
     }
 
@@ -370,6 +392,15 @@ impl Follower {
                 .unwrap_or_else(PoisonError::into_inner);
             kernel.links = links;
         }
+    }
+
+    /// False where the kernel refused.
+    async fn ask(&mut self, ifindex: u32, address: IpAddr, how: Resolve) -> bool {
+        let asked = kernel::resolve(&self.handle, ifindex, address, how).await;
+        if let Err(error) = &asked {
+            tracing::debug!(%error, %address, ?how, "the kernel does not resolve a neighbour");
+        }
+        asked.is_ok()
     }
 
     async fn read(&mut self) -> Result<(), NetlinkError> {
