@@ -3,6 +3,9 @@
 set -euo pipefail
 cargo=$(dirname "$0")/cargo.sh
 
+# The labs run the binary that lies beside them.
+"$cargo" build --workspace --bins --quiet
+
 if cargo nextest --version >/dev/null 2>&1; then
 	# nextest runs no examples of the documentation.
 	"$cargo" test --workspace --doc --quiet

@@ -22,6 +22,7 @@ struct port_record {
 
 enum drop_reason {
 	DROP_MALFORMED_ETHERNET = 1,
+	DROP_UNKNOWN_VLAN = 11,
 	DROP_NO_SOCKET = 47,
 	DROP_REASONS = 64,
 };

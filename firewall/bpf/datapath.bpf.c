@@ -7,6 +7,7 @@
  *   tc_egress    tcx egress of a port: the appliance's own packets, into the host pair
  *   tc_private   tcx ingress of a private pair's outer end: what userspace sent, on to the port
  *   xdp_private  XDP of a private pair's inner end: to the AF_XDP socket
+ *   tc_vlan      tcx ingress behind a device that stands in for a VLAN: the appliance's own packets
  *   tc_host      tcx ingress of the host pair's outer end: to the kernel, as if from the port
  */
 #include <linux/bpf.h>
@@ -37,6 +38,24 @@ static __always_inline int punt(struct __sk_buff *skb, struct port_record *port,
 	return bpf_redirect(port->outer_ifindex, 0);
 }
 
+/* To the kernel's own stack, by the device that stands in for the packet's VLAN if it has a tag. */
+static __always_inline int to_kernel(struct __sk_buff *skb, __u32 number)
+{
+	struct tagged tagged = { .ifindex = skb->ifindex, .vlan = skb->vlan_tci & VLAN_MASK };
+	__u32 *device;
+
+	if (!skb->vlan_present)
+		return TC_ACT_OK;
+	device = bpf_map_lookup_elem(&vlans, &tagged);
+	if (!device) {
+		count_drop(number, DROP_UNKNOWN_VLAN);
+		return TC_ACT_SHOT;
+	}
+	if (bpf_skb_vlan_pop(skb))
+		return TC_ACT_SHOT;
+	return bpf_redirect(*device, BPF_F_INGRESS);
+}
+
 SEC("classifier")
 int tc_port(struct __sk_buff *skb)
 {
@@ -47,7 +66,7 @@ int tc_port(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	if ((skb->mark & ~MARK_PORT_MASK) == MARK_TO_HOST) {
 		skb->mark = 0;
-		return TC_ACT_OK;
+		return to_kernel(skb, number);
 	}
 	/* The headers may lie in fragments of the buffer. What is too short fails to be read. */
 	bpf_skb_pull_data(skb, 0);
@@ -65,7 +84,7 @@ int tc_port(struct __sk_buff *skb)
 		return punt(skb, port, number, sight.spread, PUNT_ADDRESS_REQUEST);
 	case OWNER_KERNEL:
 	case OWNER_NOT_IP:
-		return TC_ACT_OK;
+		return to_kernel(skb, number);
 	case OWNER_BROKEN:
 		break;
 	}
@@ -172,6 +191,28 @@ int tc_private(struct __sk_buff *skb)
 	}
 	skb->mark = MARK_FORWARDED;
 	return bpf_redirect(to, 0);
+}
+
+SEC("classifier")
+int tc_vlan(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct tagged *tagged = bpf_map_lookup_elem(&tags, &ifindex);
+
+	if (!tagged)
+		return TC_ACT_SHOT;
+	bpf_skb_pull_data(skb, 0);
+
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct sight sight = see(data, end);
+
+	if (sight.owner == OWNER_DATAPATH && !leaves_alone(data, end))
+		return bpf_redirect(HOST_OUTER_IFINDEX, 0);
+	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), tagged->vlan))
+		return TC_ACT_SHOT;
+	skb->mark = MARK_FORWARDED;
+	return bpf_redirect(tagged->ifindex, 0);
 }
 
 SEC("classifier")

@@ -55,6 +55,27 @@ struct {
 	__type(value, __u32);
 } answered SEC(".maps");
 
+struct tagged {
+	__u32 ifindex;
+	__u32 vlan;
+};
+
+/* The device that stands in for a VLAN of a port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PORTS * 64);
+	__type(key, struct tagged);
+	__type(value, __u32);
+} vlans SEC(".maps");
+
+/* Port and tag, by the outer end of that device's pair. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PORTS * 64);
+	__type(key, __u32);
+	__type(value, struct tagged);
+} tags SEC(".maps");
+
 /* Packets by reason, at port * REASONS + reason. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -12,6 +12,8 @@
 #include "maps.h"
 
 #define VLAN_TAGS 2
+/* Identifier bits of a tag. */
+#define VLAN_MASK 0x0fff
 #define ARP_BYTES 28
 /* RFC 4861 4: router and neighbour discovery, redirects. */
 #define ND_FIRST 133

@@ -291,7 +291,7 @@ async fn start_all(
             }
         }
     }
-    ports.attach_inner()?;
+    ports.attach_pairs()?;
     settings.apply(handle, &config, ports).await?;
     ports.programs.set_answered(ports::answered(&config))?;
 
@@ -312,7 +312,7 @@ async fn start_all(
         threads.push(spawn_worker(&shared, plan, &stop)?);
     }
     let log = spawn_log(received)?;
-    ports.attach_outer(mode)?;
+    ports.attach_ports(mode)?;
     let attach = ports
         .ports
         .iter()
@@ -443,12 +443,10 @@ fn share(
     let memory = |what| move |source| BootError::Memory { what, source };
     let records = MappedArray::anonymous(NextHops::CAPACITY).map_err(memory("next hops"))?;
     let interfaces = generation.config.interfaces.iter().map(|interface| {
-        let port = ports
-            .ports
-            .iter()
-            .find(|port| port.device == interface.device);
+        let port = ports.port_of(interface);
         Mirrored {
-            ifindex: port.map_or(0, |port| port.ifindex),
+            ifindex: port.map_or(0, |port| port.ifindex_of(interface.vlan)),
+            port_ifindex: port.map_or(0, |port| port.ifindex),
             port: port.map_or(0, |port| u32::from(port.id.0)),
             vlan: interface.vlan.unwrap_or(0),
         }

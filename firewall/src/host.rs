@@ -26,17 +26,10 @@ impl Applied {
         config: &Config,
         ports: &Ports,
     ) -> Result<(), BootError> {
-        let ifindex = |interface: &Interface| {
-            ports
-                .ports
-                .iter()
-                .find(|port| port.device == interface.device)
-                .map(|port| port.ifindex)
-        };
         let wanted: Vec<_> = config
             .interfaces
             .iter()
-            .filter_map(|interface| Some((interface, ifindex(interface)?)))
+            .filter_map(|interface| Some((interface, ifindex_of(interface, ports)?)))
             .flat_map(|(interface, ifindex)| {
                 interface
                     .addresses
@@ -55,7 +48,7 @@ impl Applied {
         // Read after the removal, with which the kernel may have taken more than was asked for.
         let present = kernel::addresses(handle).await?;
         for interface in &config.interfaces {
-            if let Some(ifindex) = ifindex(interface) {
+            if let Some(ifindex) = ifindex_of(interface, ports) {
                 let failed = |source| BootError::Interface {
                     interface: interface.name.clone(),
                     source,
@@ -138,8 +131,18 @@ impl Applied {
     }
 }
 
+/// The kernel's device for an interface.
+fn ifindex_of(interface: &Interface, ports: &Ports) -> Option<u32> {
+    let port = ports.port_of(interface)?;
+    Some(port.ifindex_of(interface.vlan))
+}
+
+/// True for a port's device, or one that stands in for a VLAN of it.
 fn is_port(ports: &Ports, ifindex: u32) -> bool {
-    ports.ports.iter().any(|port| port.ifindex == ifindex)
+    ports.ports.iter().any(|port| {
+        let mut vlans = port.vlans.iter();
+        port.ifindex == ifindex || vlans.any(|(_, pair)| pair.inner_ifindex == ifindex)
+    })
 }
 
 fn leads_over_port(route: &KernelRoute, ports: &Ports) -> bool {

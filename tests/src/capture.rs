@@ -50,6 +50,10 @@ impl Captured {
         decode::decode(&self.bytes)
     }
 
+    fn is_ip(&self) -> bool {
+        matches!(self.bytes.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd]))
+    }
+
     /// Every checksum in the packet, except a transport checksum that was left to the device.
     pub fn verify_checksums(&self) -> Result<()> {
         decode::verify_network_checksum(&self.bytes)?;
@@ -59,6 +63,19 @@ impl Captured {
             Ok(())
         }
     }
+}
+
+/// What of a capture the host received over IP, every checksum of it verified.
+pub fn received(packets: &[Captured]) -> Result<Vec<Decoded>> {
+    packets
+        .iter()
+        .filter(|packet| !packet.outgoing && packet.is_ip())
+        .map(|packet| {
+            ensure!(packet.checksum_ready, "received without its checksum");
+            packet.verify_checksums()?;
+            packet.decode()
+        })
+        .collect()
 }
 
 /// A running capture.
@@ -111,6 +128,15 @@ impl Capture {
             );
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Waits for the first ICMP error that the host receives; every checksum of it is verified.
+    pub fn wait_for_error(&self, timeout: Duration) -> Result<Decoded> {
+        let error = self.wait_for(timeout, |packet| {
+            !packet.outgoing && packet.decode().is_ok_and(|decoded| decoded.is_icmp_error())
+        })?;
+        error.verify_checksums()?;
+        error.decode()
     }
 
     /// Everything captured up to now. Fails if the kernel had to drop some of it.

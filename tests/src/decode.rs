@@ -31,6 +31,25 @@ pub struct Decoded {
     pub payload: Vec<u8>,
 }
 
+impl Decoded {
+    /// Type and code of an ICMP or ICMPv6 message.
+    pub fn icmp(&self) -> Option<(u8, u8)> {
+        match self.transport {
+            Transport::Icmp { kind, code, .. } => Some((kind, code)),
+            _ => None,
+        }
+    }
+
+    /// RFC 792, RFC 4443 2.1.
+    pub fn is_icmp_error(&self) -> bool {
+        match (self.icmp(), self.source) {
+            (Some((kind, _)), IpAddr::V4(_)) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+            (Some((kind, _)), IpAddr::V6(_)) => kind < 128,
+            (None, _) => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
     pub identification: u32,
@@ -118,6 +137,19 @@ pub fn decode_quoted(packet: &[u8]) -> Result<Quoted> {
         destination: network.destination,
         ports,
     })
+}
+
+/// Takes apart a packet that an ICMP error quotes whole, and verifies every checksum of it.
+pub fn decode_quoted_whole(packet: &[u8]) -> Result<Decoded> {
+    let ethertype = if packet.first().is_some_and(|byte| byte >> 4 == 6) {
+        [0x86, 0xdd]
+    } else {
+        [0x08, 0x00]
+    };
+    let frame = [[0; 12].as_slice(), &ethertype, packet].concat();
+    verify_network_checksum(&frame)?;
+    verify_transport_checksum(&frame)?;
+    decode(&frame)
 }
 
 /// RFC 791: the header's checksum. IPv6 has none.

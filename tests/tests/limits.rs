@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use palisade_tests::capture::Capture;
 use palisade_tests::frames::{self, Frame};
-use palisade_tests::lab::{Chain, Lab, Palisade, eventually};
+use palisade_tests::lab::{Chain, Lab, Palisade, wait_until};
 use palisade_tests::require_lab;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ fn a_full_table_refuses_new_sessions_and_keeps_the_old() -> Result<()> {
     };
     let frames: Vec<_> = (0..2000).map(frame).collect();
     send_paced(&chain, &frames, |sent| {
-        eventually("every packet is accounted for", WAIT, || {
+        wait_until("every packet is accounted for", WAIT, || {
             Ok(total(&palisade)? + palisade.drops("session-table-full")? == 1 + sent as u64)
         })
     })?;
@@ -101,7 +101,7 @@ fn a_full_table_refuses_new_sessions_and_keeps_the_old() -> Result<()> {
     let capture = Capture::start(&chain.server, "eth0")?;
     let before = sent_to_server(&palisade)?;
     send_paced(&chain, &frames, |sent| {
-        eventually("every packet is accounted for again", WAIT, || {
+        wait_until("every packet is accounted for again", WAIT, || {
             let passed = sent_to_server(&palisade)? - before;
             Ok(passed + palisade.drops("session-table-full")? == 977 + sent as u64)
         })
@@ -156,7 +156,7 @@ fn a_syn_flood_fills_half_the_table_at_most() -> Result<()> {
     };
     let frames: Vec<_> = (0..1500).map(frame).collect();
     send_paced(&chain, &frames, |sent| {
-        eventually("every SYN is accounted for", WAIT, || {
+        wait_until("every SYN is accounted for", WAIT, || {
             Ok(total(&palisade)? + palisade.drops("half-open-limit")? == 1 + sent as u64)
         })
     })?;

@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use palisade_tests::lab::{Chain, Lab, Palisade, eventually};
+use palisade_tests::lab::{Chain, Lab, Palisade, wait_until};
 use palisade_tests::require_lab;
 use serde_json::Value;
 
@@ -263,7 +263,7 @@ fn sessions_are_logged_as_json_from_start_to_end() -> Result<()> {
     let chain = Lab::chain("log")?;
     let mut palisade = Palisade::start_with(&chain.fw, CONFIG, &["--log", "json"])?;
     let _connection = traffic(&chain)?;
-    eventually("the session ends of idleness", WAIT, || {
+    wait_until("the session ends of idleness", WAIT, || {
         Ok(event(&events(&palisade)?, "session end", "probes").is_some())
     })?;
     let logged = events(&palisade)?;
@@ -315,9 +315,9 @@ fn sessions_are_logged_as_json_from_start_to_end() -> Result<()> {
             .as_array()
             .is_some_and(|list| !list.is_empty()))
     };
-    eventually("the session is there", WAIT, || opened(&palisade))?;
+    wait_until("the session is there", WAIT, || opened(&palisade))?;
     assert!(palisade.stop()?.success());
-    eventually("the log is read to its end", WAIT, || {
+    wait_until("the log is read to its end", WAIT, || {
         Ok(palisade.log().contains("\"stopped\""))
     })?;
     let logged = events(&palisade)?;

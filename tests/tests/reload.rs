@@ -127,7 +127,7 @@ fn what_is_no_longer_allowed_is_closed_and_what_is_new_is_allowed() -> Result<()
     let log = palisade.reload(&config(ONLY_A))?;
     ensure!(log.contains("committed"), "{log}");
     // Workers close within their next turn; the API shows when they have.
-    palisade_tests::lab::eventually("the session is closed", WAIT, || {
+    palisade_tests::lab::wait_until("the session is closed", WAIT, || {
         Ok(sessions_to(&palisade, 5002)?.is_empty())
     })?;
     exchange(&mut kept, b"after")?;

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use palisade_tests::capture::{Capture, Captured};
 use palisade_tests::decode::Transport;
 use palisade_tests::frames::{self, Frame};
-use palisade_tests::lab::{Chain, Lab, MacAddr, Palisade, eventually};
+use palisade_tests::lab::{Chain, Lab, MacAddr, Palisade, wait_until};
 use palisade_tests::require_lab;
 
 const WAIT: Duration = Duration::from_secs(5);
@@ -139,7 +139,7 @@ fn tagged_frames_keep_their_tag_and_meet_the_same_policies() -> Result<()> {
     // Denied in a VLAN as without one.
     let before = palisade.drops("policy-rejected")?;
     frames::send(&chain.client, "eth0", &[frame(Some(42), 81, "denied")])?;
-    eventually("the packet is rejected", WAIT, || {
+    wait_until("the packet is rejected", WAIT, || {
         Ok(palisade.drops("policy-rejected")? == before + 1)
     })?;
     let passed = capture.stop()?;

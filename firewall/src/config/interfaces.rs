@@ -53,6 +53,12 @@ pub(super) fn compile(
                 format!("{} is no VLAN: from 1 to 4094", vlan.value),
             );
         }
+        if let Some(vlan) = interface.vlan.filter(|_| wire) {
+            findings.error(
+                vlan.place,
+                "a wire passes every VLAN: an interface has none of its own",
+            );
+        }
         let mut addresses = Vec::new();
         for text in &interface.addresses {
             if wire {

@@ -66,6 +66,14 @@ impl Walk<'_> {
             {
                 return Err(miss.drop(DropReason::Martian));
             }
+            // A translated address that no session holds is nobody's: sent back to where it came
+            // from, the packet would return until its TTL ends.
+            Lookup::Forward(gateway)
+                if gateway.interface == miss.interface
+                    && self.generation.config.nat.is_translated(tuple.destination) =>
+            {
+                return Err(self.unreachable(miss, DropReason::NoRoute));
+            }
             Lookup::Forward(gateway) => {
                 let Some(zone) = self.generation.zone(gateway.interface) else {
                     return Err(miss.drop(DropReason::NoRoute));

@@ -212,6 +212,10 @@ mod tests {
             .copy_from_slice(&((offset / 8) as u16 | if more { 0x2000 } else { 0 }).to_be_bytes());
         ip[8] = 64;
         ip[9] = 17;
+        if offset == 0 {
+            // UDP's own length.
+            ip[24..26].copy_from_slice(&1_000u16.to_be_bytes());
+        }
         ip[12..20].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 1]);
         let checksum = packet::checksum::Sum::default().bytes(&ip[..20]).checksum();
         ip[10..12].copy_from_slice(&checksum.to_be_bytes());

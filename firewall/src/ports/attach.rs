@@ -11,7 +11,7 @@ use super::claim::Claim;
 use super::pair::{self, Pair};
 use super::programs::{self, KernelCounters, Marks, Programs, Settings};
 use super::{AttachMode, PortError, PortId};
-use crate::config::{Attach, Config, Mode};
+use crate::config::{Attach, Config, Interface, Mode};
 use crate::route::kernel::{self, KernelLink};
 
 /// One port, attached.
@@ -23,6 +23,8 @@ pub struct Attached {
     pub mode: AttachMode,
     /// `None` for a port attached at XDP.
     pub pair: Option<Pair>,
+    /// The VLANs that are interfaces, each with the pair that stands in for it.
+    pub vlans: Vec<(u16, Pair)>,
     /// Queues that carry an AF_XDP socket.
     pub queues: u32,
     /// What arrives may have unfilled checksums: XDP on a veth sees packets before the kernel
@@ -47,6 +49,13 @@ impl Attached {
         } else {
             0
         }
+    }
+
+    /// The kernel's device for an interface on this port.
+    #[must_use]
+    pub fn ifindex_of(&self, vlan: Option<u16>) -> u32 {
+        let of_vlan = self.vlans.iter().find(|(known, _)| Some(*known) == vlan);
+        of_vlan.map_or(self.ifindex, |(_, pair)| pair.inner_ifindex)
     }
 
     /// The device that carries the AF_XDP sockets.
@@ -163,7 +172,9 @@ impl Ports {
                     )
                 }
             };
+            let vlans = make_vlans(handle, config, mode, &link, made).await?;
             let port = Attached {
+                vlans,
                 id: PortId(number as u16),
                 unfilled_checksums: mode == AttachMode::Xdp && link.is_veth,
                 peer_elsewhere: link.peer_elsewhere,
@@ -176,6 +187,9 @@ impl Ports {
             };
             let wire = config.system.mode == Mode::Wire;
             set_port(&mut programs, &port, &link, wire)?;
+            for (vlan, pair) in &port.vlans {
+                programs.set_vlan(port.ifindex, *vlan, pair)?;
+            }
             ports.push(port);
         }
         Ok(Self {
@@ -187,24 +201,24 @@ impl Ports {
         })
     }
 
-    /// Attaches the programs at the inner ends. Needs the sockets to be in their map.
-    pub fn attach_inner(&mut self) -> Result<(), PortError> {
-        for port in &self.ports {
-            if let Some(pair) = &port.pair {
-                self.programs
-                    .attach_xdp("xdp_private", &pair.inner, pair.inner_ifindex)?;
-                self.programs
-                    .attach_tc("tc_private", &pair.outer, TcAttachType::Ingress)?;
-            }
+    /// Attaches the programs at the private pairs. Needs the sockets to be in their map.
+    pub fn attach_pairs(&mut self) -> Result<(), PortError> {
+        for pair in self.ports.iter().filter_map(|port| port.pair.as_ref()) {
+            self.programs
+                .attach_xdp("xdp_private", &pair.inner, pair.inner_ifindex)?;
+            self.programs.attach_own("tc_private", &pair.outer)?;
+        }
+        for (_, pair) in self.ports.iter().flat_map(|port| &port.vlans) {
+            self.programs.attach_own("tc_vlan", &pair.outer)?;
         }
         self.programs
             .attach_xdp("xdp_private", &self.host.inner, self.host.inner_ifindex)?;
-        self.programs
-            .attach_tc("tc_host", &self.host.outer, TcAttachType::Ingress)
+        self.programs.attach_own("tc_host", &self.host.outer)
     }
 
-    /// Attaches to the ports themselves: from here on the datapath has every packet.
-    pub fn attach_outer(&mut self, mode: Mode) -> Result<(), PortError> {
+    /// Attaches to the ports themselves: from here on the datapath has every packet. What arrives
+    /// comes first; what the appliance itself sends can wait.
+    pub fn attach_ports(&mut self, mode: Mode) -> Result<(), PortError> {
         for port in &self.ports {
             match port.mode {
                 AttachMode::Tc => {
@@ -216,7 +230,9 @@ impl Ports {
                         .attach_xdp("xdp_port", &port.device, port.ifindex)?;
                 }
             }
-            if mode == Mode::Routing {
+        }
+        if mode == Mode::Routing {
+            for port in &self.ports {
                 self.programs
                     .attach_tc("tc_egress", &port.device, TcAttachType::Egress)?;
             }
@@ -241,11 +257,23 @@ impl Ports {
         }
     }
 
+    /// The port of an interface.
+    #[must_use]
+    pub fn port_of(&self, interface: &Interface) -> Option<&Attached> {
+        self.ports
+            .iter()
+            .find(|port| port.device == interface.device)
+    }
+
     /// Takes everything away: first the programs, so that nothing is punted to nowhere.
     pub async fn detach(self, handle: &Handle) {
         drop(self.programs);
         for port in &self.ports {
-            if let Some(pair) = &port.pair {
+            for pair in port
+                .pair
+                .iter()
+                .chain(port.vlans.iter().map(|(_, pair)| pair))
+            {
                 pair.remove(handle).await;
             }
         }
@@ -296,6 +324,31 @@ fn devices<'a>(
         });
     }
     Ok(devices)
+}
+
+/// The stand-ins for the VLANs of a port.
+async fn make_vlans(
+    handle: &Handle,
+    config: &Config,
+    mode: AttachMode,
+    link: &KernelLink,
+    made: &mut Vec<Pair>,
+) -> Result<Vec<(u16, Pair)>, PortError> {
+    let mut vlans = Vec::new();
+    let of_port = config
+        .interfaces
+        .iter()
+        .filter(|interface| interface.device == link.name);
+    for vlan in of_port.filter_map(|interface| interface.vlan) {
+        if mode == AttachMode::Xdp {
+            let device = link.name.clone();
+            return Err(PortError::VlanNeedsTc { device, vlan });
+        }
+        let pair = Pair::for_vlan(handle, link, vlan).await?;
+        made.push(pair.clone());
+        vlans.push((vlan, pair));
+    }
+    Ok(vlans)
 }
 
 /// `auto` is tc for virtual devices, whose packets should stay whole, and XDP for drivers known to

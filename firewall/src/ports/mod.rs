@@ -85,6 +85,8 @@ pub enum PortError {
     },
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+    #[error("device {device}: VLAN {vlan} needs `attach: tc`")]
+    VlanNeedsTc { device: String, vlan: u16 },
     #[error("{count} ports: at most {most} are possible")]
     TooMany { count: usize, most: usize },
 }

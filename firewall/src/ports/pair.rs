@@ -3,7 +3,7 @@
 use rtnetlink::Handle;
 
 use super::PortError;
-use crate::route::kernel::{self, KernelLink};
+use crate::route::kernel::{self, KernelLink, NewVeth};
 
 /// A pair that the datapath made. The outer end stands beside the port; the inner end carries
 /// AF_XDP sockets.
@@ -31,7 +31,8 @@ impl Pair {
         queues: u32,
         mtu_bytes: u32,
     ) -> Result<Self, PortError> {
-        Self::make(handle, names('p', ifindex), queues, mtu_bytes).await
+        let (outer, inner) = names('p', ifindex);
+        Self::make_private(handle, &outer, &inner, queues, mtu_bytes).await
     }
 
     /// The host pair of the appliance whose first port is on the device `ifindex`.
@@ -41,18 +42,58 @@ impl Pair {
         queues: u32,
         mtu_bytes: u32,
     ) -> Result<Self, PortError> {
-        Self::make(handle, names('h', ifindex), queues, mtu_bytes).await
+        let (outer, inner) = names('h', ifindex);
+        Self::make_private(handle, &outer, &inner, queues, mtu_bytes).await
     }
 
-    async fn make(
+    /// The pair whose inner end stands in for a VLAN of `parent`: to the kernel it is the device
+    /// `eth1.100`, with the parent's MAC.
+    pub async fn for_vlan(
         handle: &Handle,
-        (outer, inner): (String, String),
+        parent: &KernelLink,
+        vlan: u16,
+    ) -> Result<Self, PortError> {
+        const MOST: usize = 15;
+        let outer = format!("palv{}.{vlan}", parent.ifindex);
+        let inner = format!("{}.{vlan}", parent.name);
+        let inner = if inner.len() <= MOST {
+            inner
+        } else {
+            format!("{outer}i")
+        };
+        let new = NewVeth {
+            outer: &outer,
+            inner: &inner,
+            queues: 1,
+            mtu_bytes: parent.mtu_bytes,
+            inner_mac: Some(parent.mac),
+        };
+        let pair = Self::make(handle, &new).await?;
+        let ready = pair.set_up_vlan(handle).await;
+        pair.or_removed(handle, ready).await
+    }
+
+    async fn make_private(
+        handle: &Handle,
+        outer: &str,
+        inner: &str,
         queues: u32,
         mtu_bytes: u32,
     ) -> Result<Self, PortError> {
-        kernel::add_veth(handle, &outer, &inner, queues, mtu_bytes)
-            .await
-            .map_err(permitted)?;
+        let new = NewVeth {
+            outer,
+            inner,
+            queues,
+            mtu_bytes,
+            inner_mac: None,
+        };
+        let pair = Self::make(handle, &new).await?;
+        let ready = pair.set_up(handle).await;
+        pair.or_removed(handle, ready).await
+    }
+
+    async fn make(handle: &Handle, new: &NewVeth<'_>) -> Result<Self, PortError> {
+        kernel::add_veth(handle, new).await.map_err(permitted)?;
         let links = kernel::links(handle).await?;
         let index = |name: &str| {
             links
@@ -60,21 +101,15 @@ impl Pair {
                 .find(|link| link.name == name)
                 .map_or(0, |link| link.ifindex)
         };
-        let pair = Self {
-            outer_ifindex: index(&outer),
-            inner_ifindex: index(&inner),
-            outer,
-            inner,
-        };
-        match pair.set_up(handle).await {
-            Ok(()) => Ok(pair),
-            Err(error) => {
-                pair.remove(handle).await;
-                Err(error)
-            }
-        }
+        Ok(Self {
+            outer_ifindex: index(new.outer),
+            inner_ifindex: index(new.inner),
+            outer: new.outer.into(),
+            inner: new.inner.into(),
+        })
     }
 
+    /// Readies both ends of a private pair.
     async fn set_up(&self, handle: &Handle) -> Result<(), PortError> {
         for (device, ifindex) in [
             (&self.outer, self.outer_ifindex),
@@ -89,6 +124,29 @@ impl Pair {
             kernel::set_up(handle, ifindex).await?;
         }
         Ok(())
+    }
+
+    /// Readies a pair that stands in for a VLAN.
+    async fn set_up_vlan(&self, handle: &Handle) -> Result<(), PortError> {
+        kernel::keep_ipv6_off(handle, self.outer_ifindex).await?;
+        kernel::set_up(handle, self.outer_ifindex).await?;
+        kernel::set_up(handle, self.inner_ifindex).await?;
+        Ok(())
+    }
+
+    /// The pair, if it is ready; else it is removed.
+    async fn or_removed(
+        self,
+        handle: &Handle,
+        ready: Result<(), PortError>,
+    ) -> Result<Self, PortError> {
+        match ready {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.remove(handle).await;
+                Err(error)
+            }
+        }
     }
 
     /// Removes both ends.
@@ -106,16 +164,19 @@ pub(super) async fn remove_leftovers(
     links: &[KernelLink],
     ifindexes: &[u32],
 ) -> Result<(), PortError> {
-    for ifindex in ifindexes {
-        for kind in ['p', 'h'] {
-            let (outer, _) = names(kind, *ifindex);
-            if let Some(link) = links.iter().find(|link| link.name == outer && link.is_veth) {
-                tracing::info!(
-                    device = outer,
-                    "removing what an earlier process left behind"
-                );
-                kernel::remove_link(handle, link.ifindex).await?;
-            }
+    for link in links.iter().filter(|link| link.is_veth) {
+        let is_left = ifindexes.iter().any(|ifindex| {
+            let of_vlan = format!("palv{ifindex}.");
+            let private = ['p', 'h'].map(|kind| names(kind, *ifindex).0);
+            private.contains(&link.name)
+                || (link.name.starts_with(&of_vlan) && !link.name.ends_with('i'))
+        });
+        if is_left {
+            tracing::info!(
+                device = link.name,
+                "removing what an earlier process left behind"
+            );
+            kernel::remove_link(handle, link.ifindex).await?;
         }
     }
     Ok(())
@@ -123,13 +184,16 @@ pub(super) async fn remove_leftovers(
 
 /// True for a device that some appliance made for itself.
 #[must_use]
-pub(super) fn is_private(name: &str) -> bool {
-    let digits = name
-        .strip_prefix("palp")
-        .or_else(|| name.strip_prefix("palh"));
-    digits.is_some_and(|rest| {
+pub(crate) fn is_private(name: &str) -> bool {
+    let rest = ["palp", "palh", "palv"]
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind));
+    rest.is_some_and(|rest| {
         let number = rest.strip_suffix('i').unwrap_or(rest);
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        !number.is_empty()
+            && number
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
     })
 }
 

@@ -7,12 +7,13 @@ use abi::{
 };
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
+use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
 
-use super::{PortError, PortId};
+use super::{Pair, PortError, PortId};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
 
@@ -64,6 +65,8 @@ pub struct Programs {
     port_numbers: HashMap<MapData, u32, u32>,
     ports: Array<MapData, [u32; 4]>,
     sockets: XskMap<MapData>,
+    vlans: HashMap<MapData, [u32; 2], u32>,
+    tags: HashMap<MapData, u32, [u32; 2]>,
     answered: LpmTrie<MapData, [u8; 16], u32>,
 }
 
@@ -86,7 +89,7 @@ impl Programs {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| refused("datapath", &error))?;
-        for name in ["tc_port", "tc_egress", "tc_private", "tc_host"] {
+        for name in ["tc_port", "tc_egress", "tc_private", "tc_vlan", "tc_host"] {
             let program: &mut SchedClassifier = program(&mut ebpf, name)?;
             program.load().map_err(|error| not_loaded(name, &error))?;
         }
@@ -98,6 +101,8 @@ impl Programs {
             port_numbers: map(&mut ebpf, "port_numbers")?,
             ports: map(&mut ebpf, "ports")?,
             sockets: map(&mut ebpf, "sockets")?,
+            vlans: map(&mut ebpf, "vlans")?,
+            tags: map(&mut ebpf, "tags")?,
             answered: map(&mut ebpf, "answered")?,
             ebpf,
         })
@@ -125,6 +130,15 @@ impl Programs {
                 .map_err(|error| refused("port_numbers", &error))?;
         }
         Ok(())
+    }
+
+    /// Tells the programs which device stands in for a VLAN of the port on `ifindex`.
+    pub fn set_vlan(&mut self, ifindex: u32, vlan: u16, pair: &Pair) -> Result<(), PortError> {
+        let tagged = [ifindex, u32::from(vlan)];
+        self.vlans
+            .insert(tagged, pair.inner_ifindex, 0)
+            .and_then(|()| self.tags.insert(pair.outer_ifindex, tagged, 0))
+            .map_err(|error| refused("vlans", &error))
     }
 
     pub fn set_socket(
@@ -177,6 +191,18 @@ impl Programs {
         let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
         program
             .attach(device, at)
+            .map(drop)
+            .map_err(|error| not_loaded(name, &error))
+    }
+
+    /// Attaches to a device of the appliance's own, by a filter that goes with the device: a link
+    /// would only cost the grace period that the kernel waits for each.
+    pub fn attach_own(&mut self, name: &'static str, device: &str) -> Result<(), PortError> {
+        tc::qdisc_add_clsact(device).map_err(|error| refused(name, &error))?;
+        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        let options = TcAttachOptions::Netlink(NlOptions::default());
+        program
+            .attach_with_options(device, TcAttachType::Ingress, options)
             .map(drop)
             .map_err(|error| not_loaded(name, &error))
     }

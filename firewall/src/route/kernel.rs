@@ -476,40 +476,49 @@ pub async fn remove_link(handle: &Handle, ifindex: u32) -> Result<(), NetlinkErr
         .map_err(NetlinkError::of("removing a device"))
 }
 
-/// Makes a veth pair with `queues` queues at each end. Neither end takes part in IP or ARP.
-pub async fn add_veth(
-    handle: &Handle,
-    outer: &str,
-    inner: &str,
-    queues: u32,
-    mtu_bytes: u32,
-) -> Result<(), NetlinkError> {
-    let what = format!("adding the veth pair {outer}");
-    let end = |name: &str| {
-        LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
-            .name(name)
-            .mtu(mtu_bytes)
-            .arp(false)
-            .append_extra_attribute(LinkAttribute::NumTxQueues(queues))
-            .append_extra_attribute(LinkAttribute::NumRxQueues(queues))
-    };
-    let mut peer = LinkMessage::default();
-    peer.header.flags = LinkFlags::Noarp;
-    peer.header.change_mask = LinkFlags::Noarp;
-    peer.attributes = vec![
-        LinkAttribute::IfName(inner.into()),
-        LinkAttribute::Mtu(mtu_bytes),
-        LinkAttribute::NumTxQueues(queues),
-        LinkAttribute::NumRxQueues(queues),
+/// A veth pair to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewVeth<'a> {
+    pub outer: &'a str,
+    pub inner: &'a str,
+    /// Queues at each end.
+    pub queues: u32,
+    pub mtu_bytes: u32,
+    /// The MAC of an inner end that takes part in IP and ARP; `None` for one that does not. The
+    /// outer end never does.
+    pub inner_mac: Option<Mac>,
+}
+
+pub async fn add_veth(handle: &Handle, new: &NewVeth<'_>) -> Result<(), NetlinkError> {
+    let mut inner = LinkMessage::default();
+    inner.attributes = vec![
+        LinkAttribute::IfName(new.inner.into()),
+        LinkAttribute::Mtu(new.mtu_bytes),
+        LinkAttribute::NumTxQueues(new.queues),
+        LinkAttribute::NumRxQueues(new.queues),
     ];
-    let veth = InfoVeth::Peer(peer);
-    let message = end(outer).set_info_data(InfoData::Veth(veth)).build();
-    handle
-        .link()
-        .add(message)
-        .execute()
-        .await
-        .map_err(NetlinkError::of(what))
+    match new.inner_mac {
+        Some(mac) => inner
+            .attributes
+            .push(LinkAttribute::Address(mac.0.to_vec())),
+        None => {
+            inner.header.flags = LinkFlags::Noarp;
+            inner.header.change_mask = LinkFlags::Noarp;
+        }
+    }
+    let message = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        .name(new.outer)
+        .mtu(new.mtu_bytes)
+        .arp(false)
+        .append_extra_attribute(LinkAttribute::NumTxQueues(new.queues))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(new.queues))
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(inner)))
+        .build();
+    let request = handle.link().add(message);
+    request.execute().await.map_err(NetlinkError::of(format!(
+        "adding the veth pair {}",
+        new.outer
+    )))
 }
 
 fn mac(bytes: &[u8]) -> Option<Mac> {

@@ -50,7 +50,10 @@ pub struct LinkState {
 /// An interface as the mirror knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mirrored {
+    /// The kernel's device of the interface.
     pub ifindex: u32,
+    /// The port's device, whose link the interface needs; the same where there is no VLAN.
+    pub port_ifindex: u32,
     pub port: u32,
     pub vlan: u16,
 }
@@ -144,7 +147,7 @@ impl Mirror {
         let interfaces: Vec<_> = self
             .interfaces
             .iter()
-            .map(|interface| link_state(tables, interface.ifindex))
+            .map(|interface| link_state(tables, interface))
             .collect();
         let topology = Topology { fib, interfaces };
         for index in 0..self.interfaces.len() {
@@ -197,7 +200,16 @@ impl Mirror {
     }
 }
 
-fn link_state(tables: &KernelTables, ifindex: u32) -> LinkState {
+fn link_state(tables: &KernelTables, interface: &Mirrored) -> LinkState {
+    let Mirrored {
+        ifindex,
+        port_ifindex,
+        ..
+    } = *interface;
+    let port_is_up = tables
+        .links
+        .iter()
+        .any(|link| link.ifindex == port_ifindex && link.up);
     let Some(link) = tables.links.iter().find(|link| link.ifindex == ifindex) else {
         return LinkState::default();
     };
@@ -206,7 +218,7 @@ fn link_state(tables: &KernelTables, ifindex: u32) -> LinkState {
         .iter()
         .filter(|address| address.ifindex == ifindex);
     LinkState {
-        up: link.up,
+        up: link.up && port_is_up,
         mac: link.mac,
         mtu_bytes: link.mtu_bytes,
         addresses: of_link.map(|address| address.address).collect(),

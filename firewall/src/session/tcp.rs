@@ -86,6 +86,8 @@ const NO_SCALE: u8 = 0xff;
 /// `Side::flags`.
 const SEEN: u8 = 1;
 const FINISHED: u8 = 2;
+/// The responder sent a SYN of its own before it saw the initiator's (RFC 9293 3.5).
+const CROSSED: u8 = 4;
 /// How far behind an acknowledgment may be: the largest unscaled window, and some.
 const STALE_ACK_BYTES: u32 = 66_000;
 
@@ -110,10 +112,10 @@ impl Side {
     }
 
     fn from_syn(segment: &TcpHeader) -> Self {
-        let end = segment_end(segment);
         Self {
-            end,
-            max_end: end,
+            end: segment_end(segment),
+            // Nothing behind the SYN is permitted yet: what it carries, it carries at its own risk.
+            max_end: segment.sequence.wrapping_add(1),
             max_window: u32::from(segment.window).max(1),
             scale: segment.window_scale.unwrap_or(NO_SCALE),
             flags: SEEN,
@@ -190,7 +192,7 @@ fn syn(
     direction: Direction,
     segment: &TcpHeader,
     sender: &mut Side,
-    receiver: &Side,
+    receiver: &mut Side,
 ) -> Result<Outcome, DropReason> {
     match (state, direction) {
         // Sent again, or with another sequence number by a sender that gave up the first.
@@ -201,7 +203,9 @@ fn syn(
         // Simultaneous open (RFC 9293 3.5).
         (State::SynSent, Direction::Reverse) => {
             *sender = Side::from_syn(segment);
+            sender.flags |= CROSSED;
             sender.max_end = sender.end.wrapping_add(receiver.max_window);
+            receiver.max_end = receiver.end.wrapping_add(sender.max_window);
             Ok(Outcome::Pass(State::SynReceived))
         }
         (State::SynReceived, _) => Ok(Outcome::Pass(state)),
@@ -221,9 +225,9 @@ fn syn_ack(
 ) -> Result<Outcome, DropReason> {
     match (state, direction) {
         (State::SynSent, Direction::Reverse) => {
-            // It may acknowledge less than the SYN carried data (RFC 7413), but no more.
-            let acknowledged = receiver.end.wrapping_sub(segment.acknowledgment);
-            if acknowledged > u32::from(u16::MAX) {
+            // The SYN, and as much of its data as it likes (RFC 7413).
+            let unsent = after(segment.acknowledgment, receiver.end);
+            if unsent || after(receiver.max_end, segment.acknowledgment) {
                 return Err(DropReason::TcpWindow);
             }
             *sender = Side::from_syn(segment);
@@ -236,10 +240,14 @@ fn syn_ack(
             Ok(Outcome::Pass(State::SynReceived))
         }
         (State::SynSent, Direction::Forward) => Err(DropReason::TcpFlags),
-        (State::SynReceived, Direction::Forward) if sender.flags & SEEN != 0 => {
-            // The initiator's half of a simultaneous open.
+        (State::SynReceived, Direction::Forward) if receiver.flags & CROSSED != 0 => {
+            check_window(segment, sender, receiver)?;
+            if segment.window_scale.is_none() || receiver.scale == NO_SCALE {
+                (sender.scale, receiver.scale) = (0, 0);
+            }
             Ok(Outcome::Pass(State::Established))
         }
+        (State::SynReceived, Direction::Forward) => Err(DropReason::TcpFlags),
         // Sent again because the handshake's last segment was lost.
         _ => {
             check_window(segment, sender, receiver)?;
@@ -442,6 +450,24 @@ mod tests {
             talk.send(Forward, segment(Flags::SYN, 9_000, 0, 0)),
             Ok(Outcome::Reopen)
         );
+    }
+
+    #[test]
+    fn an_answer_that_acknowledges_another_syn_is_refused() {
+        for acknowledgment in [100, 102, 60_000] {
+            let mut talk = Talk::open();
+            let answer = segment(Flags::SYN.with(Flags::ACK), 500, acknowledgment, 0);
+            assert_eq!(talk.send(Reverse, answer), Err(DropReason::TcpWindow));
+        }
+    }
+
+    #[test]
+    fn an_initiator_does_not_answer_its_own_syn() {
+        let mut talk = Talk::open();
+        talk.send(Reverse, segment(Flags::SYN.with(Flags::ACK), 500, 101, 0))
+            .unwrap();
+        let answer = segment(Flags::SYN.with(Flags::ACK), 100, 501, 0);
+        assert_eq!(talk.send(Forward, answer), Err(DropReason::TcpFlags));
     }
 
     #[test]

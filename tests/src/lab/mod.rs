@@ -16,6 +16,7 @@
 //! ```
 
 mod chain;
+mod edge;
 mod footprint;
 mod host;
 mod http;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 pub use chain::Chain;
+pub use edge::{Attach, Edge, Family, PATIENCE, PERMIT_ALL, eventually};
 pub use footprint::Footprint;
 pub use host::{Host, MacAddr};
 pub use http::Response;
@@ -157,7 +159,7 @@ macro_rules! require_lab {
 }
 
 /// Waits until a condition holds that can't be waited for otherwise; fails, naming it, after `timeout`.
-pub fn eventually(
+pub fn wait_until(
     what: &str,
     timeout: Duration,
     mut holds: impl FnMut() -> Result<bool>,
