@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use palisade_tests::frames::{self, Frame};
-use palisade_tests::lab::{Chain, Host, Lab, MacAddr, Palisade, eventually};
+use palisade_tests::lab::{Chain, Host, Lab, MacAddr, Palisade, wait_until};
 use palisade_tests::require_lab;
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -242,7 +242,7 @@ fn bombard(chain: &Chain, palisade: &Palisade, seed: u64) -> Result<()> {
                 _ => (0..BATCH).map(|_| mutate(&mut random, &seeds)).collect(),
             };
             frames::send(side.host, "eth0", &batch)?;
-            eventually("every packet is accounted for", WAIT, || {
+            wait_until("every packet is accounted for", WAIT, || {
                 let counts = counts(palisade, &side)?;
                 let accounted = counts.received + counts.unreadable;
                 Ok((accounted..=accounted + counts.bad_fragments).contains(&counts.punted))

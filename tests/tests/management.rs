@@ -354,11 +354,11 @@ fn no_end_is_missing_from_the_log_of_a_stopped_appliance() -> Result<()> {
                 .count(),
         )
     };
-    eventually("every start is logged", WAIT, || {
+    wait_until("every start is logged", WAIT, || {
         Ok(count(&palisade, "session start")? == usize::from(flows))
     })?;
     assert!(palisade.stop()?.success());
-    eventually("the log is read to its end", WAIT, || {
+    wait_until("the log is read to its end", WAIT, || {
         Ok(palisade.log().contains("\"stopped\""))
     })?;
     assert_eq!(count(&palisade, "session end")?, usize::from(flows));

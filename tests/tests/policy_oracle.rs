@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use palisade_tests::capture::{Capture, Captured};
 use palisade_tests::frames::{self, Frame};
-use palisade_tests::lab::{Chain, Lab, Palisade, eventually};
+use palisade_tests::lab::{Chain, Lab, Palisade, wait_until};
 use palisade_tests::require_lab;
 use serde_json::{Value, json};
 
@@ -352,7 +352,7 @@ fn thirty_random_policy_sets_decide_as_their_documents_say() -> Result<()> {
             denied + count(&["deny", "default"]),
             rejected + count(&["reject"]),
         );
-        eventually("the denied ones are counted", WAIT, || {
+        wait_until("the denied ones are counted", WAIT, || {
             Ok(denials(&palisade)? == wanted)
         })
         .with_context(|| {
