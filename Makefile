@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lint test bench clean
+.PHONY: help setup run lint test bench fuzz clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,7 +29,12 @@ test: ## Install what the tests need, lint, and run the whole test suite
 
 bench: ## Install what the benchmarks need, and run them
 	@scripts/setup.sh test
-	@scripts/cargo.sh bench -p palisade-tests
+	@cargo build --release -p palisade
+	@scripts/cargo.sh bench -p palisade-tests --bench forwarding
+
+fuzz: ## Fuzz the parsers; SECONDS_EACH=30 says for how long each
+	@scripts/setup.sh test
+	@tests/fuzz/run.sh
 
 clean: ## Remove what was built
 	@cargo clean

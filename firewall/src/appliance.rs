@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, Mode, Workers};
-use crate::control::Control;
+use crate::control::{AttachedPort, Control};
 use crate::datapath::{Event, Generation, Shared, Worker, WorkerHandle, WorkerPlan};
 use crate::host;
 use crate::log;
@@ -313,11 +313,7 @@ async fn start_all(
     }
     let log = spawn_log(received)?;
     ports.attach_ports(mode)?;
-    let attach = ports
-        .ports
-        .iter()
-        .map(|port| (port.id, port.mode))
-        .collect();
+    let attach = ports.ports.iter().map(AttachedPort::of).collect();
     let counters = Mutex::new(ports.counters()?);
     let control = Control::new(shared.clone(), attach, counters, generation);
     Ok((control, shared, stop, threads, log, follower))

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::config::Mode;
 use crate::counters::{Counters, InterfaceId};
 use crate::datapath::{Generation, Shared, expires, tuple_of};
-use crate::ports::{AttachMode, HOST_PORT, KernelCounters, PortId};
+use crate::ports::{AttachMode, Attached, HOST_PORT, KernelCounters, PortId};
 use crate::route::RouteKind;
 use crate::route::kernel::RouteOrigin;
 use crate::session::tcp::State;
@@ -27,11 +27,31 @@ pub struct Control(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    attach: Vec<(PortId, AttachMode)>,
+    ports: Vec<AttachedPort>,
     kernel: Mutex<KernelCounters>,
     /// The generations that sessions may still name, newest last.
     generations: Mutex<VecDeque<Arc<Generation>>>,
     started: Timestamp,
+}
+
+/// What is shown of a port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttachedPort {
+    id: PortId,
+    mode: AttachMode,
+    /// Both ends of its private pair.
+    pair: Option<[u32; 2]>,
+}
+
+impl AttachedPort {
+    pub(crate) fn of(port: &Attached) -> Self {
+        let pair = port.pair.as_ref();
+        Self {
+            id: port.id,
+            mode: port.mode,
+            pair: pair.map(|pair| [pair.outer_ifindex, pair.inner_ifindex]),
+        }
+    }
 }
 
 /// Sessions that a page shows unless told, and at most.
@@ -51,14 +71,14 @@ pub struct FilterError {
 impl Control {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        attach: Vec<(PortId, AttachMode)>,
+        ports: Vec<AttachedPort>,
         kernel: Mutex<KernelCounters>,
         generation: Arc<Generation>,
     ) -> Self {
         let generations = Mutex::new(VecDeque::from([generation]));
         Self(Arc::new(Inner {
             shared,
-            attach,
+            ports,
             kernel,
             generations,
             started: Timestamp::now(),
@@ -482,11 +502,24 @@ impl Control {
     }
 
     fn attach(&self, port: PortId) -> &'static str {
-        self.0
-            .attach
+        self.port(port).map_or("", |port| port.mode.name())
+    }
+
+    fn port(&self, id: PortId) -> Option<&AttachedPort> {
+        self.0.ports.iter().find(|port| port.id == id)
+    }
+
+    /// Packets that found a queue of the port's private pair full, either way.
+    fn lost_in_pair(&self, port: PortId) -> u64 {
+        let Some(ends) = self.port(port).and_then(|port| port.pair) else {
+            return 0;
+        };
+        let tables = self.0.shared.mirror.kernel();
+        let links = tables
+            .links
             .iter()
-            .find(|(id, _)| *id == port)
-            .map_or("", |(_, mode)| mode.name())
+            .filter(|link| ends.contains(&link.ifindex));
+        links.map(|link| link.tx_dropped).sum()
     }
 
     fn traffic(&self, read: impl Fn(&Counters) -> (u64, u64)) -> view::Traffic {
@@ -526,10 +559,11 @@ impl Control {
         };
         let is_first =
             |port: &PortId| *port == HOST_PORT || generation.first_interface_at(*port) == Some(id);
-        workers
-            + port
-                .filter(is_first)
-                .map_or(0, |port| kernel.drops(port, reason))
+        let of_port = |port| match reason {
+            DropReason::PairFull => self.lost_in_pair(port),
+            _ => kernel.drops(port, reason),
+        };
+        workers + port.filter(is_first).map_or(0, of_port)
     }
 }
 

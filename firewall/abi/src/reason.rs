@@ -122,6 +122,8 @@ reasons! {
         48 SessionClosed "session-closed",
         /// An L4 checksum that does not add up.
         49 L4Checksum "l4-checksum",
+        /// A queue of the port's private pair was full.
+        50 PairFull "pair-full",
     }
 }
 

@@ -40,6 +40,8 @@ pub struct KernelLink {
     pub is_veth: bool,
     /// A veth whose other end is in another network namespace.
     pub peer_elsewhere: bool,
+    /// Packets that it could not hand on.
+    pub tx_dropped: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,12 +124,14 @@ fn link(message: &LinkMessage) -> KernelLink {
         up: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
         is_veth: false,
         peer_elsewhere: false,
+        tx_dropped: 0,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = mac(bytes).unwrap_or_default(),
             LinkAttribute::Mtu(mtu) => link.mtu_bytes = *mtu,
+            LinkAttribute::Stats64(statistics) => link.tx_dropped = statistics.tx_dropped,
             LinkAttribute::LinkNetNsId(_) => link.peer_elsewhere = true,
             LinkAttribute::LinkInfo(infos) => {
                 link.is_veth |= infos

@@ -30,6 +30,9 @@ use crate::counters::InterfaceId;
 /// Changes come in bursts (an address brings its routes): one reading for all of a burst.
 const SETTLE: Duration = Duration::from_millis(2);
 
+/// How often the devices' own counters are read.
+const STATISTICS: Duration = Duration::from_secs(1);
+
 /// What a worker sees of the network: one consistent snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Topology {
@@ -262,8 +265,10 @@ impl Follower {
 
     /// Follows changes for ever; cancel by dropping the future.
     pub async fn run(mut self) {
+        let mut statistics = tokio::time::interval(STATISTICS);
         loop {
             tokio::select! {
+                _ = statistics.tick() => self.read_statistics().await,
                 event = self.events.next() => match event {
                     Some(NetlinkPayload::InnerMessage(message)) => self.event(message).await,
                     Some(_) => {}
@@ -353,6 +358,17 @@ impl Follower {
     async fn ask(&mut self, ifindex: u32, address: IpAddr, keep: bool) {
         if let Err(error) = kernel::resolve(&self.handle, ifindex, address, keep).await {
             tracing::debug!(%error, %address, "the kernel does not resolve a neighbour");
+        }
+    }
+
+    async fn read_statistics(&mut self) {
+        if let Ok(links) = kernel::links(&self.handle).await {
+            let mut kernel = self
+                .mirror
+                .kernel
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            kernel.links = links;
         }
     }
 
