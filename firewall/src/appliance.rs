@@ -91,6 +91,7 @@ pub struct Appliance {
     handle: Handle,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    log: JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
     settings: host::Applied,
 }
@@ -121,6 +122,7 @@ impl Appliance {
                     shared,
                     stop,
                     threads,
+                    log,
                     follower,
                     settings,
                 } = parts;
@@ -131,6 +133,7 @@ impl Appliance {
                     handle,
                     stop,
                     threads,
+                    log,
                     follower,
                     settings,
                 })
@@ -152,11 +155,12 @@ impl Appliance {
         let mut settings = host::Applied::default();
         let started = start_all(config, plan, ports, handle, random, &mut settings).await;
         match started {
-            Ok((control, shared, stop, threads, follower)) => Ok(Parts {
+            Ok((control, shared, stop, threads, log, follower)) => Ok(Parts {
                 control,
                 shared,
                 stop,
                 threads,
+                log,
                 follower,
                 settings,
             }),
@@ -234,6 +238,10 @@ impl Appliance {
                 tracing::error!("a worker had panicked");
             }
         }
+        // The last events are those of the sessions that the workers have just closed.
+        if self.shared.events.send(None).is_err() || self.log.join().is_err() {
+            tracing::error!("the log of sessions is incomplete");
+        }
         self.follower.abort();
         self.ports.detach(&self.handle).await;
         self.settings.undo(&self.handle).await;
@@ -245,6 +253,7 @@ struct Parts {
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    log: JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
     settings: host::Applied,
 }
@@ -254,6 +263,7 @@ type Started = (
     Arc<Shared>,
     Arc<AtomicBool>,
     Vec<JoinHandle<()>>,
+    JoinHandle<()>,
     tokio::task::JoinHandle<()>,
 );
 
@@ -301,12 +311,12 @@ async fn start_all(
     for plan in plans {
         threads.push(spawn_worker(&shared, plan, &stop)?);
     }
-    spawn_log(received)?;
+    let log = spawn_log(received)?;
     ports.attach_ports(mode)?;
     let attach = ports.ports.iter().map(AttachedPort::of).collect();
     let counters = Mutex::new(ports.counters()?);
     let control = Control::new(shared.clone(), attach, counters, generation);
-    Ok((control, shared, stop, threads, follower))
+    Ok((control, shared, stop, threads, log, follower))
 }
 
 /// A worker for every two processors: the kernel's part of the path needs the other.
@@ -423,7 +433,7 @@ fn share(
     plan: &Plan,
     ports: &mut Ports,
     generation: Arc<Generation>,
-    events: std::sync::mpsc::SyncSender<Event>,
+    events: std::sync::mpsc::SyncSender<Option<Event>>,
     wanted: tokio::sync::mpsc::UnboundedSender<Gateway>,
 ) -> Result<Shared, BootError> {
     let memory = |what| move |source| BootError::Memory { what, source };
@@ -514,12 +524,10 @@ fn pin(worker: u16) {
     }
 }
 
-fn spawn_log(events: Receiver<Event>) -> Result<(), BootError> {
-    // Ends when the last worker has dropped its sender.
+fn spawn_log(events: Receiver<Option<Event>>) -> Result<JoinHandle<()>, BootError> {
     std::thread::Builder::new()
         .name("log".into())
         .spawn(move || log::write(&events))
-        .map(drop)
         .map_err(|source| BootError::System {
             what: "starting the log",
             source,

@@ -4,10 +4,11 @@ use std::sync::mpsc::Receiver;
 
 use crate::datapath::{Event, EventKind};
 
-/// One line for each event, until the last sender is gone. What a policy asks for is logged at
+/// One line for each event, until `None`, which says that no more will come, or the last sender is
+/// gone. What a policy asks for is logged at
 /// `info`, the rest at `debug`; the target is `session`.
-pub(crate) fn write(events: &Receiver<Event>) {
-    for event in events {
+pub(crate) fn write(events: &Receiver<Option<Event>>) {
+    while let Ok(Some(event)) = events.recv() {
         let facts = &event.facts;
         macro_rules! line {
             ($text:literal $(, $name:ident = $value:expr)*) => {

@@ -330,3 +330,37 @@ fn sessions_are_logged_as_json_from_start_to_end() -> Result<()> {
     assert_eq!(reasons, ["idle-timeout", "shutdown"], "{logged:#?}");
     Ok(())
 }
+
+#[test]
+fn no_end_is_missing_from_the_log_of_a_stopped_appliance() -> Result<()> {
+    require_lab!();
+    let chain = Lab::chain("endlog")?;
+    let mut palisade = Palisade::start_with(&chain.fw, CONFIG, &["--log", "json"])?;
+    let _server = chain
+        .server
+        .enter(|| UdpSocket::bind("198.51.100.10:7000"))?;
+    let flows = 900;
+    for port in 20_000..20_000 + flows {
+        let client = chain
+            .client
+            .enter(|| UdpSocket::bind(("192.0.2.10", port)))?;
+        client.send_to(b"ask", "198.51.100.10:7000")?;
+    }
+    let count = |palisade: &Palisade, message: &str| {
+        Ok::<_, anyhow::Error>(
+            events(palisade)?
+                .iter()
+                .filter(|event| event["message"] == message)
+                .count(),
+        )
+    };
+    wait_until("every start is logged", WAIT, || {
+        Ok(count(&palisade, "session start")? == usize::from(flows))
+    })?;
+    assert!(palisade.stop()?.success());
+    wait_until("the log is read to its end", WAIT, || {
+        Ok(palisade.log().contains("\"stopped\""))
+    })?;
+    assert_eq!(count(&palisade, "session end")?, usize::from(flows));
+    Ok(())
+}

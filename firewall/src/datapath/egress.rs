@@ -329,6 +329,19 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Passes on what no policy judges.
+    pub(crate) fn pass_along_wire(&mut self, admitted: Admitted) -> Stop {
+        let across = self.generation.across(admitted.interface);
+        let Some((across, port)) = across.and_then(|it| Some((it, self.generation.port(it)?)))
+        else {
+            return admitted.drop(DropReason::EgressDown);
+        };
+        let packet = admitted.packet;
+        self.counters.sent[across.index()].add(packet.headers.ip_bytes());
+        self.send(packet.frame, port, across);
+        Stop::Consumed
+    }
+
     /// Queues a finished frame on a port's socket, or gives it to the worker that has one.
     pub(crate) fn send(&mut self, frame: Frame, port: PortId, interface: InterfaceId) {
         let result = match self

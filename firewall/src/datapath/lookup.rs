@@ -15,6 +15,11 @@ impl Walk<'_> {
     pub(crate) fn lookup(&mut self, admitted: Admitted) -> Result<Found, Stop> {
         match admitted.packet.headers.transport {
             Transport::IcmpError(_) => self.lookup_error(admitted),
+            Transport::IcmpOther(message)
+                if self.generation.is_wire() && is_link_business(&admitted, message) =>
+            {
+                Err(self.pass_along_wire(admitted))
+            }
             // RFC 4861 4.3; the programs punt only those that the kernel would not answer.
             Transport::IcmpOther(IcmpHeader { kind: 135, .. })
                 if admitted.packet.headers.family == Family::V6 =>
@@ -99,4 +104,17 @@ impl Walk<'_> {
             Err(admitted.drop(DropReason::WrongZone))
         }
     }
+}
+
+/// Neighbour discovery and multicast listener discovery, which keep a link going as ARP does: on a
+/// wire they are no more for a policy to judge than ARP is. RFC 4861 7.1 and RFC 3810 5 tell them
+/// by their hop limits, which no router would leave; RFC 6980 forbids them fragments.
+fn is_link_business(admitted: &Admitted, message: IcmpHeader) -> bool {
+    let headers = &admitted.packet.headers;
+    let hop_limit = match message.kind {
+        133..=137 => 255,
+        130..=132 | 143 => 1,
+        _ => return false,
+    };
+    headers.family == Family::V6 && headers.ttl_hops == hop_limit && admitted.packet.rest.is_empty()
 }

@@ -39,7 +39,7 @@ pub struct Shared {
     pub applications: Applications,
     /// By port: the way of a packet into the kernel's own stack.
     pub injectors: Vec<Injector>,
-    pub events: SyncSender<Event>,
+    pub events: SyncSender<Option<Event>>,
     /// Events that were not logged because the log was too slow.
     pub events_lost: AtomicU64,
 }
@@ -135,7 +135,7 @@ impl Shared {
     }
 
     pub(crate) fn log(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
+        if self.events.try_send(Some(event)).is_err() {
             self.events_lost.fetch_add(1, Relaxed);
         }
     }
