@@ -44,7 +44,8 @@ static __always_inline int to_kernel(struct __sk_buff *skb, __u32 number)
 	struct tagged tagged = { .ifindex = skb->ifindex, .vlan = skb->vlan_tci & VLAN_MASK };
 	__u32 *device;
 
-	if (!skb->vlan_present)
+	/* A priority tag names no VLAN (IEEE 802.1Q 9.6). */
+	if (!skb->vlan_present || !tagged.vlan)
 		return TC_ACT_OK;
 	device = bpf_map_lookup_elem(&vlans, &tagged);
 	if (!device) {
@@ -164,6 +165,11 @@ int tc_egress(struct __sk_buff *skb)
 	if (skb->mark == MARK_FORWARDED) {
 		skb->mark = 0;
 		return TC_ACT_OK;
+	}
+	/* A wire has two ends, and neither is the appliance's kernel. */
+	if (port->flags & PORT_WIRE) {
+		count_drop(number, DROP_HOST_ON_WIRE);
+		return TC_ACT_SHOT;
 	}
 	bpf_skb_pull_data(skb, 0);
 

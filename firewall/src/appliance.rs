@@ -312,7 +312,7 @@ async fn start_all(
         threads.push(spawn_worker(&shared, plan, &stop)?);
     }
     let log = spawn_log(received)?;
-    ports.attach_ports(mode)?;
+    ports.attach_ports()?;
     let attach = ports.ports.iter().map(AttachedPort::of).collect();
     let counters = Mutex::new(ports.counters()?);
     let control = Control::new(shared.clone(), attach, counters, generation);

@@ -124,6 +124,8 @@ reasons! {
         49 L4Checksum "l4-checksum",
         /// A queue of the port's private pair was full.
         50 PairFull "pair-full",
+        /// What the kernel itself would send onto a wire.
+        51 HostOnWire "host-on-wire",
     }
 }
 

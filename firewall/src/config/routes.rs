@@ -35,10 +35,13 @@ pub(super) fn compile(
         let Some(one) = compile_one(route, interfaces, findings) else {
             continue;
         };
-        if let Some(first) = seen.insert(one, route.place) {
+        if let Some(first) = seen.insert(one.to.trunc(), route.place) {
             findings.error(
                 route.place,
-                format!("this route is here twice; first in line {}", first.line),
+                format!(
+                    "a route to {} is here twice; first in line {}",
+                    one.to, first.line
+                ),
             );
         }
         compiled.push(one);

@@ -178,35 +178,29 @@ impl Walk<'_> {
     }
 
     fn hold(&mut self, admitted: Admitted, id: NextHopId) -> Stop {
-        let packet = &admitted.packet;
-        let mut held = true;
+        let Admitted {
+            packet, interface, ..
+        } = admitted;
         let frames =
-            std::iter::once(&packet.frame).chain(packet.rest.iter().map(|(frame, _)| frame));
+            std::iter::once(packet.frame).chain(packet.rest.into_iter().map(|(frame, _)| frame));
+        let next_hops = &self.shared.mirror.next_hops;
+        let is_first = !self.held.has(id);
         for frame in frames {
-            held &= self
+            if !self
                 .held
-                .push(self.umem.bytes(frame), packet.port, id, self.now);
+                .push(self.umem.bytes(&frame), packet.port, id, self.now)
+            {
+                self.counters.drop(interface, DropReason::HoldFull);
+            }
+            self.umem.free(frame);
         }
-        self.want(id);
-        if !held {
-            return admitted.drop(DropReason::HoldFull);
-        }
-        let packet = admitted.packet;
-        self.umem.free(packet.frame);
-        packet
-            .rest
-            .into_iter()
-            .for_each(|(frame, _)| self.umem.free(frame));
-        Stop::Consumed
-    }
-
-    /// Asks the kernel to resolve a neighbour.
-    fn want(&self, id: NextHopId) {
-        let gateways = self.shared.mirror.next_hops.gateways();
-        if let Some((gateway, _)) = gateways.into_iter().find(|(_, known)| *known == id) {
+        // One question for all that wait; asked again when they are given up and others come.
+        if is_first && let Some(gateway) = next_hops.gateway(id) {
+            next_hops.forget_failure(id);
             // The receiver lives as long as the datapath does.
             let _ = self.shared.wanted.send(gateway);
         }
+        Stop::Consumed
     }
 
     pub(crate) fn next_hop_of(&self, gateway: Gateway) -> Option<NextHopId> {

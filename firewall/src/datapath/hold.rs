@@ -30,7 +30,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// False where too many wait already. The first to wait for a neighbour must have it resolved.
+    /// False where too many wait already.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
@@ -66,6 +66,13 @@ impl Held {
             .filter(|packet| packet.next_hop == next_hop)
             .count();
         (1..MAX_PER_NEIGHBOUR).contains(&waiting)
+    }
+
+    /// Whether anything waits for a neighbour.
+    pub(crate) fn has(&self, next_hop: NextHopId) -> bool {
+        self.packets
+            .iter()
+            .any(|packet| packet.next_hop == next_hop)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

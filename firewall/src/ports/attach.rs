@@ -218,7 +218,7 @@ impl Ports {
 
     /// Attaches to the ports themselves: from here on the datapath has every packet. What arrives
     /// comes first; what the appliance itself sends can wait.
-    pub fn attach_ports(&mut self, mode: Mode) -> Result<(), PortError> {
+    pub fn attach_ports(&mut self) -> Result<(), PortError> {
         for port in &self.ports {
             match port.mode {
                 AttachMode::Tc => {
@@ -231,11 +231,9 @@ impl Ports {
                 }
             }
         }
-        if mode == Mode::Routing {
-            for port in &self.ports {
-                self.programs
-                    .attach_tc("tc_egress", &port.device, TcAttachType::Egress)?;
-            }
+        for port in &self.ports {
+            self.programs
+                .attach_tc("tc_egress", &port.device, TcAttachType::Egress)?;
         }
         Ok(())
     }

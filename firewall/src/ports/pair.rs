@@ -2,7 +2,7 @@
 
 use rtnetlink::Handle;
 
-use super::PortError;
+use super::{Claim, PortError};
 use crate::route::kernel::{self, KernelLink, NewVeth};
 
 /// A pair that the datapath made. The outer end stands beside the port; the inner end carries
@@ -157,29 +157,37 @@ impl Pair {
     }
 }
 
-/// Removes the pairs that an earlier process left beside these devices. The claims on the devices
-/// are held, so nobody uses them.
+/// Removes the pairs that earlier processes left: those beside `claimed`, the devices that this
+/// process has claimed, and those beside any device that nobody claims now.
 pub(super) async fn remove_leftovers(
     handle: &Handle,
     links: &[KernelLink],
-    ifindexes: &[u32],
+    claimed: &[u32],
 ) -> Result<(), PortError> {
     for link in links.iter().filter(|link| link.is_veth) {
-        let is_left = ifindexes.iter().any(|ifindex| {
-            let of_vlan = format!("palv{ifindex}.");
-            let private = ['p', 'h'].map(|kind| names(kind, *ifindex).0);
-            private.contains(&link.name)
-                || (link.name.starts_with(&of_vlan) && !link.name.ends_with('i'))
-        });
+        let Some(beside) = stands_beside(&link.name) else {
+            continue;
+        };
+        let is_left = claimed.contains(&beside) || Claim::take(&link.name, beside).is_ok();
         if is_left {
-            tracing::info!(
-                device = link.name,
-                "removing what an earlier process left behind"
-            );
+            let device = &link.name;
+            tracing::info!(device, "removing what an earlier process left behind");
             kernel::remove_link(handle, link.ifindex).await?;
         }
     }
     Ok(())
+}
+
+/// The ifindex in the name of a pair's outer end; `None` for any other device.
+fn stands_beside(name: &str) -> Option<u32> {
+    let kinds = ["palp", "palh", "palv"];
+    let rest = kinds.iter().find_map(|kind| name.strip_prefix(kind))?;
+    let number = rest.split_once('.').map_or(rest, |(number, _)| number);
+    if name.ends_with('i') {
+        None
+    } else {
+        number.parse().ok()
+    }
 }
 
 /// True for a device that some appliance made for itself.

@@ -45,7 +45,14 @@ pub struct Link {
 pub struct NextHops {
     records: MappedArray<NextHopRecord>,
     used: AtomicU32,
-    by_gateway: RwLock<FxHashMap<(InterfaceId, IpAddr), NextHopId>>,
+    known: RwLock<Known>,
+}
+
+/// Records by neighbour, and neighbours by record.
+#[derive(Debug, Default)]
+struct Known {
+    ids: FxHashMap<(InterfaceId, IpAddr), NextHopId>,
+    gateways: Vec<Gateway>,
 }
 
 impl NextHops {
@@ -58,7 +65,7 @@ impl NextHops {
         Self {
             records,
             used: AtomicU32::new(0),
-            by_gateway: RwLock::default(),
+            known: RwLock::default(),
         }
     }
 
@@ -68,11 +75,8 @@ impl NextHops {
         if let Some(id) = self.find(gateway) {
             return Some(id);
         }
-        let mut by_gateway = self
-            .by_gateway
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = by_gateway.get(&key) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = known.ids.get(&key) {
             return Some(*id);
         }
         let number = self.used.load(Relaxed);
@@ -86,17 +90,16 @@ impl NextHops {
         );
         write_link(record, &link());
         self.used.store(number + 1, Release);
-        by_gateway.insert(key, NextHopId(number));
+        known.ids.insert(key, NextHopId(number));
+        known.gateways.push(gateway);
         Some(NextHopId(number))
     }
 
     #[must_use]
     pub fn find(&self, gateway: Gateway) -> Option<NextHopId> {
-        let by_gateway = self
-            .by_gateway
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        by_gateway
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known
+            .ids
             .get(&(gateway.interface, gateway.address))
             .copied()
     }
@@ -138,17 +141,25 @@ impl NextHops {
         }
     }
 
-    /// Every neighbour known so far.
+    /// Whose record this is.
     #[must_use]
-    pub fn gateways(&self) -> Vec<(Gateway, NextHopId)> {
-        let by_gateway = self
-            .by_gateway
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        by_gateway
-            .iter()
-            .map(|(&(interface, address), &id)| (Gateway { interface, address }, id))
-            .collect()
+    pub fn gateway(&self, id: NextHopId) -> Option<Gateway> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.gateways.get(id.0 as usize).copied()
+    }
+
+    /// Lets a neighbour that did not answer be asked again.
+    pub fn forget_failure(&self, id: NextHopId) {
+        if let Some(record) = self.records.get(id.0 as usize) {
+            let failed = record.destination.load(Relaxed);
+            if unpack(failed).1 == NeighbourState::Failed as u16 {
+                let unresolved = pack(Mac::default(), NeighbourState::Unresolved as u16);
+                // Where the mirror has written meanwhile, it knows better.
+                let _ = record
+                    .destination
+                    .compare_exchange(failed, unresolved, Release, Relaxed);
+            }
+        }
     }
 }
 
