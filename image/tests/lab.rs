@@ -226,6 +226,11 @@ fn what_a_killed_lab_left_goes_and_what_a_living_one_has_stays() {
         ])
         .spawn()
         .unwrap();
+    // Until `ip` has become it, it is not in the namespace.
+    let name = format!("/proc/{}/comm", stray.id());
+    while fs::read_to_string(&name).unwrap() != "sleep\n" {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
     let held = File::open(format!("/run/palisade-lab-{living}")).unwrap();
     held.lock().unwrap();
 
