@@ -15,12 +15,12 @@ setup: ## Install what building and running needs (Debian)
 	@scripts/setup.sh
 
 run: setup ## Build Palisade and show it at work; ARGS="--once" and others go to 'palisade lab'
-	@cargo build --release -p palisade
+	@cargo build --locked --release -p palisade
 	@exec scripts/as-root.sh "$(TARGET)/release/palisade" lab $(ARGS)
 
 lint: ## Check the formatting, and run clippy
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
 test: ## Install what the tests need, lint, and run the whole test suite
 	@scripts/setup.sh test
@@ -29,8 +29,8 @@ test: ## Install what the tests need, lint, and run the whole test suite
 
 bench: ## Install what the benchmarks need, and run them
 	@scripts/setup.sh test
-	@cargo build --release -p palisade
-	@scripts/cargo.sh bench -p palisade-tests --bench forwarding
+	@cargo build --locked --release -p palisade
+	@scripts/cargo.sh bench --locked -p palisade-tests --bench forwarding
 
 fuzz: ## Fuzz the parsers; SECONDS_EACH=30 says for how long each
 	@scripts/setup.sh test

@@ -5,7 +5,7 @@ set -euo pipefail
 
 build=(clang libbpf-dev linux-libc-dev llvm)
 run=(curl iproute2 iputils-ping)
-test=(ethtool iperf3 netcat-openbsd nftables nginx-light tcpdump traceroute wrk)
+test=(ethtool iperf3 nftables traceroute)
 
 fail() {
 	echo "setup: $*" >&2

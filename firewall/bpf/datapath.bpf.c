@@ -28,6 +28,12 @@ static __always_inline struct port_record *find_port(__u32 ifindex, __u32 *numbe
 	return bpf_map_lookup_elem(&ports, found);
 }
 
+/* The headers may lie in fragments of the buffer; what is looked at must be in its linear part. */
+static __always_inline void pull_headers(struct __sk_buff *skb)
+{
+	bpf_skb_pull_data(skb, skb->len < HEADER_BYTES ? skb->len : HEADER_BYTES);
+}
+
 /* Into the private pair; userspace reads it from the queue of the worker it falls to. */
 static __always_inline int punt(struct __sk_buff *skb, struct port_record *port, __u32 number, __u64 spread,
 				enum punt_reason reason)
@@ -69,8 +75,7 @@ int tc_port(struct __sk_buff *skb)
 		skb->mark = 0;
 		return to_kernel(skb, number);
 	}
-	/* The headers may lie in fragments of the buffer. What is too short fails to be read. */
-	bpf_skb_pull_data(skb, 0);
+	pull_headers(skb);
 
 	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
 
@@ -86,6 +91,9 @@ int tc_port(struct __sk_buff *skb)
 	case OWNER_KERNEL:
 	case OWNER_NOT_IP:
 		return to_kernel(skb, number);
+	case OWNER_ROUTER:
+		count_drop(number, DROP_ROUTER_MESSAGE);
+		return TC_ACT_SHOT;
 	case OWNER_BROKEN:
 		break;
 	}
@@ -129,6 +137,9 @@ int xdp_port(struct xdp_md *ctx)
 	case OWNER_KERNEL:
 	case OWNER_NOT_IP:
 		return XDP_PASS;
+	case OWNER_ROUTER:
+		count_drop(number, DROP_ROUTER_MESSAGE);
+		return XDP_DROP;
 	case OWNER_BROKEN:
 		break;
 	}
@@ -171,12 +182,16 @@ int tc_egress(struct __sk_buff *skb)
 		count_drop(number, DROP_HOST_ON_WIRE);
 		return TC_ACT_SHOT;
 	}
-	bpf_skb_pull_data(skb, 0);
+	pull_headers(skb);
 
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
 	struct sight sight = see(data, end);
 
+	if (sight.owner == OWNER_BROKEN) {
+		count_drop(number, DROP_MALFORMED_ETHERNET);
+		return TC_ACT_SHOT;
+	}
 	if (sight.owner != OWNER_DATAPATH || leaves_alone(data, end))
 		return TC_ACT_OK;
 	count_punt(number, PUNT_FROM_HOST);
@@ -207,7 +222,7 @@ int tc_vlan(struct __sk_buff *skb)
 
 	if (!tagged)
 		return TC_ACT_SHOT;
-	bpf_skb_pull_data(skb, 0);
+	pull_headers(skb);
 
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;

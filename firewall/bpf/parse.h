@@ -12,13 +12,17 @@
 #include "maps.h"
 
 #define VLAN_TAGS 2
+/* Ethernet, two tags, IPv6 and the start of what follows. */
+#define HEADER_BYTES 96
 /* Identifier bits of a tag. */
 #define VLAN_MASK 0x0fff
 #define ARP_BYTES 28
 /* RFC 4861 4: router and neighbour discovery, redirects. */
 #define ND_FIRST 133
 #define ND_LAST 137
+#define ND_ADVERTISES_ROUTER 134
 #define ND_SOLICITATION 135
+#define ND_REDIRECT 137
 /* RFC 2710, 3810: multicast listener discovery. */
 #define MLD_FIRST 130
 #define MLD_LAST 132
@@ -28,6 +32,7 @@ enum owner {
 	OWNER_DATAPATH, /* IP, to be decided */
 	OWNER_KERNEL,   /* link business of the kernel's own addresses */
 	OWNER_ANSWER,   /* a request for an address the datapath answers for */
+	OWNER_ROUTER,   /* would change the kernel's routes */
 	OWNER_NOT_IP,
 	OWNER_BROKEN,
 };
@@ -107,6 +112,8 @@ static __always_inline void see_ipv6(struct sight *sight, const struct ipv6hdr *
 	if (ip->nexthdr == IPPROTO_ICMPV6 && ip->hop_limit == 255 && (const void *)(icmp + 8) <= end &&
 	    icmp[0] >= ND_FIRST && icmp[0] <= ND_LAST) {
 		sight->owner = OWNER_KERNEL;
+		if (icmp[0] == ND_ADVERTISES_ROUTER || icmp[0] == ND_REDIRECT)
+			sight->owner = OWNER_ROUTER;
 		if (icmp[0] == ND_SOLICITATION && (const void *)(icmp + 24) <= end && answered_for(icmp + 8, 16))
 			sight->owner = OWNER_ANSWER;
 		return;

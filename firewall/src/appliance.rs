@@ -4,7 +4,7 @@
 //! ports last, and takes everything away again when a step fails.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -356,17 +356,12 @@ fn open_sockets(
                 source,
             })?;
         let mut by_port: Vec<Vec<Socket>> = (0..=host_number).map(|_| Vec::new()).collect();
-        // The first socket registers the memory; zero-copy only where every port can.
-        let copies = ports
-            .ports
-            .iter()
-            .any(|port| port.pair.is_some() || port.unfilled_checksums);
+        // The first socket registers the memory.
         let mut first = None;
         let mut open = |device: &str, ifindex, queue, entries, mark, umem: &mut Umem| {
             let mode = match first {
                 Some(fd) => BindMode::Shared(fd),
-                None if copies => BindMode::Copy,
-                None => BindMode::Auto,
+                None => BindMode::Copy,
             };
             let config = SocketConfig {
                 ifindex,
@@ -469,6 +464,7 @@ fn share(
             what: "waking workers",
             source,
         })?,
+        running: AtomicUsize::new(0),
         half_open: AtomicU64::new(0),
         applications: Default::default(),
         events,
@@ -491,10 +487,12 @@ fn spawn_worker(
     stop: &Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, BootError> {
     let id = plan.id;
+    let running = Running::new(shared.clone());
     let (shared, stop) = (shared.clone(), stop.clone());
     std::thread::Builder::new()
         .name(format!("worker-{id}"))
         .spawn(move || {
+            let _running = running;
             pin(id);
             Worker::new(shared, plan, Timestamp::now()).run(&stop);
         })
@@ -502,6 +500,22 @@ fn spawn_worker(
             what: "starting a worker",
             source,
         })
+}
+
+/// Counts a worker among those that run, for as long as it does.
+struct Running(Arc<Shared>);
+
+impl Running {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.running.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Pins the calling thread to one of the processors it may use, from the last on: interrupts and

@@ -467,23 +467,23 @@ impl Control {
         }
     }
 
+    /// Ready means that every worker walks packets by the committed configuration, and that the
+    /// kernel's routes and neighbours are followed. A link that is down forwards nothing, and so
+    /// nothing that is forbidden.
     pub fn readiness(&self) -> view::Readiness {
         let shared = &self.0.shared;
-        let generation = shared.generation.load();
-        let topology = shared.mirror.topology.load();
-        let down = generation
-            .config
-            .interfaces
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !topology.interfaces.get(*index).is_some_and(|link| link.up));
-        let missing: Vec<_> = down
-            .map(|(_, interface)| format!("interface {} has no link", interface.name))
-            .collect();
-        // A link that is down forwards nothing, and nothing that is forbidden: still enforced.
+        let mut missing = Vec::new();
+        let running = shared.running.load(Relaxed);
+        if running < shared.workers.len() {
+            let workers = shared.workers.len();
+            missing.push(format!("{running} of {workers} workers run"));
+        }
+        if !shared.mirror.is_followed() {
+            missing.push("the kernel's routes and neighbours are not followed".into());
+        }
         view::Readiness {
-            ready: true,
-            generation: generation.number,
+            ready: missing.is_empty(),
+            generation: shared.generation.load().number,
             missing,
         }
     }

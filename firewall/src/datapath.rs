@@ -26,7 +26,7 @@ use packet::{Ethernet, Headers};
 
 use crate::counters::InterfaceId;
 use crate::ports::PortId;
-use crate::route::NextHopId;
+use crate::route::{Gateway, NextHopId};
 use crate::session::Flow;
 
 pub use shared::{
@@ -146,8 +146,16 @@ pub(crate) struct Routed {
     /// With its destination translated.
     tuple: rules::Tuple,
     destination_rule: Option<nat::RuleId>,
-    to: Destination,
+    to: Way,
     zone: rules::ZoneId,
+}
+
+/// Where a packet would go. A neighbour gets its record only when a session is permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Host,
+    Gateway(Gateway),
+    Wire(InterfaceId),
 }
 
 /// Where a packet goes.

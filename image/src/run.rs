@@ -27,7 +27,7 @@ pub(crate) struct Args {
         default_value = "/etc/palisade/palisade.yaml"
     )]
     pub(crate) config: PathBuf,
-    /// Where the appliance keeps what must outlive it.
+    /// For what must outlive the appliance; nothing has to, yet.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.

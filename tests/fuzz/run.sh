@@ -10,7 +10,7 @@ flags="-Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing"
 for option in level=4 inline-8bit-counters pc-table trace-compares; do
 	flags="$flags -Cllvm-args=-sanitizer-coverage-$option"
 done
-RUSTFLAGS="$flags" cargo build --release --target "$target"
+RUSTFLAGS="$flags" cargo build --locked --release --target "$target"
 [ $# -gt 0 ] || set -- parse rewrite quoted configuration
 mkdir -p artifacts
 for name; do

@@ -63,11 +63,11 @@ impl Drop for SocketFile {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    #[error("another palisade already serves {}", path.display())]
+    #[error("another palisade already serves {}; stop it, or choose another path with --socket", path.display())]
     Busy { path: PathBuf },
     #[error("{} is not a socket; move it away, or choose another path with --socket", path.display())]
     NotASocket { path: PathBuf },
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}; run as root, or choose another path with --socket", path.display())]
     Io {
         action: &'static str,
         path: PathBuf,
@@ -184,7 +184,10 @@ mod tests {
         let error = bind(&path).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("another palisade already serves {}", path.display())
+            format!(
+                "another palisade already serves {}; stop it, or choose another path with --socket",
+                path.display()
+            )
         );
         StdStream::connect(&path).unwrap();
         drop(first);

@@ -126,6 +126,9 @@ reasons! {
         50 PairFull "pair-full",
         /// What the kernel itself would send onto a wire.
         51 HostOnWire "host-on-wire",
+        /// A router advertisement or redirect (RFC 4861 4.2, 4.5): nobody on a link tells the
+        /// appliance its routes.
+        52 RouterMessage "router-message",
     }
 }
 

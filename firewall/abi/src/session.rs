@@ -34,7 +34,10 @@ pub struct SessionRecord {
     pub responder: TcpSide,
     /// Where the owner lists it; means nothing to anybody else.
     pub owner_index: AtomicU32,
-    pub padding: [AtomicU32; 9],
+    /// Of an ICMP query session: the type of its requests.
+    pub icmp_kind: AtomicU8,
+    pub padding: [AtomicU8; 3],
+    pub spare: [AtomicU32; 8],
 }
 
 /// What the window check knows of one end: how far it has sent, how far it may send, and how much

@@ -10,7 +10,6 @@ const ETHTOOL_STXCSUM: u32 = 0x17;
 const ETHTOOL_SSG: u32 = 0x19;
 const ETHTOOL_STSO: u32 = 0x1f;
 const ETHTOOL_SGSO: u32 = 0x24;
-const ETHTOOL_SGRO: u32 = 0x2c;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
@@ -30,11 +29,6 @@ pub fn finish_packets(device: &str) -> Result<(), Error> {
     }
     let flags = control.get("ETHTOOL_GFLAGS", ETHTOOL_GFLAGS)?;
     control.set("ETHTOOL_SFLAGS", ETHTOOL_SFLAGS, flags & !ETH_FLAG_TXVLAN)
-}
-
-/// Switches generic receive offload, and with it NAPI on a veth.
-pub fn set_gro(device: &str, on: bool) -> Result<(), Error> {
-    Control::open(device)?.set("ETHTOOL_SGRO", ETHTOOL_SGRO, u32::from(on))
 }
 
 /// The driver's name: `veth`, `tun`, `ixgbe`, …

@@ -23,10 +23,8 @@ pub struct SocketConfig {
 /// Who registers the memory, and how packets get into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindMode {
-    /// The first socket of a `Umem`, packets copied: every driver.
+    /// The first socket of a `Umem`; packets are copied, which every driver can.
     Copy,
-    /// The first socket of a `Umem`, zero-copy where the driver has it.
-    Auto,
     /// A further socket of the `Umem` whose first socket is this one.
     Shared(i32),
 }
@@ -138,7 +136,6 @@ impl Socket {
     fn bind(&self, config: &SocketConfig) -> Result<(), Error> {
         let (flags, shared) = match config.mode {
             BindMode::Copy => (libc::XDP_COPY | libc::XDP_USE_NEED_WAKEUP, 0),
-            BindMode::Auto => (libc::XDP_USE_NEED_WAKEUP, 0),
             BindMode::Shared(first) => (libc::XDP_SHARED_UMEM, first as u32),
         };
         let address = libc::sockaddr_xdp {
@@ -203,8 +200,9 @@ impl Socket {
         self.tx.publish();
         let mut pending = self.tx.pending();
         while pending > 0 && self.tx.needs_wakeup() {
+            // What it returns says less than what has left the ring.
             // SAFETY: a null buffer of length 0 is what AF_XDP defines as its transmit kick.
-            let sent = unsafe {
+            let _ = unsafe {
                 libc::sendto(
                     self.fd.as_raw_fd(),
                     std::ptr::null(),
@@ -216,7 +214,7 @@ impl Socket {
             };
             self.reap(umem);
             let left = self.tx.pending();
-            if sent < 0 && left == pending {
+            if left == pending {
                 // Busy, out of buffers or the device is down: what is queued leaves with a later flush.
                 break;
             }

@@ -405,17 +405,24 @@ pub(crate) fn samples() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// `cargo test -p palisade-packet -- --ignored` after a sample was added. The targets `rewrite` and
-/// `quoted` take addresses and ports before the frame.
+/// After a sample was added, `PALISADE_WRITE_CORPUS=1 cargo test -p palisade-packet` writes it. The
+/// targets `rewrite` and `quoted` take addresses and ports before the frame.
 #[test]
-#[ignore = "writes tests/corpus"]
 fn the_corpus_holds_every_sample() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
+    let writes = std::env::var_os("PALISADE_WRITE_CORPUS").is_some();
     let ends: Vec<u8> = (0x40..0x40 + 36).collect();
     for (target, before) in [("parse", &[][..]), ("rewrite", &ends), ("quoted", &ends)] {
-        std::fs::create_dir_all(corpus.join(target)).unwrap();
         for (name, frame) in samples() {
-            std::fs::write(corpus.join(target).join(name), [before, &frame].concat()).unwrap();
+            let (file, sample) = (corpus.join(target).join(name), [before, &frame].concat());
+            if writes {
+                std::fs::write(&file, &sample).unwrap();
+            }
+            assert!(
+                std::fs::read(&file).is_ok_and(|held| held == sample),
+                "{}",
+                file.display()
+            );
         }
     }
 }

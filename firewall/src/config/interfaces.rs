@@ -53,6 +53,14 @@ pub(super) fn compile(
                 format!("{} is no VLAN: from 1 to 4094", vlan.value),
             );
         }
+        if let Some(vlan) = interface.vlan
+            && interface.attach == Attach::Xdp
+        {
+            findings.error(
+                vlan.place,
+                "a VLAN needs attach tc: xdp does not see every tag",
+            );
+        }
         if let Some(vlan) = interface.vlan.filter(|_| wire) {
             findings.error(
                 vlan.place,

@@ -107,7 +107,7 @@ fn tcp(source: &str, destination: &str, port: u16) -> Tuple {
 }
 
 #[test]
-fn the_example_of_the_design_is_read() {
+fn a_document_with_every_section_is_read() {
     let config = parse(EXAMPLE, "example.yaml").unwrap();
     let warnings: Vec<_> = config
         .warnings

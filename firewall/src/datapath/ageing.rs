@@ -95,17 +95,14 @@ impl Walk<'_> {
         });
     }
 
-    /// The ICMP type that opened the session, as far as its flow tells: queries are echo requests.
+    /// The ICMP type that opened the session.
     fn icmp_of(&self, slot: Slot) -> Option<rules::IcmpType> {
         let key = self.shared.table.key(Flow {
             slot,
             direction: Direction::Forward,
         });
-        let kind = match Protocol(key.protocol) {
-            Protocol::ICMP => 8,
-            Protocol::ICMPV6 => 128,
-            _ => return None,
-        };
+        let is_icmp = matches!(Protocol(key.protocol), Protocol::ICMP | Protocol::ICMPV6);
+        let kind = is_icmp.then(|| self.shared.table.session(slot).icmp_kind.load(Relaxed))?;
         Some(rules::IcmpType { kind, code: 0 })
     }
 }

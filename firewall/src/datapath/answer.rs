@@ -153,6 +153,11 @@ impl Walk<'_> {
     /// A neighbour solicitation that the kernel does not answer (RFC 4861 7.2.3, 7.2.4).
     pub(crate) fn answer_solicitation(&mut self, admitted: Admitted) -> Stop {
         let packet = &admitted.packet;
+        // RFC 4861 7.1.1: from this link only; RFC 6980: never in fragments.
+        let is_whole = packet.headers.fragment.is_none() && packet.rest.is_empty();
+        if packet.headers.ttl_hops != 255 || !is_whole {
+            return admitted.drop(DropReason::IcmpUnsolicited);
+        }
         let bytes = self
             .umem
             .bytes(&packet.frame)

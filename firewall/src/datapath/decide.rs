@@ -10,9 +10,9 @@ use rules::{Action, IcmpType, PolicyId, Question, Tuple, ZoneId};
 
 use super::shared::{Event, EventKind, SessionFacts};
 use super::worker::Walk;
-use super::{Admitted, Destination, Known, Permitted, Routed, Stop, TO_HOST, TO_WIRE, key_of};
+use super::{Admitted, Known, Permitted, Routed, Stop, TO_HOST, TO_WIRE, Way, key_of};
 use crate::counters::InterfaceId;
-use crate::route::Lookup;
+use crate::route::{Gateway, Lookup};
 use crate::session::{Direction, Flow, InsertError, NewSession, Slot, tcp, timeout};
 
 /// How often another port is tried when a translated flow turns out to be somebody's.
@@ -49,15 +49,10 @@ impl Walk<'_> {
             return Err(self.group_delivery(miss, &tuple));
         }
         let is_host = miss.interface == InterfaceId::HOST;
-        if !is_host
-            && !is_link_local(tuple.source)
-            && !self.topology.fib.leads_back(tuple.source, miss.interface)
-        {
-            return Err(miss.drop(DropReason::Spoofed));
-        }
+        let miss = self.check_source(miss)?;
         let spread = self.shared.table.hash().spread(&miss.packet.headers.key);
         let (to, zone) = match self.topology.fib.lookup(tuple.destination, spread) {
-            Lookup::Local => (Destination::Host, ZoneId::HOST),
+            Lookup::Local => (Way::Host, ZoneId::HOST),
             Lookup::Broadcast => return Err(self.group_delivery(miss, &tuple)),
             // RFC 4291 2.5.6: link-local addresses are not forwarded.
             Lookup::Forward(_)
@@ -78,17 +73,14 @@ impl Walk<'_> {
                 let Some(zone) = self.generation.zone(gateway.interface) else {
                     return Err(miss.drop(DropReason::NoRoute));
                 };
-                match self.next_hop_of(gateway) {
-                    Some(id) => (Destination::NextHop(id, gateway.interface), zone),
-                    None => return Err(miss.drop(DropReason::NoNeighbour)),
-                }
+                (Way::Gateway(gateway), zone)
             }
             Lookup::NoRoute => return Err(self.unreachable(miss, DropReason::NoRoute)),
             Lookup::Unreachable => return Err(self.route_unreachable(miss)),
             Lookup::Prohibit => return Err(self.route_prohibited(miss)),
             Lookup::Blackhole => return Err(miss.drop(DropReason::RouteForbids)),
         };
-        let miss = if matches!(to, Destination::NextHop(..)) {
+        let miss = if matches!(to, Way::Gateway(_)) {
             self.check_ttl(miss)?
         } else {
             miss
@@ -108,7 +100,7 @@ impl Walk<'_> {
             return Err(miss.drop(DropReason::EgressDown));
         };
         let zone = self.generation.zone(across).unwrap_or(ZoneId::HOST);
-        let to = Destination::Wire(across);
+        let to = Way::Wire(across);
         Ok(Routed {
             admitted: miss,
             arrived,
@@ -122,7 +114,7 @@ impl Walk<'_> {
     /// Policy: step 6.
     pub(crate) fn classify(&mut self, routed: Routed) -> Result<Permitted, Stop> {
         let icmp = icmp_type(&routed.admitted.packet.headers.transport);
-        if routed.to == Destination::Host {
+        if routed.to == Way::Host {
             return self.host_inbound(routed, icmp);
         }
         if routed.admitted.zone == ZoneId::HOST {
@@ -199,6 +191,14 @@ impl Walk<'_> {
         if is_tcp && self.shared.half_open.load(Relaxed) >= self.shared.half_open_limit() {
             return Err(permitted.routed.admitted.drop(DropReason::HalfOpenLimit));
         }
+        let next_hop = match permitted.routed.to {
+            Way::Host => Some(TO_HOST),
+            Way::Wire(_) => Some(TO_WIRE),
+            Way::Gateway(gateway) => self.next_hop_of(gateway).map(|id| id.0),
+        };
+        let Some(next_hop) = next_hop else {
+            return Err(permitted.routed.admitted.drop(DropReason::NoNeighbour));
+        };
         for attempt in 0..LEASE_ATTEMPTS {
             let translated = match self.translate_source(&permitted.routed, attempt) {
                 Ok(translated) => translated,
@@ -214,7 +214,7 @@ impl Walk<'_> {
                 self.fill(record, &permitted, translated.rule);
             });
             match inserted {
-                Ok(slot) => return Ok(self.opened(permitted, slot, translated)),
+                Ok(slot) => return Ok(self.opened(permitted, next_hop, slot, translated)),
                 // Only with a lease is there another port to try.
                 Err(InsertError::Conflict) if translated.lease.is_some() => {}
                 Err(InsertError::Conflict) => {
@@ -228,7 +228,13 @@ impl Walk<'_> {
         Err(permitted.routed.admitted.drop(DropReason::NatConflict))
     }
 
-    fn opened(&mut self, permitted: Permitted, slot: Slot, translated: Translated) -> Known {
+    fn opened(
+        &mut self,
+        permitted: Permitted,
+        next_hop: u32,
+        slot: Slot,
+        translated: Translated,
+    ) -> Known {
         let Permitted {
             routed,
             policy,
@@ -240,14 +246,7 @@ impl Walk<'_> {
             direction: Direction::Forward,
         };
         let record = self.shared.table.flow(forward);
-        record.next_hop.store(
-            match routed.to {
-                Destination::Host => TO_HOST,
-                Destination::Wire(_) => TO_WIRE,
-                Destination::NextHop(id, _) => id.0,
-            },
-            Relaxed,
-        );
+        record.next_hop.store(next_hop, Relaxed);
         record
             .route_generation
             .store(self.topology.fib.generation, Relaxed);
@@ -286,8 +285,8 @@ impl Walk<'_> {
         let routed = &permitted.routed;
         let rule = |rule: Option<RuleId>| rule.map_or(0, |rule| rule.0 as u16 + 1);
         let egress = match routed.to {
-            Destination::Host => InterfaceId::HOST,
-            Destination::NextHop(_, interface) | Destination::Wire(interface) => interface,
+            Way::Host => InterfaceId::HOST,
+            Way::Gateway(Gateway { interface, .. }) | Way::Wire(interface) => interface,
         };
         record.generation.store(self.generation.number, Relaxed);
         record.policy.store(
@@ -318,7 +317,11 @@ impl Walk<'_> {
                 tcp::Side::default().store(&record.responder);
                 record.state.store(tcp::State::SynSent as u8, Relaxed);
             }
-            _ => record.state.store(timeout::UNANSWERED, Relaxed),
+            transport => {
+                let icmp = icmp_type(transport).map_or(0, |icmp| icmp.kind);
+                record.icmp_kind.store(icmp, Relaxed);
+                record.state.store(timeout::UNANSWERED, Relaxed);
+            }
         }
     }
 
@@ -328,7 +331,7 @@ impl Walk<'_> {
             rule: None,
             lease: None,
         };
-        let Destination::NextHop(_, interface) = routed.to else {
+        let Way::Gateway(Gateway { interface, .. }) = routed.to else {
             return Ok(translated);
         };
         let Some(source) =
@@ -507,7 +510,7 @@ fn is_limited_broadcast(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

@@ -181,21 +181,21 @@ impl Walk<'_> {
         let Admitted {
             packet, interface, ..
         } = admitted;
-        let frames =
-            std::iter::once(packet.frame).chain(packet.rest.into_iter().map(|(frame, _)| frame));
-        let next_hops = &self.shared.mirror.next_hops;
+        let rest = packet.rest.into_iter().map(|(frame, _)| frame);
         let is_first = !self.held.has(id);
-        for frame in frames {
-            if !self
-                .held
-                .push(self.umem.bytes(&frame), packet.port, id, self.now)
-            {
+        for frame in std::iter::once(packet.frame).chain(rest) {
+            let bytes = self.umem.bytes(&frame);
+            if !self.held.push(bytes, packet.port, id, self.now) {
                 self.counters.drop(interface, DropReason::HoldFull);
             }
             self.umem.free(frame);
         }
         // One question for all that wait; asked again when they are given up and others come.
-        if is_first && let Some(gateway) = next_hops.gateway(id) {
+        let next_hops = &self.shared.mirror.next_hops;
+        if is_first
+            && self.held.has(id)
+            && let Some(gateway) = next_hops.gateway(id)
+        {
             next_hops.forget_failure(id);
             // The receiver lives as long as the datapath does.
             let _ = self.shared.wanted.send(gateway);
@@ -218,7 +218,11 @@ impl Walk<'_> {
 
     /// Every piece must fit the next hop. What may be cut is cut here and leaves; what may not is
     /// answered (RFC 1191, RFC 8201).
-    fn check_size(&mut self, admitted: Admitted, hop: &NextHop) -> Result<Admitted, Stop> {
+    pub(crate) fn check_size(
+        &mut self,
+        admitted: Admitted,
+        hop: &NextHop,
+    ) -> Result<Admitted, Stop> {
         let most = hop.mtu_bytes as usize;
         let packet = &admitted.packet;
         let largest =
@@ -273,9 +277,12 @@ impl Walk<'_> {
         self.umem.free(frame);
         let mut scratch = vec![0; hop.mtu_bytes as usize];
         let mut pieces = Vec::new();
-        fragment_ipv4(&packet, hop.mtu_bytes as usize, &mut scratch, |piece| {
+        let is_cut = fragment_ipv4(&packet, hop.mtu_bytes as usize, &mut scratch, |piece| {
             pieces.push(piece.to_vec());
         });
+        if !is_cut {
+            self.counters.drop(hop.interface, DropReason::TooBig);
+        }
         let wanted = if hop.vlan == 0 { 14 } else { 18 };
         for piece in pieces {
             let Some(mut frame) = self.umem.copy_in(&piece) else {
@@ -313,6 +320,14 @@ impl Walk<'_> {
             .is_some_and(|link| link.up)
         {
             return Err(admitted.drop(DropReason::EgressDown));
+        }
+        let link = self.topology.interfaces.get(across.index());
+        let most = link.map_or(0, |link| link.mtu_bytes);
+        let packet = &admitted.packet;
+        let rest = packet.rest.iter().map(|(_, headers)| headers);
+        let mut pieces = std::iter::once(&packet.headers).chain(rest);
+        if pieces.any(|headers| headers.ip_bytes() > most as usize) {
+            return Err(self.too_big(admitted, most));
         }
         self.account(&admitted, flow);
         let packet = admitted.packet;

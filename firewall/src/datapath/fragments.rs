@@ -14,6 +14,7 @@ use packet::{Fragment, Headers};
 use rustc_hash::FxHashMap;
 
 use crate::clock::Timestamp;
+use crate::counters::InterfaceId;
 use crate::ports::PortId;
 
 /// Bytes held over all packets of one worker.
@@ -59,10 +60,12 @@ struct Key {
     id: u32,
     protocol: u8,
     scope: u16,
+    /// What came in by different interfaces never makes one packet.
+    interface: InterfaceId,
 }
 
 impl Key {
-    fn new(key: &FlowKey, id: u32) -> Self {
+    fn new(key: &FlowKey, id: u32, interface: InterfaceId) -> Self {
         let is_ipv4 = packet::to_ip(&key.source).is_ipv4();
         Self {
             source: key.source,
@@ -70,6 +73,7 @@ impl Key {
             id,
             protocol: if is_ipv4 { key.protocol } else { 0 },
             scope: key.scope,
+            interface,
         }
     }
 }
@@ -91,12 +95,12 @@ struct Span {
 }
 
 impl Fragments {
-    /// Takes a fragment; `scope` keeps apart what may carry equal addresses (VLANs of a wire).
+    /// Takes a fragment that came in by `interface`.
     pub(crate) fn take(
         &mut self,
         piece: Piece,
         fragment: Fragment,
-        scope: u16,
+        interface: InterfaceId,
         now: Timestamp,
     ) -> Taken {
         let span = Span {
@@ -104,13 +108,7 @@ impl Fragments {
             end: fragment.offset + (piece.headers.end - fragment.payload),
             last: !fragment.more,
         };
-        let key = Key::new(
-            &FlowKey {
-                scope,
-                ..piece.headers.key
-            },
-            fragment.id,
-        );
+        let key = Key::new(&piece.headers.key, fragment.id, interface);
         let size = piece.bytes.len();
         let is_new = !self.packets.contains_key(&key);
         if self.bytes + size > MAX_BYTES || (is_new && self.packets.len() >= MAX_PACKETS) {
@@ -236,7 +234,7 @@ mod tests {
     }
 
     fn take(fragments: &mut Fragments, (piece, fragment): (Piece, Fragment)) -> Taken {
-        fragments.take(piece, fragment, 0, Timestamp(0))
+        fragments.take(piece, fragment, InterfaceId(0), Timestamp(0))
     }
 
     #[test]

@@ -24,6 +24,7 @@ impl Walk<'_> {
         let (mut admitted, hop) = match leaving.to {
             Destination::NextHop(id, _) => {
                 let (admitted, hop) = self.ready(leaving.admitted, id)?;
+                let admitted = self.check_size(admitted, &hop)?;
                 (admitted, Some(hop))
             }
             Destination::Host | Destination::Wire(_) => (leaving.admitted, None),

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use abi::DropReason;
 use packet::{Checksums, Ethernet, Parsed};
+
+use super::decide::is_link_local;
 use rules::ZoneId;
 
 use super::fragments::{Piece, Taken};
@@ -95,11 +97,27 @@ impl Walk<'_> {
         })
     }
 
+    /// RFC 3704 2.2: what comes in by an interface must have its way back through it.
+    pub(crate) fn check_source(&mut self, admitted: Admitted) -> Result<Admitted, Stop> {
+        let source = packet::to_ip(&admitted.packet.headers.key.source);
+        let exempt = self.generation.is_wire()
+            || admitted.interface == InterfaceId::HOST
+            || is_link_local(source)
+            || source.is_unspecified();
+        if exempt || self.topology.fib.leads_back(source, admitted.interface) {
+            Ok(admitted)
+        } else {
+            Err(admitted.drop(DropReason::Spoofed))
+        }
+    }
+
     /// Holds a fragment until its packet is whole; whole packets pass.
     pub(crate) fn defragment(&mut self, admitted: Admitted) -> Result<Admitted, Stop> {
         let Some(fragment) = admitted.packet.headers.fragment else {
             return Ok(admitted);
         };
+        // Before it takes memory that others need.
+        let admitted = self.check_source(admitted)?;
         let Admitted {
             packet,
             interface,
@@ -110,8 +128,7 @@ impl Walk<'_> {
             headers: packet.headers,
             port: packet.port,
         };
-        let scope = packet.headers.key.scope;
-        match self.fragments.take(piece, fragment, scope, self.now) {
+        match self.fragments.take(piece, fragment, interface, self.now) {
             Taken::Held => {
                 self.umem.free(packet.frame);
                 Err(Stop::Consumed)

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,6 +34,8 @@ pub struct Shared {
     /// Neighbours that somebody waits for.
     pub wanted: UnboundedSender<Gateway>,
     pub workers: Vec<WorkerHandle>,
+    /// Workers that walk packets now.
+    pub running: AtomicUsize,
     /// TCP sessions whose handshake is not done.
     pub half_open: AtomicU64,
     pub applications: Applications,

@@ -31,6 +31,17 @@ impl Walk<'_> {
             self.close(flow.slot, EndReason::PolicyChanged);
             return Err(admitted.drop(DropReason::PolicyDenied));
         }
+        if let Transport::IcmpQuery(query) = &admitted.packet.headers.transport {
+            // One identifier may be used for queries of several types; each is judged by itself.
+            let asked = session.icmp_kind.load(Relaxed);
+            let expected = match flow.direction {
+                Direction::Forward => asked,
+                Direction::Reverse => reply_to(asked),
+            };
+            if query.kind != expected {
+                return Err(admitted.drop(DropReason::IcmpUnsolicited));
+            }
+        }
         let Transport::Tcp(segment) = &admitted.packet.headers.transport else {
             if flow.direction == Direction::Reverse
                 && session.state.load(Relaxed) != timeout::ANSWERED
@@ -189,5 +200,13 @@ impl Walk<'_> {
         table.remove(slot);
         self.leases.remove(&slot);
         self.disown(slot);
+    }
+}
+
+/// The ICMP type that answers a query (RFC 792, RFC 950, RFC 4443 4.2).
+fn reply_to(query: u8) -> u8 {
+    match query {
+        8 => 0,
+        other => other + 1,
     }
 }

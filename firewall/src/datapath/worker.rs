@@ -35,6 +35,8 @@ const SPIN: Duration = Duration::from_micros(20);
 const TICK: Duration = Duration::from_millis(20);
 /// The longest sleep while there is something that ages.
 const SLEEP: Duration = Duration::from_millis(100);
+/// The longest while packets wait in a ring, or frames are short.
+const RETRY: Duration = Duration::from_millis(1);
 /// How often the kernel's own drop counters are read.
 const STATISTICS: Duration = Duration::from_secs(1);
 
@@ -63,6 +65,8 @@ pub struct Worker {
     age_cursor: usize,
     limiter: RateLimiter,
     busy: PortSet,
+    /// Some socket got fewer frames than it wanted.
+    is_starved: bool,
     frames: Vec<Frame>,
     #[expect(clippy::vec_box, reason = "they are boxed already, and go on as such")]
     parsed: Vec<Box<Packet>>,
@@ -114,6 +118,7 @@ impl Worker {
             age_cursor: 0,
             limiter: RateLimiter::new(now),
             busy: PortSet::default(),
+            is_starved: false,
             frames: Vec::with_capacity(BATCH),
             generation: 0,
             last_tick: now,
@@ -172,9 +177,12 @@ impl Worker {
                     .batch(arrivals, &mut parsed);
                 self.parsed = parsed;
                 self.flush();
-                self.plan.sockets[port][queue].refill(&mut self.plan.umem);
+                self.is_starved |= !self.plan.sockets[port][queue].refill(&mut self.plan.umem);
             }
             self.frames = frames;
+        }
+        if self.is_starved {
+            self.feed();
         }
         let since_tick = now.since(self.last_tick);
         let tick = since_tick >= TICK;
@@ -229,6 +237,14 @@ impl Worker {
         }
     }
 
+    /// Gives frames to every socket that wants some, now that some may be free.
+    fn feed(&mut self) {
+        self.is_starved = false;
+        for socket in self.plan.sockets.iter_mut().flatten() {
+            self.is_starved |= !socket.refill(&mut self.plan.umem);
+        }
+    }
+
     /// Sends what the walks have queued.
     fn flush(&mut self) {
         for port in self.busy.take() {
@@ -247,9 +263,12 @@ impl Worker {
     fn sleep(&mut self) {
         let handle = handle(&self.shared, self.plan.id);
         let ages = !self.owned.is_empty() || !self.fragments.is_empty() || !self.held.is_empty();
-        let timeout = ages.then(|| Timespec {
+        // What is queued in a ring leaves, and what is missing comes back, without a wake-up.
+        let is_pressed = self.is_starved || !self.busy.is_empty();
+        let sleep = if is_pressed { RETRY } else { SLEEP };
+        let timeout = (ages || is_pressed).then(|| Timespec {
             tv_sec: 0,
-            tv_nsec: i64::from(SLEEP.subsec_nanos()),
+            tv_nsec: i64::from(sleep.subsec_nanos()),
         });
         let sockets = self.plan.sockets.iter().flatten();
         let mut fds: Vec<_> = sockets
@@ -386,7 +405,8 @@ impl Walk<'_> {
 
     fn neighbour_failed(&mut self, bytes: &[u8], port: PortId) {
         let Some(frame) = self.umem.copy_in(bytes) else {
-            return;
+            let interface = self.interface_for_count(port);
+            return self.counters.drop(interface, DropReason::RxNoFrame);
         };
         let arrival = Arrival {
             frame,
@@ -464,6 +484,10 @@ const _: () = assert!(MAX_PORTS <= 64);
 impl PortSet {
     pub(crate) fn set(&mut self, port: PortId) {
         self.0 |= 1 << (port.0 & 63);
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     fn take(&mut self) -> impl Iterator<Item = usize> + use<> {

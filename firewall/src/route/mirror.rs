@@ -8,6 +8,8 @@
 //! A table of a million routes takes the kernel seconds to list; changes then show that late.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +33,9 @@ use crate::counters::InterfaceId;
 
 /// Changes come in bursts (an address brings its routes): one reading for all of a burst.
 const SETTLE: Duration = Duration::from_millis(2);
+
+/// Messages taken together at most.
+const BURST: usize = 1_024;
 
 /// How often the devices' own counters are read.
 const STATISTICS: Duration = Duration::from_secs(1);
@@ -71,6 +76,7 @@ pub struct Mirror {
     /// By `InterfaceId`.
     interfaces: Vec<Mirrored>,
     kernel: Mutex<KernelTables>,
+    followed: AtomicBool,
 }
 
 /// The kernel's tables as last read, for people.
@@ -108,7 +114,14 @@ impl Mirror {
             next_hops,
             interfaces,
             kernel: Mutex::default(),
+            followed: AtomicBool::new(false),
         }
+    }
+
+    /// Whether changes of the kernel's tables still arrive.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.followed.load(Relaxed)
     }
 
     #[must_use]
@@ -262,6 +275,7 @@ impl Follower {
             generation: 0,
         };
         follower.read().await?;
+        follower.mirror.followed.store(true, Relaxed);
         Ok(follower)
     }
 
@@ -273,8 +287,11 @@ impl Follower {
                 _ = statistics.tick() => self.read_statistics().await,
                 event = self.events.next() => match event {
                     Some(NetlinkPayload::InnerMessage(message)) => self.event(message).await,
+                    // Messages were lost: only a reading tells what they said.
+                    Some(NetlinkPayload::Overrun(_)) => self.reread().await,
                     Some(_) => {}
                     None => {
+                        self.mirror.followed.store(false, Relaxed);
                         tracing::error!("the kernel closed rtnetlink: routes and neighbours are no longer followed");
                         return;
                     }
@@ -289,14 +306,25 @@ impl Follower {
         if reread {
             tokio::time::sleep(SETTLE).await;
         }
-        // What is queued by now is covered by the reading that follows.
-        while let Ok(Some(payload)) = tokio::time::timeout(Duration::ZERO, self.events.next()).await
-        {
-            if let NetlinkPayload::InnerMessage(message) = payload {
-                reread |= self.apply(message).await;
+        // What is queued by now is covered by the reading that follows; a flood of neighbours must
+        // not put it off for ever.
+        for _ in 0..BURST {
+            match tokio::time::timeout(Duration::ZERO, self.events.next()).await {
+                Ok(Some(NetlinkPayload::InnerMessage(message))) => {
+                    reread |= self.apply(message).await;
+                }
+                Ok(Some(NetlinkPayload::Overrun(_))) => reread = true,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
             }
         }
-        if reread && let Err(error) = self.read().await {
+        if reread {
+            self.reread().await;
+        }
+    }
+
+    async fn reread(&mut self) {
+        if let Err(error) = self.read().await {
             tracing::error!(%error, "cannot read the kernel's tables; the last ones stay in force");
         }
     }

@@ -165,6 +165,10 @@ pub fn advance(
         // Data from an end that has not sent its SYN.
         return Err(DropReason::TcpFlags);
     }
+    if receiver.flags & SEEN == 0 {
+        // An acknowledgment of a SYN that was never sent.
+        return Err(DropReason::TcpFlags);
+    }
     check_window(segment, sender, receiver)?;
     update(segment, sender, receiver);
     if flags.has(Flags::FIN) {
@@ -271,15 +275,19 @@ fn reset(
             Err(DropReason::TcpWindow)
         };
     }
-    // RFC 5961 section 3: only inside the window.
+    // RFC 5961 section 3: only inside the window, and final only at its very start.
     let lowest = sender.end.wrapping_sub(receiver.max_window);
     if after(lowest, segment.sequence) || after(segment.sequence, sender.max_end.wrapping_add(1)) {
         return Err(DropReason::TcpWindow);
     }
-    match state {
-        State::TimeWait => Ok(Outcome::Pass(State::TimeWait)),
-        _ => Ok(Outcome::Pass(State::Closed)),
-    }
+    let is_exact = segment.sequence == sender.end;
+    Ok(Outcome::Pass(match state {
+        State::TimeWait => State::TimeWait,
+        _ if is_exact || state.is_half_open() => State::Closed,
+        // The end it is for will challenge it, and go on if it was forged; the session then lives
+        // on from packet to packet.
+        _ => State::HalfClosed,
+    }))
 }
 
 fn check_window(segment: &TcpHeader, sender: &Side, receiver: &Side) -> Result<(), DropReason> {
