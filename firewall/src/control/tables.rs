@@ -1,0 +1,313 @@
+//! Everything that fits one answer: interfaces, policies, translation, drops, routes.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+use abi::{DropReason, PuntReason};
+use rules::PolicyId;
+
+use super::{AttachedPort, Control, interface_name};
+use crate::counters::{Counters, InterfaceId};
+use crate::datapath::Generation;
+use crate::ports::{HOST_PORT, KernelCounters, PortId};
+use crate::route::RouteKind;
+use crate::route::kernel::RouteOrigin;
+use crate::session::Slot;
+use crate::view;
+
+impl Control {
+    pub fn interfaces(&self) -> Vec<view::InterfaceView> {
+        let shared = &self.0.shared;
+        let generation = shared.generation.load();
+        let topology = shared.mirror.topology.load();
+        let kernel = self.0.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let interfaces = generation.config.interfaces.iter().enumerate();
+        interfaces
+            .map(|(index, interface)| {
+                let id = InterfaceId(index as u16);
+                let link = topology.interfaces.get(index).cloned().unwrap_or_default();
+                let port = generation.port(id).unwrap_or(HOST_PORT);
+                let dropped: u64 = DropReason::ALL
+                    .iter()
+                    .map(|reason| self.drops_of(&generation, id, *reason, &kernel))
+                    .sum();
+                view::InterfaceView {
+                    name: interface.name.clone(),
+                    device: interface.device.clone(),
+                    vlan: interface.vlan,
+                    attach: self.attach(port).into(),
+                    zone: generation.config.rules.zone(interface.zone).name.clone(),
+                    addresses: link.addresses.iter().map(ToString::to_string).collect(),
+                    mac: link.mac.to_string(),
+                    mtu: link.mtu_bytes,
+                    up: link.up,
+                    received: self.traffic(|counters| counters.received[id.index()].read()),
+                    sent: self.traffic(|counters| counters.sent[id.index()].read()),
+                    dropped,
+                    punted: PuntReason::ALL
+                        .iter()
+                        .map(|reason| kernel.punts(port, *reason))
+                        .sum(),
+                }
+            })
+            .collect()
+    }
+
+    pub fn policies(&self) -> Vec<view::PolicyView> {
+        let shared = &self.0.shared;
+        let generation = shared.generation.load();
+        let policies = generation.config.rules.policies();
+        let mut sessions = vec![0; policies.len()];
+        for slot in (0..shared.table.capacity()).map(Slot) {
+            let policy = shared
+                .table
+                .snapshot(slot, |record| record.policy.load(Relaxed));
+            if let Some(count) = policy.and_then(|policy| sessions.get_mut(policy as usize)) {
+                *count += 1;
+            }
+        }
+        let any = || vec!["any".to_owned()];
+        let shown = policies
+            .iter()
+            .enumerate()
+            .map(|(index, policy)| view::PolicyView {
+                position: Some(index as u32 + 1),
+                name: policy.name.clone(),
+                from: policy.from.join(", "),
+                to: policy.to.join(", "),
+                source: policy.source.clone(),
+                destination: policy.destination.clone(),
+                application: policy.application.clone(),
+                action: format!("{:?}", policy.action).to_lowercase(),
+                hits: generation
+                    .policies
+                    .get(index)
+                    .map_or(0, |counter| counter.hits.load(Relaxed)),
+                sessions: sessions[PolicyId(index as u32).0 as usize],
+            });
+        let default = view::PolicyView {
+            position: None,
+            name: "default".into(),
+            from: "any".into(),
+            to: "any".into(),
+            source: any(),
+            destination: any(),
+            application: any(),
+            action: "deny".into(),
+            hits: generation.default_policy.hits.load(Relaxed),
+            sessions: 0,
+        };
+        shown.chain([default]).collect()
+    }
+
+    pub fn nat(&self) -> view::NatView {
+        let shared = &self.0.shared;
+        let generation = shared.generation.load();
+        let nat = &generation.config.nat;
+        let rules = nat
+            .rules()
+            .iter()
+            .zip(&generation.translations)
+            .map(|(rule, hits)| view::NatRuleView {
+                kind: format!("{:?}", rule.kind).to_lowercase(),
+                name: rule.name.clone(),
+                from: rule.from.clone(),
+                to: rule.to.clone(),
+                matches: rule.matches.clone(),
+                translates_to: rule.translates_to.clone(),
+                hits: hits.load(Relaxed),
+            });
+        let configured = nat.pools().iter().map(|pool| {
+            let usage = shared.leases.pool_usage(pool);
+            view::NatPoolView {
+                name: pool.name().into(),
+                addresses: pool.addresses().to_vec(),
+                ports: format!("{}-{}", pool.ports().first, pool.ports().last),
+                leases: usage.leases(),
+                capacity: pool.capacity(),
+                refused: usage.refused,
+            }
+        });
+        let of_interfaces = shared
+            .leases
+            .addresses()
+            .into_iter()
+            .filter(|address| !nat.pools().iter().any(|pool| pool.contains(*address)));
+        let of_interfaces = of_interfaces.map(|address| {
+            let usage = shared.leases.usage(address);
+            view::NatPoolView {
+                name: address.to_string(),
+                addresses: vec![address.to_string()],
+                ports: format!("{}-{}", nat::DEFAULT_PORTS.first, nat::DEFAULT_PORTS.last),
+                leases: usage.leases(),
+                capacity: u64::from(nat::DEFAULT_PORTS.last - nat::DEFAULT_PORTS.first) + 1,
+                refused: usage.refused,
+            }
+        });
+        view::NatView {
+            rules: rules.collect(),
+            pools: configured.chain(of_interfaces).collect(),
+        }
+    }
+
+    pub fn drops(&self) -> view::DropsView {
+        let generation = self.0.shared.generation.load();
+        let kernel = self.0.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut drops, mut punts) = (Vec::new(), Vec::new());
+        let ids = (0..generation.config.interfaces.len()).map(|index| InterfaceId(index as u16));
+        for id in ids.chain([InterfaceId::HOST]) {
+            let interface = interface_name(&generation, id);
+            for reason in DropReason::ALL {
+                let packets = self.drops_of(&generation, id, *reason, &kernel);
+                if packets > 0 {
+                    drops.push(view::CountView {
+                        number: reason.number(),
+                        reason: reason.name().into(),
+                        interface: interface.clone(),
+                        packets,
+                    });
+                }
+            }
+            let Some(port) = generation
+                .port(id)
+                .filter(|port| generation.first_interface_at(*port) == Some(id))
+            else {
+                continue;
+            };
+            for reason in PuntReason::ALL {
+                let packets = kernel.punts(port, *reason);
+                if packets > 0 {
+                    punts.push(view::CountView {
+                        number: reason.number(),
+                        reason: reason.name().into(),
+                        interface: interface.clone(),
+                        packets,
+                    });
+                }
+            }
+        }
+        view::DropsView { drops, punts }
+    }
+
+    pub fn routes(&self) -> view::RoutesView {
+        let shared = &self.0.shared;
+        let generation = shared.generation.load();
+        let tables = shared.mirror.kernel();
+        let name = |ifindex: u32| match shared.mirror.interface_of(ifindex) {
+            Some(id) => interface_name(&generation, id),
+            None => tables
+                .links
+                .iter()
+                .find(|link| link.ifindex == ifindex)
+                .map(|link| link.name.clone())
+                .unwrap_or_default(),
+        };
+        let routes = tables.routes.iter().flat_map(|route| {
+            let ways = if route.hops.is_empty() {
+                vec![None]
+            } else {
+                route.hops.iter().map(Some).collect()
+            };
+            let name = &name;
+            ways.into_iter().map(move |way| view::RouteView {
+                to: route.to.to_string(),
+                via: way.and_then(|(_, via)| *via),
+                interface: way.map(|(ifindex, _)| name(*ifindex)),
+                kind: match (route.kind, route.origin) {
+                    (RouteKind::Unreachable, _) => "unreachable".into(),
+                    (RouteKind::Prohibit, _) => "prohibit".into(),
+                    (RouteKind::Blackhole, _) => "blackhole".into(),
+                    (RouteKind::Forward, RouteOrigin::Connected) => "connected".into(),
+                    (RouteKind::Forward, RouteOrigin::Own | RouteOrigin::Other) => "static".into(),
+                },
+                metric: route.metric,
+            })
+        });
+        let local = tables.addresses.iter().map(|address| view::RouteView {
+            to: address.address.addr().to_string(),
+            via: None,
+            interface: Some(name(address.ifindex)),
+            kind: "local".into(),
+            metric: 0,
+        });
+        let neighbours = tables
+            .neighbours
+            .iter()
+            .filter(|known| shared.mirror.interface_of(known.ifindex).is_some());
+        let neighbours = neighbours.map(|known| view::NeighbourView {
+            address: known.address,
+            interface: name(known.ifindex),
+            mac: known.mac.map(|mac| mac.to_string()),
+            state: known.state.into(),
+        });
+        view::RoutesView {
+            routes: routes.chain(local).collect(),
+            neighbours: neighbours.collect(),
+        }
+    }
+
+    fn attach(&self, port: PortId) -> &'static str {
+        self.port(port).map_or("", |port| port.mode.name())
+    }
+
+    fn port(&self, id: PortId) -> Option<&AttachedPort> {
+        self.0.ports.iter().find(|port| port.id == id)
+    }
+
+    /// Packets that found a queue of the port's private pair full, either way.
+    fn lost_in_pair(&self, port: PortId) -> u64 {
+        let Some(ends) = self.port(port).and_then(|port| port.pair) else {
+            return 0;
+        };
+        let tables = self.0.shared.mirror.kernel();
+        let links = tables
+            .links
+            .iter()
+            .filter(|link| ends.contains(&link.ifindex));
+        links.map(|link| link.tx_dropped).sum()
+    }
+
+    fn traffic(&self, read: impl Fn(&Counters) -> (u64, u64)) -> view::Traffic {
+        let each = self
+            .0
+            .shared
+            .workers
+            .iter()
+            .map(|worker| read(&worker.counters));
+        each.fold(view::Traffic::default(), |sum, (packets, bytes)| {
+            view::Traffic {
+                packets: sum.packets + packets,
+                bytes: sum.bytes + bytes,
+            }
+        })
+    }
+
+    /// Of all workers; and of the kernel's programs, at the first interface of their port.
+    fn drops_of(
+        &self,
+        generation: &Generation,
+        id: InterfaceId,
+        reason: DropReason,
+        kernel: &KernelCounters,
+    ) -> u64 {
+        let workers: u64 = self
+            .0
+            .shared
+            .workers
+            .iter()
+            .map(|worker| worker.counters.drops(id, reason))
+            .sum();
+        let port = if id == InterfaceId::HOST {
+            Some(HOST_PORT)
+        } else {
+            generation.port(id)
+        };
+        let is_first =
+            |port: &PortId| *port == HOST_PORT || generation.first_interface_at(*port) == Some(id);
+        let of_port = |port| match reason {
+            DropReason::PairFull => self.lost_in_pair(port),
+            _ => kernel.drops(port, reason),
+        };
+        workers + port.filter(is_first).map_or(0, of_port)
+    }
+}
