@@ -15,12 +15,6 @@ impl Protocol {
     pub const ESP: Self = Self(50);
     pub const ICMPV6: Self = Self(58);
     pub const SCTP: Self = Self(132);
-
-    /// True where `source_port` and `destination_port` of a tuple mean something: TCP, UDP and
-    /// the identifier of an ICMP query.
-    pub fn has_ports(self) -> bool {
-        matches!(self, Self::TCP | Self::UDP | Self::ICMP | Self::ICMPV6)
-    }
 }
 
 impl fmt::Display for Protocol {

@@ -17,4 +17,5 @@ pub mod frames;
 pub mod fuzzing;
 pub mod generator;
 pub mod lab;
+pub mod random;
 mod socket;

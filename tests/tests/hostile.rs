@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use palisade_tests::frames::{self, Frame};
 use palisade_tests::lab::{Chain, Host, Lab, MacAddr, Palisade, wait_until};
+use palisade_tests::random::Random;
 use palisade_tests::require_lab;
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -27,23 +28,6 @@ nat:
   source:
     - { name: hide, from: trust, to: untrust, source: [192.0.2.0/24], translate: interface }
 ";
-
-/// SplitMix64, by Steele, Lea and Flood: the same frames in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-}
 
 /// One end: where frames are sent from, and what stands on either side of its cable.
 struct Side<'a> {
@@ -145,7 +129,7 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
         let at = random.below(frame.len());
         match random.below(8) {
             0 => frame[at] ^= 1 << random.below(8),
-            1 => frame[at] = random.next() as u8,
+            1 => frame[at] = random.number() as u8,
             2 => frame[at] = [0, 0xff, 0x7f, 0x80][random.below(4)],
             3 => frame.truncate(at.max(14)),
             4 => frame.resize((frame.len() + random.below(200)).min(1514), 0xaa),
@@ -153,7 +137,7 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
                 // Where the lengths, offsets and next headers are.
                 let at = 14 + random.below(48);
                 if let Some(byte) = frame.get_mut(at) {
-                    *byte = random.next() as u8;
+                    *byte = random.number() as u8;
                 }
             }
             6 => {

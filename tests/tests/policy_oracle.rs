@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use palisade_tests::capture::{Capture, Captured};
 use palisade_tests::frames::{self, Frame};
 use palisade_tests::lab::{Chain, Lab, Palisade, wait_until};
+use palisade_tests::random::Random;
 use palisade_tests::require_lab;
 use serde_json::{Value, json};
 
@@ -17,37 +18,16 @@ const SETS: u64 = 30;
 const PROBES: usize = 40;
 const SYN: u8 = 0x02;
 
-/// SplitMix64, by Steele, Lea and Flood: the same policies in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+/// One to three of them, or `any` in one of three cases.
+fn some_or_any(random: &mut Random, of: &[&str]) -> Value {
+    if random.below(3) == 0 {
+        return json!(["any"]);
     }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-
-    /// One to three of them, or `any` in one of three cases.
-    fn some_or_any(&mut self, of: &[&str]) -> Value {
-        if self.below(3) == 0 {
-            return json!(["any"]);
-        }
-        let count = 1 + self.below(3);
-        let chosen: HashSet<_> = (0..count).map(|_| *self.one(of)).collect();
-        let mut chosen: Vec<_> = chosen.into_iter().collect();
-        chosen.sort_unstable();
-        json!(chosen)
-    }
+    let count = 1 + random.below(3);
+    let chosen: HashSet<_> = (0..count).map(|_| *random.one(of)).collect();
+    let mut chosen: Vec<_> = chosen.into_iter().collect();
+    chosen.sort_unstable();
+    json!(chosen)
 }
 
 const INSIDE: [&str; 6] = [
@@ -87,11 +67,11 @@ fn document(random: &mut Random) -> Value {
         .map(|number| {
             json!({
                 "name": format!("policy-{number}"),
-                "from": random.some_or_any(&zones),
-                "to": random.some_or_any(&zones),
-                "source": random.some_or_any(&ADDRESSES),
-                "destination": random.some_or_any(&ADDRESSES),
-                "application": random.some_or_any(&APPLICATIONS),
+                "from": some_or_any(random, &zones),
+                "to": some_or_any(random, &zones),
+                "source": some_or_any(random, &ADDRESSES),
+                "destination": some_or_any(random, &ADDRESSES),
+                "application": some_or_any(random, &APPLICATIONS),
                 "action": random.one(&["permit", "permit", "deny", "reject"]),
                 "enabled": random.below(8) != 0,
             })

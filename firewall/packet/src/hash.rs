@@ -1,4 +1,4 @@
-//! The keyed hash of flow keys, the same here and in `firewall/bpf/flow.h`.
+//! The keyed hash of flow keys.
 
 use abi::FlowKey;
 

@@ -24,7 +24,7 @@ use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::fib::{Fib, Gateway, Hop, Route, RouteKind};
+use super::fib::{Fib, Gateway, Hop, Route};
 use super::kernel::{
     self, KernelAddress, KernelLink, KernelNeighbour, KernelRoute, NetlinkError, Resolve,
 };
@@ -122,6 +122,15 @@ impl Mirror {
     #[must_use]
     pub fn is_followed(&self) -> bool {
         self.followed.load(Relaxed)
+    }
+
+    /// What the kernel last said of a neighbour.
+    fn neighbour(&self, ifindex: u32, address: IpAddr) -> Option<KernelNeighbour> {
+        let kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = kernel.neighbours.iter();
+        known
+            .find(|known| (known.ifindex, known.address) == (ifindex, address))
+            .cloned()
     }
 
     #[must_use]
@@ -374,12 +383,7 @@ impl Follower {
             return;
         };
         // The kernel may know it already, from before there was a record to write it to.
-        let known = self
-            .mirror
-            .kernel()
-            .neighbours
-            .into_iter()
-            .find(|known| (known.ifindex, known.address) == (ifindex, gateway.address));
+        let known = self.mirror.neighbour(ifindex, gateway.address);
         match known {
             Some(neighbour) if neighbour.usable == NeighbourState::Resolved => {
                 self.neighbour(neighbour, false).await;
@@ -450,16 +454,5 @@ impl Follower {
             .unwrap_or_else(PoisonError::into_inner) = tables;
         (self.wake)();
         Ok(())
-    }
-}
-
-/// A route that sends nowhere; what `Fib` shows for kinds that do not forward.
-impl Default for Route {
-    fn default() -> Self {
-        Self {
-            kind: RouteKind::Blackhole,
-            metric: 0,
-            hops: Vec::new(),
-        }
     }
 }

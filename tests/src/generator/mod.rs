@@ -56,13 +56,6 @@ pub struct Sent {
     pub cpu_time: Duration,
 }
 
-impl Sent {
-    /// Millions of packets per second.
-    pub fn mpps(&self) -> f64 {
-        self.frames as f64 / self.elapsed.as_secs_f64() / 1e6
-    }
-}
-
 /// A loaded generator for one device.
 #[derive(Debug)]
 pub struct Generator {
