@@ -9,6 +9,7 @@ mod attach;
 mod claim;
 mod pair;
 mod programs;
+pub mod transmit;
 
 pub use attach::{Attached, HOST_PORT, Plan, Ports, answered};
 pub use claim::Claim;
