@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * What stands at each port: which packets userspace decides, and which the kernel's own stack has.
+ * What stands at each port: which packets go on at once, because their flow was decided, which userspace decides,
+ * and which the kernel's own stack has.
  *
- *   tc_port      tcx ingress of a port: into the port's private veth pair
- *   xdp_port     XDP of a port: straight to its AF_XDP socket
- *   tc_egress    tcx egress of a port: the appliance's own packets, into the host pair
+ *   tc_port      tcx ingress of a port: the fast path; else into the port's private veth pair
+ *   xdp_port     XDP of a port: the fast path; else straight to its AF_XDP socket
+ *   tc_egress    tcx egress of a port: the appliance's own packets: the fast path; else into the host pair
  *   tc_private   tcx ingress of a private pair's outer end: what userspace sent, on to the port
  *   xdp_private  XDP of a private pair's inner end: to the AF_XDP socket
  *   tc_vlan      tcx ingress behind a device that stands in for a VLAN: the appliance's own packets
@@ -15,6 +16,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "fastpath_tc.h"
+#include "fastpath_xdp.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -31,17 +34,26 @@ static __always_inline struct port_record *find_port(__u32 ifindex, __u32 *numbe
 /* The headers may lie in fragments of the buffer; what is looked at must be in its linear part. */
 static __always_inline void pull_headers(struct __sk_buff *skb)
 {
-	bpf_skb_pull_data(skb, skb->len < HEADER_BYTES ? skb->len : HEADER_BYTES);
+	__u32 wanted = skb->len < HEADER_BYTES ? skb->len : HEADER_BYTES;
+
+	if ((__u32)(skb->data_end - skb->data) < wanted)
+		bpf_skb_pull_data(skb, wanted);
 }
 
-/* Into the private pair; userspace reads it from the queue of the worker it falls to. */
-static __always_inline int punt(struct __sk_buff *skb, struct port_record *port, __u32 number, __u64 spread,
+/* The worker for a packet without a session. */
+static __always_inline __u32 any_worker(__u64 spread)
+{
+	return (__u32)(spread >> 32) % WORKERS;
+}
+
+/* Into a private pair; userspace reads it from the queue of the worker it falls to. */
+static __always_inline int punt(struct __sk_buff *skb, __u32 outer_ifindex, __u32 number, __u32 worker,
 				enum punt_reason reason)
 {
 	count_punt(number, reason);
 	/* The pair's transmit queue, and so its receive queue, is what is recorded here minus one. */
-	skb->queue_mapping = 1 + (__u32)(spread >> 32) % WORKERS;
-	return bpf_redirect(port->outer_ifindex, 0);
+	skb->queue_mapping = 1 + worker;
+	return bpf_redirect(outer_ifindex, 0);
 }
 
 /* To the kernel's own stack, by the device that stands in for the packet's VLAN if it has a tag. */
@@ -63,11 +75,57 @@ static __always_inline int to_kernel(struct __sk_buff *skb, __u32 number)
 	return bpf_redirect(*device, BPF_F_INGRESS);
 }
 
+/* What became of a packet: an action, or why it is punted and to which worker. */
+struct fate {
+	int action;
+	enum punt_reason why;
+	__u32 worker;
+};
+
+/* The fast path for a buffer whose headers were read. */
+static __always_inline struct fate forward_skb(struct __sk_buff *skb, struct port_record *port, __u32 number,
+					       const struct headers *h)
+{
+	struct arrival arrival = { .port = port, .number = number };
+	struct fate fate = { .action = TC_ACT_SHOT, .why = PUNT_MISS };
+	_Bool is_own = number == HOST_PORT;
+	struct way way = {};
+	__u32 record = 0, state = 0;
+	struct flow_record *flow = find_flow(h->key, &record, &state);
+
+	if (!flow) {
+		fate.worker = any_worker(spread_key(h->key));
+		return fate;
+	}
+	fate.worker = flow->worker;
+	measure_skb(skb, h, &arrival);
+	arrival.end = (void *)(long)skb->data_end;
+	arrival.l4 = (void *)(long)skb->data + ETH_HLEN +
+		     (h->is_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	fate.why = take(&arrival, h, flow, record, state, &way);
+	if (fate.why)
+		return fate;
+	if (rewrite_skb(skb, h, flow, &way, !is_own && way.egress)) {
+		count_drop(number, DROP_REWRITE_FAILED);
+		return fate;
+	}
+	if (!way.egress)
+		fate.action = to_kernel(skb, number);
+	/* The kernel has found the same way itself. */
+	else if (is_own && !(flow->flags & FLOW_TRANSLATED) && (way.egress & ~MARK_TO_PEER) == skb->ifindex)
+		fate.action = TC_ACT_OK;
+	else
+		fate.action = send_skb(skb, way.egress);
+	return fate;
+}
+
 SEC("classifier")
 int tc_port(struct __sk_buff *skb)
 {
 	__u32 number = 0;
 	struct port_record *port = find_port(skb->ifindex, &number);
+	struct headers h = {};
+	enum punt_reason why;
 
 	if (!port)
 		return TC_ACT_SHOT;
@@ -77,17 +135,27 @@ int tc_port(struct __sk_buff *skb)
 	}
 	pull_headers(skb);
 
+	_Bool is_wire = port->flags & PORT_WIRE;
+
+	why = skb->pkt_type == PACKET_HOST || is_wire ? read_skb(skb, is_wire, &h) : PUNT_OTHER_HOST;
+	if (!why) {
+		struct fate fate = forward_skb(skb, port, number, &h);
+
+		return fate.why ? punt(skb, port->outer_ifindex, number, fate.worker, fate.why) : fate.action;
+	}
+
 	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
+	__u32 worker = any_worker(sight.spread);
 
 	/* A port spliced at L2 passes everything on, whoever it is for. */
-	if (port->flags & PORT_WIRE)
-		return punt(skb, port, number, sight.spread,
-			    sight.owner == OWNER_DATAPATH ? PUNT_MISS : PUNT_WIRE_NOT_IP);
+	if (is_wire)
+		return punt(skb, port->outer_ifindex, number, worker,
+			    sight.owner == OWNER_DATAPATH ? why : PUNT_WIRE_NOT_IP);
 	switch (sight.owner) {
 	case OWNER_DATAPATH:
-		return punt(skb, port, number, sight.spread, PUNT_MISS);
+		return punt(skb, port->outer_ifindex, number, worker, why);
 	case OWNER_ANSWER:
-		return punt(skb, port, number, sight.spread, PUNT_ADDRESS_REQUEST);
+		return punt(skb, port->outer_ifindex, number, worker, PUNT_ADDRESS_REQUEST);
 	case OWNER_KERNEL:
 	case OWNER_NOT_IP:
 		return to_kernel(skb, number);
@@ -112,24 +180,68 @@ static __always_inline int to_socket(__u32 port, __u32 queue)
 	return bpf_redirect_map(&sockets, at, XDP_DROP);
 }
 
+/* The fast path for a frame whose headers were read. */
+static __always_inline struct fate forward_frame(struct xdp_md *ctx, struct port_record *port, __u32 number,
+						 const struct headers *h)
+{
+	struct arrival arrival = {
+		.port = port,
+		.number = number,
+		.packets = 1,
+		.largest = h->ip_bytes,
+		.wire_bytes = h->ip_bytes,
+		.is_frame = 1,
+	};
+	struct fate fate = { .action = XDP_DROP, .why = PUNT_MISS };
+	struct way way = {};
+	__u32 record = 0, state = 0;
+	struct flow_record *flow = find_flow(h->key, &record, &state);
+
+	if (!flow)
+		return fate;
+	arrival.end = (void *)(long)ctx->data_end;
+	arrival.l4 = (void *)(long)ctx->data + ETH_HLEN +
+		     (h->is_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	fate.why = take(&arrival, h, flow, record, state, &way);
+	if (fate.why)
+		return fate;
+	if (rewrite_frame(ctx, h, flow, &way, port->flags & PORT_UNFILLED)) {
+		count_drop(number, DROP_REWRITE_FAILED);
+		return fate;
+	}
+	fate.action = way.egress ? bpf_redirect_map(&transmit, way.port, XDP_DROP) : XDP_PASS;
+	return fate;
+}
+
 SEC("xdp")
 int xdp_port(struct xdp_md *ctx)
 {
 	__u32 number = 0;
 	struct port_record *port = find_port(ctx->ingress_ifindex, &number);
+	struct headers h = {};
+	enum punt_reason why;
 
 	if (!port)
 		return XDP_DROP;
+	why = read_frame(ctx, port, &h);
+	if (!why) {
+		struct fate fate = forward_frame(ctx, port, number, &h);
+
+		if (!fate.why)
+			return fate.action;
+		count_punt(number, fate.why);
+		return to_socket(number, ctx->rx_queue_index);
+	}
 
 	struct sight sight = see((void *)(long)ctx->data, (void *)(long)ctx->data_end);
 
 	if (port->flags & PORT_WIRE) {
-		count_punt(number, sight.owner == OWNER_DATAPATH ? PUNT_MISS : PUNT_WIRE_NOT_IP);
+		count_punt(number, sight.owner == OWNER_DATAPATH ? why : PUNT_WIRE_NOT_IP);
 		return to_socket(number, ctx->rx_queue_index);
 	}
 	switch (sight.owner) {
 	case OWNER_DATAPATH:
-		count_punt(number, PUNT_MISS);
+		count_punt(number, why);
 		return to_socket(number, ctx->rx_queue_index);
 	case OWNER_ANSWER:
 		count_punt(number, PUNT_ADDRESS_REQUEST);
@@ -187,6 +299,8 @@ int tc_egress(struct __sk_buff *skb)
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
 	struct sight sight = see(data, end);
+	struct headers h = {};
+	struct fate fate = { .worker = any_worker(sight.spread) };
 
 	if (sight.owner == OWNER_BROKEN) {
 		count_drop(number, DROP_MALFORMED_ETHERNET);
@@ -194,8 +308,12 @@ int tc_egress(struct __sk_buff *skb)
 	}
 	if (sight.owner != OWNER_DATAPATH || leaves_alone(data, end))
 		return TC_ACT_OK;
-	count_punt(number, PUNT_FROM_HOST);
-	return bpf_redirect(HOST_OUTER_IFINDEX, 0);
+	if (!read_skb(skb, 0, &h)) {
+		fate = forward_skb(skb, port, HOST_PORT, &h);
+		if (!fate.why)
+			return fate.action;
+	}
+	return punt(skb, HOST_OUTER_IFINDEX, number, fate.worker, PUNT_FROM_HOST);
 }
 
 /* The mark of the socket that sent it says where it leaves: no table is asked. */

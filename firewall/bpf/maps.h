@@ -14,6 +14,8 @@ volatile const __u32 HOST_OUTER_IFINDEX = 0;
 volatile const __u32 WORKERS = 1;
 volatile const __u64 HASH_SEED = 0;
 volatile const __u64 HASH_MULTIPLIER = 1;
+/* Buckets, less one. */
+volatile const __u32 BUCKET_MASK = 0;
 
 /* The low bits of MARK_TO_HOST that carry a port's number. */
 #define MARK_PORT_MASK (MAX_PORTS - 1)
@@ -26,12 +28,38 @@ struct {
 	__type(value, __u32);
 } port_numbers SEC(".maps");
 
+/* The arrays that userspace maps into its memory. Their sizes are set when they are loaded. */
+#define SHARED_ARRAY(name, record, entries)                     \
+	struct {                                                \
+		__uint(type, BPF_MAP_TYPE_ARRAY);               \
+		__uint(max_entries, entries);                   \
+		__uint(map_flags, BPF_F_MMAPABLE);              \
+		__type(key, __u32);                             \
+		__type(value, record);                          \
+	} name SEC(".maps")
+
+SHARED_ARRAY(ports, struct port_record, MAX_PORTS);
+SHARED_ARRAY(datapath, struct datapath_record, 1);
+SHARED_ARRAY(buckets, struct bucket, 64);
+SHARED_ARRAY(flows, struct flow_record, 64);
+SHARED_ARRAY(sessions, struct session_record, 32);
+SHARED_ARRAY(next_hops, struct next_hop_record, 64);
+
+/* Ports by number, for frames that leave from XDP. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
 	__uint(max_entries, MAX_PORTS);
 	__type(key, __u32);
-	__type(value, struct port_record);
-} ports SEC(".maps");
+	__type(value, __u32);
+} transmit SEC(".maps");
+
+/* What was forwarded here, by interface. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_INTERFACES);
+	__type(key, __u32);
+	__type(value, struct traffic_record);
+} traffic SEC(".maps");
 
 /* Socket of a port's queue, at port * MAX_QUEUES + queue. */
 struct {

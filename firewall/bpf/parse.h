@@ -12,10 +12,8 @@
 #include "maps.h"
 
 #define VLAN_TAGS 2
-/* Ethernet, two tags, IPv6 and the start of what follows. */
-#define HEADER_BYTES 96
-/* Identifier bits of a tag. */
-#define VLAN_MASK 0x0fff
+/* Ethernet, two tags, IPv6 and all of a TCP header. */
+#define HEADER_BYTES 124
 #define ARP_BYTES 28
 /* RFC 4861 4: router and neighbour discovery, redirects. */
 #define ND_FIRST 133

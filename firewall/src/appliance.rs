@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use afxdp::{BindMode, Injector, MappedArray, Socket, SocketConfig, Umem};
+use afxdp::{BindMode, Injector, Socket, SocketConfig, Umem};
 use arc_swap::ArcSwap;
 use nat::Leases;
 use packet::FlowHash;
@@ -24,6 +24,7 @@ use crate::config::{Config, Mode, Workers};
 use crate::control::{AttachedPort, Control};
 use crate::datapath::{Event, Generation, Shared, Worker, WorkerHandle, WorkerPlan};
 use crate::host;
+use crate::in_force::InForce;
 use crate::log;
 use crate::ports::{self, Attached, Plan, PortError, Ports};
 use crate::route::mirror::{Follower, Mirrored};
@@ -55,6 +56,8 @@ pub enum BootError {
         what: &'static str,
         source: afxdp::Error,
     },
+    #[error("the tables are taken already")]
+    NoMemory,
     #[error("interface {interface}: {source}")]
     Interface {
         interface: String,
@@ -216,6 +219,8 @@ impl Appliance {
         let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
         self.control.remember(&generation);
         self.shared.generation.store(generation);
+        // From here on every offloaded packet is punted once, to be judged by it.
+        self.shared.in_force.set_generation(number);
         self.shared.wake_all();
         Ok(number)
     }
@@ -431,8 +436,9 @@ fn share(
     events: std::sync::mpsc::SyncSender<Option<Event>>,
     wanted: tokio::sync::mpsc::UnboundedSender<Gateway>,
 ) -> Result<Shared, BootError> {
-    let memory = |what| move |source| BootError::Memory { what, source };
-    let records = MappedArray::anonymous(NextHops::CAPACITY).map_err(memory("next hops"))?;
+    let memory = ports.programs.take_memory().ok_or(BootError::NoMemory)?;
+    let in_force = Arc::new(InForce::new(memory.datapath));
+    in_force.set_generation(generation.number);
     let interfaces = generation.config.interfaces.iter().map(|interface| {
         let port = ports.port_of(interface);
         Mirrored {
@@ -440,12 +446,18 @@ fn share(
             port_ifindex: port.map_or(0, |port| port.ifindex),
             port: port.map_or(0, |port| u32::from(port.id.0)),
             vlan: interface.vlan.unwrap_or(0),
+            egress: port.map_or(0, Attached::egress),
         }
     });
-    let mirror = Arc::new(Mirror::new(interfaces.collect(), NextHops::new(records)));
+    let mirror = Arc::new(Mirror::new(
+        interfaces.collect(),
+        generation.is_wire(),
+        NextHops::new(memory.next_hops),
+        ports.programs.ports(),
+        in_force.clone(),
+    ));
     let hash = FlowHash::new(plan.hash_seed, plan.hash_multiplier);
-    let sessions = generation.config.system.sessions;
-    let table = SessionTable::anonymous(hash, sessions).map_err(memory("sessions"))?;
+    let table = SessionTable::new(hash, memory.buckets, memory.flows, memory.sessions);
     let workers = (0..plan.workers)
         .map(|_| WorkerHandle::new())
         .collect::<Result<_, _>>();
@@ -465,7 +477,7 @@ fn share(
             source,
         })?,
         running: AtomicUsize::new(0),
-        half_open: AtomicU64::new(0),
+        in_force,
         applications: Default::default(),
         events,
         events_lost: AtomicU64::new(0),

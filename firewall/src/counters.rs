@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use abi::{DropReason, MAX_PORTS};
+use abi::{DropReason, MAX_INTERFACES};
 
 /// Number of an interface, as in the configuration; the appliance itself is `HOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,9 +19,6 @@ impl InterfaceId {
         usize::from(self.0).min(MAX_INTERFACES - 1)
     }
 }
-
-/// Interfaces with counters of their own, the host among them.
-pub const MAX_INTERFACES: usize = MAX_PORTS * 4;
 
 /// A pair of packets and bytes.
 #[derive(Debug, Default)]

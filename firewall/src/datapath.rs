@@ -16,6 +16,7 @@ mod hold;
 mod icmp_error;
 mod ingress;
 mod lookup;
+mod offload;
 mod shared;
 mod track;
 mod worker;
@@ -76,6 +77,7 @@ impl Walk<'_> {
         };
         let tracked = self.track(known)?;
         let leaving = self.next_hop(tracked)?;
+        self.offload(&leaving);
         self.transmit(leaving)
     }
 }
@@ -269,11 +271,6 @@ pub(crate) fn key_of(tuple: &rules::Tuple, scope: u16) -> abi::FlowKey {
         scope,
     }
 }
-
-/// `FlowRecord::next_hop` of packets for the appliance itself.
-pub(crate) const TO_HOST: u32 = u32::MAX - 1;
-/// `FlowRecord::next_hop` of packets that cross a wire.
-pub(crate) const TO_WIRE: u32 = u32::MAX - 2;
 
 /// A session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub mod control;
 pub mod counters;
 pub mod datapath;
 mod host;
+pub mod in_force;
 mod log;
 pub mod ports;
 pub mod route;

@@ -5,17 +5,35 @@
 //! - `Bucket`s: the hash index. A flow lives in one of two buckets its hash names; a slot holds
 //!   a tag (the hash's upper half) and the number of a flow record, and is written in one store.
 //! - `FlowRecord`s: record `2 * s` is the initiator's direction of session `s`, `2 * s + 1` the
-//!   responder's.
+//!   responder's. What a lookup needs fills the first cache line and is written by userspace
+//!   alone; what every packet writes is in the second.
 //! - `SessionRecord`s (see `session`).
 //!
 //! # Protocol
-//! Only userspace writes keys and rewrites. A writer fills the record while its state is
-//! `Filling`, stores `Live` with release ordering, and only then publishes the slot with a release
-//! store. To retire, it clears the slot, then stores `Free`. Every transition raises the state's
-//! sequence. A reader loads the slot, then the state with acquire ordering, compares the key, and
-//! takes what it needs; if the state word has changed after that, the lookup was a miss.
+//! Any number of readers, in BPF and in userspace, and one writer at a time.
+//!
+//! *To publish*, the writer stores the state `Filling`, fills both records of a session, stores
+//! `Live` with release ordering, and only then writes the index slots, with release stores.
+//!
+//! *To retire*, it clears the slots, then stores `Free`. Every transition raises the state's
+//! sequence. A retired record rests (`session::table` says how long) before it is filled again, so
+//! that a reader which found it just before has long finished.
+//!
+//! *A reader* loads a slot, then the record's state with acquire ordering, and compares the key;
+//! any state but `Live` is a miss. It takes what it needs, and looks at the state again with all
+//! that done: if the word has changed, the lookup was a miss. BPF counts the packet between the two
+//! by an atomic operation that returns the old value, which orders them on every machine, and
+//! takes the count back in the case that almost never happens.
+//!
+//! *Decisions change in place.* `way`, `generation` and the fields beside them are single words,
+//! each valid by itself: a reader compares `generation` and the routes' half of `way` with
+//! `DatapathRecord`, which userspace changes in one store, so that an older decision counts for
+//! nothing from the very next packet on. Userspace writes `way` before it sets `OFFLOADED`.
+//!
+//! *Counters* are added to with atomic operations by whoever forwards the packet. `last_seen` is
+//! stored: the later of two packets may lose by the resolution of the clock.
 
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// Slots of one bucket: together one cache line.
 pub const SLOTS_PER_BUCKET: usize = 8;
@@ -111,6 +129,20 @@ pub enum FlowState {
 /// Addresses and ports that a direction's packets leave with: the other direction's key, reversed.
 pub type Rewrite = FlowKey;
 
+/// `FlowRecord::flags`: BPF may forward this direction's packets.
+pub const FLOW_OFFLOADED: u8 = 1;
+/// Addresses or ports change on the way.
+pub const FLOW_TRANSLATED: u8 = 2;
+/// Sent by the responder.
+pub const FLOW_REVERSE: u8 = 4;
+
+/// `FlowRecord::way`: no way is known yet.
+pub const NO_WAY: u32 = u32::MAX;
+/// To the appliance itself.
+pub const WAY_TO_HOST: u32 = u32::MAX - 1;
+/// Out of the other port of a wire.
+pub const WAY_TO_WIRE: u32 = u32::MAX - 2;
+
 /// One direction of a session.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
@@ -119,20 +151,30 @@ pub struct FlowRecord {
     pub key: [AtomicU64; FlowKey::WORDS],
     /// `sequence << 2 | FlowState`.
     pub state: AtomicU32,
-    /// Index of the next hop of this direction's packets.
-    pub next_hop: AtomicU32,
+    /// The worker that owns the session.
+    pub worker: AtomicU8,
+    /// `FLOW_*`.
+    pub flags: AtomicU8,
+    /// The interface that this direction's packets arrive by.
+    pub interface: AtomicU16,
+    /// `route_generation << 32 | next hop`: where packets go, and by which routes.
+    pub way: AtomicU64,
+    /// Generation of the configuration that permits this, its low half.
+    pub generation: AtomicU32,
+    /// The VLAN that packets arrive with, 0 for none.
+    pub vlan: AtomicU16,
+    /// The port that packets arrive at.
+    pub port: AtomicU8,
+    /// Of an ICMP query session: the only type this direction sends.
+    pub icmp_kind: AtomicU8,
     /// `FlowKey::words` of the packets of this direction, as they leave.
     pub rewrite: [AtomicU64; FlowKey::WORDS],
+    /// Packets as the wire has them: a GSO packet counts its segments.
     pub packets: AtomicU64,
-    /// IP bytes: from the IP header on.
+    /// IP bytes of those: from the IP header on.
     pub bytes: AtomicU64,
-    /// CLOCK_MONOTONIC, nanoseconds.
+    /// CLOCK_MONOTONIC, nanoseconds; of a coarse clock where BPF forwarded.
     pub last_seen: AtomicU64,
-    /// Generation of the routes that chose `next_hop`.
-    pub route_generation: AtomicU32,
-    /// The worker that owns the session.
-    pub worker: AtomicU16,
-    pub flags: AtomicU16,
 }
 
 const _: () = {
@@ -141,10 +183,11 @@ const _: () = {
     assert!(size_of::<FlowKey>() == 40);
     assert!(size_of::<FlowRecord>() == 128);
     assert!(offset_of!(FlowRecord, state) == 40);
-    assert!(offset_of!(FlowRecord, rewrite) == 48);
-    assert!(offset_of!(FlowRecord, packets) == 88);
-    assert!(offset_of!(FlowRecord, last_seen) == 104);
-    assert!(offset_of!(FlowRecord, worker) == 116);
+    assert!(offset_of!(FlowRecord, way) == 48);
+    assert!(offset_of!(FlowRecord, icmp_kind) == 63);
+    assert!(offset_of!(FlowRecord, rewrite) == 64);
+    assert!(offset_of!(FlowRecord, packets) == 104);
+    assert!(offset_of!(FlowRecord, last_seen) == 120);
 };
 
 #[cfg(test)]

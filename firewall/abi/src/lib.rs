@@ -7,15 +7,22 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod datapath;
 mod flow;
 mod next_hop;
 mod port;
 mod reason;
 mod session;
 
-pub use flow::{Bucket, FlowKey, FlowRecord, FlowState, Rewrite, SLOTS_PER_BUCKET};
+pub use datapath::{DatapathRecord, TrafficRecord};
+pub use flow::{
+    Bucket, FLOW_OFFLOADED, FLOW_REVERSE, FLOW_TRANSLATED, FlowKey, FlowRecord, FlowState, NO_WAY,
+    Rewrite, SLOTS_PER_BUCKET, WAY_TO_HOST, WAY_TO_WIRE,
+};
 pub use next_hop::{NeighbourState, NextHopRecord};
-pub use port::{MARK_TO_PEER, PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord};
+pub use port::{
+    MARK_TO_PEER, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP, PORT_XDP_TRANSMIT, PortRecord,
+};
 pub use reason::{DropReason, PuntReason};
 pub use session::{SessionRecord, TcpSide};
 
@@ -23,3 +30,5 @@ pub use session::{SessionRecord, TcpSide};
 pub const MAX_PORTS: usize = 64;
 /// Most receive queues (and so workers) per port.
 pub const MAX_QUEUES: usize = 64;
+/// Interfaces with counters of their own, the host among them.
+pub const MAX_INTERFACES: usize = MAX_PORTS * 4;

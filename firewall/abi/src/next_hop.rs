@@ -16,7 +16,8 @@ pub struct NextHopRecord {
     pub mtu_bytes: AtomicU32,
     /// Number of the interface it is reached through.
     pub interface: AtomicU32,
-    pub padding: AtomicU32,
+    /// The device that sends, with `MARK_TO_PEER` where it applies; 0 while the link is down.
+    pub egress: AtomicU32,
 }
 
 /// Whether the MAC can be used.

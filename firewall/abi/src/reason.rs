@@ -129,6 +129,8 @@ reasons! {
         /// A router advertisement or redirect (RFC 4861 4.2, 4.5): nobody on a link tells the
         /// appliance its routes.
         52 RouterMessage "router-message",
+        /// The kernel had no memory to change a packet in.
+        53 RewriteFailed "rewrite-failed",
     }
 }
 
@@ -143,6 +145,39 @@ reasons! {
         3 FromHost "from-host",
         /// Not IP, on a port that is spliced at L2.
         4 WireNotIp "wire-not-ip",
+        /// The flow is known, and userspace still wants its packets.
+        5 NotOffloaded "not-offloaded",
+        /// Another configuration has been committed since the session was decided.
+        6 StaleGeneration "stale-generation",
+        /// Routes, addresses or links have changed since the way was found.
+        7 StaleRoute "stale-route",
+        /// IPv4 options or IPv6 extension headers.
+        8 IpOptions "ip-options",
+        9 Fragment "fragment",
+        /// The TTL would not outlive this hop.
+        10 TtlExpiring "ttl-expiring",
+        /// Larger than the next hop's MTU.
+        11 TooBig "too-big",
+        /// ICMP that is not a query or its reply, or not the session's.
+        12 Icmp "icmp",
+        /// The next hop's MAC is not known.
+        13 NoNeighbour "no-neighbour",
+        14 EgressDown "egress-down",
+        /// The session's packets used to come by another port or VLAN.
+        15 OtherPort "other-port",
+        /// A segment that opens, reopens or contradicts a connection.
+        16 TcpState "tcp-state",
+        17 TcpWindow "tcp-window",
+        /// Headers that do not fit the frame or each other.
+        18 Malformed "malformed",
+        /// Addressed at L2 to somebody else.
+        19 OtherHost "other-host",
+        /// A protocol whose checksum only userspace translates, or a tag only it can change.
+        20 Protocol "protocol",
+        /// The egress device takes no frames from XDP.
+        21 NoXdpTransmit "no-xdp-transmit",
+        /// The session was closed while its packet was looked at.
+        22 Retired "retired",
     }
 }
 

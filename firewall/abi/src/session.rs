@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-/// What was decided for a conversation, and how it is doing. Written by the session's worker;
-/// everything a process needs to adopt the session is here and in its two flow records.
+/// What was decided for a conversation, and how it is doing. The first cache line is written by the
+/// session's worker; the second, TCP's, by whoever forwards a segment. Everything a process needs to
+/// adopt the session is here and in its two flow records: neighbours are found again by the
+/// addresses, as after any change of routes.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
 pub struct SessionRecord {
@@ -27,21 +29,25 @@ pub struct SessionRecord {
     pub egress: AtomicU16,
     /// Index into the built-in and configured applications, plus 1; 0 for unknown.
     pub application: AtomicU16,
-    /// A TCP session's state; for others whether the responder has answered.
-    pub state: AtomicU8,
     pub flags: AtomicU8,
-    pub initiator: TcpSide,
-    pub responder: TcpSide,
-    /// Where the owner lists it; means nothing to anybody else.
-    pub owner_index: AtomicU32,
     /// Of an ICMP query session: the type of its requests.
     pub icmp_kind: AtomicU8,
-    pub padding: [AtomicU8; 3],
-    pub spare: [AtomicU32; 8],
+    /// Where the owner lists it; means nothing to anybody else.
+    pub owner_index: AtomicU32,
+    pub padding: [AtomicU32; 3],
+    /// A TCP session's state. It leaves the half-open states by compare-and-swap: whoever succeeds
+    /// takes the session off `DatapathRecord::half_open`.
+    pub tcp_state: AtomicU32,
+    pub tcp_padding: AtomicU32,
+    pub initiator: TcpSide,
+    pub responder: TcpSide,
+    pub spare: [AtomicU32; 6],
 }
 
 /// What the window check knows of one end: how far it has sent, how far it may send, and how much
-/// it has offered to take.
+/// it has offered to take. Each field only grows while the connection lasts and is stored by itself;
+/// two segments of one direction at the same instant on two processors may leave the older value,
+/// which the next segment mends.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct TcpSide {
@@ -63,6 +69,7 @@ const _: () = {
     assert!(size_of::<SessionRecord>() == 128);
     assert!(offset_of!(SessionRecord, policy) == 24);
     assert!(offset_of!(SessionRecord, from_zone) == 36);
-    assert!(offset_of!(SessionRecord, state) == 46);
-    assert!(offset_of!(SessionRecord, initiator) == 48);
+    assert!(offset_of!(SessionRecord, icmp_kind) == 47);
+    assert!(offset_of!(SessionRecord, tcp_state) == 64);
+    assert!(offset_of!(SessionRecord, initiator) == 72);
 };

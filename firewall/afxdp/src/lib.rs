@@ -18,7 +18,7 @@ mod socket;
 mod umem;
 
 pub use inject::Injector;
-pub use mapping::{MappedArray, Shared};
+pub use mapping::{Mapped, MappedArray};
 pub use socket::{BindMode, Socket, SocketConfig, Statistics};
 pub use umem::{Frame, Umem};
 

@@ -78,16 +78,20 @@ impl Drop for Mapping {
 /// # Safety
 /// Every field is an atomic, every bit pattern is valid, there is no drop glue, and all zeroes is
 /// a value.
-pub unsafe trait Shared: Sync {}
+pub unsafe trait Mapped: Sync {}
 
 // SAFETY: `abi` builds these of atomics only, and of explicit padding.
-unsafe impl Shared for abi::Bucket {}
+unsafe impl Mapped for abi::Bucket {}
 // SAFETY: as above.
-unsafe impl Shared for abi::FlowRecord {}
+unsafe impl Mapped for abi::FlowRecord {}
 // SAFETY: as above.
-unsafe impl Shared for abi::SessionRecord {}
+unsafe impl Mapped for abi::SessionRecord {}
 // SAFETY: as above.
-unsafe impl Shared for abi::NextHopRecord {}
+unsafe impl Mapped for abi::NextHopRecord {}
+// SAFETY: as above.
+unsafe impl Mapped for abi::PortRecord {}
+// SAFETY: as above.
+unsafe impl Mapped for abi::DatapathRecord {}
 
 /// A fixed array of `T` that userspace and BPF share, or that lives in private memory (tests).
 #[derive(Debug)]
@@ -97,7 +101,7 @@ pub struct MappedArray<T> {
     items: PhantomData<T>,
 }
 
-impl<T: Shared> MappedArray<T> {
+impl<T: Mapped> MappedArray<T> {
     /// Maps a BPF array of `length` values, created with `BPF_F_MMAPABLE`, whose values are
     /// exactly as large as `T`.
     pub fn bpf(fd: BorrowedFd<'_>, length: usize) -> Result<Self, Error> {
@@ -124,7 +128,7 @@ impl<T: Shared> MappedArray<T> {
     }
 }
 
-impl<T: Shared> MappedArray<T> {
+impl<T: Mapped> MappedArray<T> {
     /// Starts loading an item into the cache; nothing where there is none.
     pub fn prefetch(&self, index: usize) {
         if let Some(item) = self.get(index) {
@@ -148,11 +152,11 @@ pub(crate) fn prefetch<T: ?Sized>(value: &T) {
     let _ = value;
 }
 
-impl<T: Shared> Deref for MappedArray<T> {
+impl<T: Mapped> Deref for MappedArray<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: the mapping holds `length` values, page-aligned and zeroed at first; `T: Shared`
+        // SAFETY: the mapping holds `length` values, page-aligned and zeroed at first; `T: Mapped`
         // says that any bytes are a `T` and that concurrent writers go through atomics; the
         // mapping lives as long as `self`.
         unsafe { std::slice::from_raw_parts(self.mapping.start().as_ptr().cast(), self.length) }

@@ -20,6 +20,13 @@ impl Mac {
     pub fn is_group(self) -> bool {
         self.0[0] & 1 == 1
     }
+
+    /// As BPF compares and writes it: the first byte lowest.
+    #[must_use]
+    pub fn word(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
 }
 
 impl core::fmt::Display for Mac {

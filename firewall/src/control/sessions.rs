@@ -111,7 +111,7 @@ impl Control {
             }
         };
         let end = |address, port| view::Endpoint { address, port };
-        let state = State::from_number(record.state.load(Relaxed));
+        let state = State::from_number(record.tcp_state.load(Relaxed));
         Some(view::SessionView {
             id: record.id.load(Relaxed),
             protocol: arrived.protocol.to_string(),
@@ -133,7 +133,7 @@ impl Control {
                 .applications
                 .name(record.application.load(Relaxed)),
             generation: number,
-            worker: table.flow(forward).worker.load(Relaxed),
+            worker: table.flow(forward).worker.load(Relaxed).into(),
             age_seconds: now.since(Timestamp(record.created.load(Relaxed))).as_secs(),
             expires_seconds: round_up(expires(table, slot).since(now)),
             from_initiator: traffic(forward),

@@ -31,6 +31,9 @@ impl Control {
                     .iter()
                     .map(|reason| self.drops_of(&generation, id, *reason, &kernel))
                     .sum();
+                let forwarded = kernel.traffic(id);
+                let received = self.traffic(|counters| counters.received[id.index()].read());
+                let sent = self.traffic(|counters| counters.sent[id.index()].read());
                 view::InterfaceView {
                     name: interface.name.clone(),
                     device: interface.device.clone(),
@@ -41,8 +44,14 @@ impl Control {
                     mac: link.mac.to_string(),
                     mtu: link.mtu_bytes,
                     up: link.up,
-                    received: self.traffic(|counters| counters.received[id.index()].read()),
-                    sent: self.traffic(|counters| counters.sent[id.index()].read()),
+                    received: view::Traffic {
+                        packets: received.packets + forwarded.received_packets,
+                        bytes: received.bytes + forwarded.received_bytes,
+                    },
+                    sent: view::Traffic {
+                        packets: sent.packets + forwarded.sent_packets,
+                        bytes: sent.bytes + forwarded.sent_bytes,
+                    },
                     dropped,
                     punted: PuntReason::ALL
                         .iter()

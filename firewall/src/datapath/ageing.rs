@@ -11,12 +11,15 @@ use super::shared::{Event, EventKind};
 use super::worker::Walk;
 use crate::clock::Timestamp;
 use crate::session::tcp::State;
+use crate::session::timeout::Progress;
 use crate::session::{Direction, Flow, Slot, timeout};
 
 /// Every session is looked at this often: how late one may end.
 const ROUND: Duration = Duration::from_secs(2);
 /// Looked at in one go, so that packets do not wait.
 const AT_MOST: usize = 4_096;
+/// Sessions judged between two batches of packets after a commit: a few hundred microseconds.
+const JUDGED_AT_ONCE: usize = 512;
 
 impl Walk<'_> {
     /// Looks at a part of the worker's sessions, as large as the time since the last look asks for.
@@ -41,15 +44,21 @@ impl Walk<'_> {
         }
     }
 
-    /// Judges every session by a new configuration.
-    pub(crate) fn decide_all_again(&mut self) {
-        for slot in self.owned.clone() {
+    /// Judges some of the sessions from `next` on by a new configuration, and says where to go on;
+    /// `None` when all are judged. Until then packets have theirs judged as they come.
+    pub(crate) fn decide_some_again(&mut self, mut next: usize) -> Option<usize> {
+        for _ in 0..JUDGED_AT_ONCE {
+            let slot = *self.owned.get(next)?;
             let is_old =
                 self.shared.table.session(slot).generation.load(Relaxed) != self.generation.number;
             if is_old && !self.decide_again(slot, self.icmp_of(slot)) {
+                // Another session takes its place in the list.
                 self.close(slot, EndReason::PolicyChanged);
+            } else {
+                next += 1;
             }
         }
+        Some(next)
     }
 
     fn end_of(&self, slot: Slot) -> Option<EndReason> {
@@ -69,7 +78,7 @@ impl Walk<'_> {
         })
     }
 
-    pub(crate) fn log_end(&self, slot: Slot, reason: EndReason) {
+    pub(crate) fn log_end(&self, slot: Slot, id: u64, reason: EndReason) {
         let table = &self.shared.table;
         let session = table.session(slot);
         let asked_for = session.flags.load(Relaxed) & 1 == 1;
@@ -82,7 +91,7 @@ impl Walk<'_> {
             .filter(|policy| *policy != NO_POLICY)
             .map(PolicyId);
         let kind = EventKind::End {
-            id: session.id.load(Relaxed),
+            id,
             reason,
             lived: self.now.since(Timestamp(session.created.load(Relaxed))),
             packets: flows.map(|flow| flow.packets.load(Relaxed)),
@@ -117,7 +126,7 @@ fn expiry(walk: &Walk<'_>, slot: Slot) -> (Timestamp, State, Protocol) {
             })
             .protocol,
     );
-    let state = State::from_number(table.session(slot).state.load(Relaxed));
+    let state = State::from_number(table.session(slot).tcp_state.load(Relaxed));
     (expires(table, slot), state, protocol)
 }
 
@@ -142,5 +151,9 @@ pub(crate) fn expires(table: &crate::session::SessionTable, slot: Slot) -> Times
         seconds => Some(Duration::from_secs(u64::from(seconds))),
     };
     let protocol = Protocol(table.key(forward).protocol);
-    Timestamp(last_seen) + timeout::idle(protocol, session.state.load(Relaxed), application)
+    let progress = Progress {
+        tcp: State::from_number(session.tcp_state.load(Relaxed)),
+        is_answered: table.flow(reverse).packets.load(Relaxed) > 0,
+    };
+    Timestamp(last_seen) + timeout::idle(protocol, progress, application)
 }

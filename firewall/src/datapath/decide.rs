@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use abi::{DropReason, SessionRecord};
+use abi::{DropReason, SessionRecord, WAY_TO_HOST, WAY_TO_WIRE};
 use nat::{Candidates, Exhausted, Lease, Request, RuleId, Translate};
 use packet::{IcmpHeader, Transport};
 use rules::{Action, IcmpType, PolicyId, Question, Tuple, ZoneId};
 
 use super::shared::{Event, EventKind, SessionFacts};
 use super::worker::Walk;
-use super::{Admitted, Known, Permitted, Routed, Stop, TO_HOST, TO_WIRE, Way, key_of};
+use super::{Admitted, Known, Permitted, Routed, Stop, Way, key_of};
 use crate::counters::InterfaceId;
 use crate::route::{Gateway, Lookup};
-use crate::session::{Direction, Flow, InsertError, NewSession, Slot, tcp, timeout};
+use crate::session::{Direction, Flow, InsertError, NewSession, Slot, tcp};
 
 /// How often another port is tried when a translated flow turns out to be somebody's.
 const LEASE_ATTEMPTS: u8 = 4;
@@ -188,12 +188,12 @@ impl Walk<'_> {
             permitted.routed.admitted.packet.headers.transport,
             Transport::Tcp(_)
         );
-        if is_tcp && self.shared.half_open.load(Relaxed) >= self.shared.half_open_limit() {
+        if is_tcp && self.shared.in_force.half_open() >= self.shared.half_open_limit() {
             return Err(permitted.routed.admitted.drop(DropReason::HalfOpenLimit));
         }
         let next_hop = match permitted.routed.to {
-            Way::Host => Some(TO_HOST),
-            Way::Wire(_) => Some(TO_WIRE),
+            Way::Host => Some(WAY_TO_HOST),
+            Way::Wire(_) => Some(WAY_TO_WIRE),
             Way::Gateway(gateway) => self.next_hop_of(gateway).map(|id| id.0),
         };
         let Some(next_hop) = next_hop else {
@@ -208,7 +208,7 @@ impl Walk<'_> {
             let new = NewSession {
                 forward: key_of(&permitted.routed.arrived, scope),
                 reverse: key_of(&translated.tuple.reversed(), scope),
-                worker: self.id,
+                worker: self.id as u8,
             };
             let inserted = self.shared.table.insert(&new, self.now, |record| {
                 self.fill(record, &permitted, translated.rule);
@@ -245,11 +245,8 @@ impl Walk<'_> {
             slot,
             direction: Direction::Forward,
         };
-        let record = self.shared.table.flow(forward);
-        record.next_hop.store(next_hop, Relaxed);
-        record
-            .route_generation
-            .store(self.topology.fib.generation, Relaxed);
+        let routes = self.topology.fib.generation;
+        self.shared.table.set_way(forward, next_hop, routes);
         for rule in [routed.destination_rule, translated.rule]
             .into_iter()
             .flatten()
@@ -262,7 +259,7 @@ impl Walk<'_> {
             self.leases.insert(slot, lease);
         }
         if matches!(routed.admitted.packet.headers.transport, Transport::Tcp(_)) {
-            self.shared.half_open.fetch_add(1, Relaxed);
+            self.shared.in_force.half_open_began();
         }
         self.own_session(slot);
         if log.start || tracing::enabled!(target: "session", tracing::Level::DEBUG) {
@@ -315,12 +312,11 @@ impl Walk<'_> {
                     .unwrap_or_default()
                     .store(&record.initiator);
                 tcp::Side::default().store(&record.responder);
-                record.state.store(tcp::State::SynSent as u8, Relaxed);
+                record.tcp_state.store(tcp::State::SynSent as u32, Relaxed);
             }
             transport => {
                 let icmp = icmp_type(transport).map_or(0, |icmp| icmp.kind);
                 record.icmp_kind.store(icmp, Relaxed);
-                record.state.store(timeout::UNANSWERED, Relaxed);
             }
         }
     }

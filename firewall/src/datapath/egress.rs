@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use abi::{DropReason, NeighbourState, Rewrite};
+use abi::{DropReason, NeighbourState, Rewrite, WAY_TO_HOST, WAY_TO_WIRE};
 use afxdp::Frame;
 use packet::{Headers, fragment_ipv4};
 use rules::ZoneId;
@@ -10,8 +10,8 @@ use rules::ZoneId;
 use super::hold::Readiness;
 use super::shared::Handoff;
 use super::worker::Walk;
-use super::{Admitted, Destination, EndReason, Leaving, Stop, TO_HOST, TO_WIRE, Tracked, tuple_of};
-use crate::counters::{InterfaceId, add};
+use super::{Admitted, Destination, EndReason, Leaving, Stop, Tracked, tuple_of};
+use crate::counters::InterfaceId;
 use crate::ports::{HOST_PORT, PortId};
 use crate::route::{Gateway, Lookup, NextHop, NextHopId};
 use crate::session::{Direction, Flow};
@@ -20,9 +20,8 @@ impl Walk<'_> {
     /// Step 10, first half: where the flow leads now.
     pub(crate) fn next_hop(&mut self, tracked: Tracked) -> Result<Leaving, Stop> {
         let Tracked { admitted, flow } = tracked;
-        let record = self.shared.table.flow(flow);
-        let known = record.next_hop.load(Relaxed);
-        if known == TO_WIRE || self.generation.is_wire() {
+        let (known, route_generation) = self.shared.table.way(flow);
+        if known == WAY_TO_WIRE || self.generation.is_wire() {
             return match self.generation.across(admitted.interface) {
                 Some(across) => Ok(Leaving {
                     admitted,
@@ -32,8 +31,8 @@ impl Walk<'_> {
                 None => Err(admitted.drop(DropReason::EgressDown)),
             };
         }
-        if record.route_generation.load(Relaxed) == self.topology.fib.generation {
-            if known == TO_HOST {
+        if route_generation == self.topology.fib.generation {
+            if known == WAY_TO_HOST {
                 return Ok(Leaving {
                     admitted,
                     flow,
@@ -54,7 +53,6 @@ impl Walk<'_> {
 
     /// The routes have changed, or this direction has not been heard before.
     fn find_way(&mut self, admitted: Admitted, flow: Flow) -> Result<Leaving, Stop> {
-        let record = self.shared.table.flow(flow);
         let destination = tuple_of(&self.shared.table.rewrite(flow)).destination;
         let spread = self
             .shared
@@ -62,7 +60,7 @@ impl Walk<'_> {
             .hash()
             .spread(&admitted.packet.headers.key);
         let (to, number, zone) = match self.topology.fib.lookup(destination, spread) {
-            Lookup::Local => (Destination::Host, TO_HOST, Some(ZoneId::HOST)),
+            Lookup::Local => (Destination::Host, WAY_TO_HOST, Some(ZoneId::HOST)),
             Lookup::Forward(gateway) => match self.next_hop_of(gateway) {
                 Some(id) => (
                     Destination::NextHop(id, gateway.interface),
@@ -96,10 +94,8 @@ impl Walk<'_> {
             };
             end.store(interface.0, Relaxed);
         }
-        record.next_hop.store(number, Relaxed);
-        record
-            .route_generation
-            .store(self.topology.fib.generation, Relaxed);
+        let routes = self.topology.fib.generation;
+        self.shared.table.set_way(flow, number, routes);
         let admitted = if to == Destination::Host {
             admitted
         } else {
@@ -445,8 +441,8 @@ impl Walk<'_> {
         for headers in
             std::iter::once(&packet.headers).chain(packet.rest.iter().map(|(_, headers)| headers))
         {
-            add(&record.packets, 1);
-            add(&record.bytes, headers.ip_bytes() as u64);
+            record.packets.fetch_add(1, Relaxed);
+            record.bytes.fetch_add(headers.ip_bytes() as u64, Relaxed);
         }
         record.last_seen.store(self.now.0, Relaxed);
     }

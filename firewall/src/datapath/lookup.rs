@@ -69,7 +69,7 @@ impl Walk<'_> {
     /// Hands the packet to the worker that owns the flow, unless that is this one.
     fn own(&mut self, admitted: Admitted, flow: Flow) -> Result<Admitted, Stop> {
         let owner = self.shared.table.flow(flow).worker.load(Relaxed);
-        if owner == self.id {
+        if u16::from(owner) == self.id {
             return Ok(admitted);
         }
         let mut frames = vec![admitted.packet.frame];

@@ -20,6 +20,7 @@ use super::EndReason;
 use crate::clock::Timestamp;
 use crate::config::{Config, Mode};
 use crate::counters::{Counters, InterfaceId};
+use crate::in_force::InForce;
 use crate::ports::PortId;
 use crate::route::{Gateway, Mirror};
 use crate::session::SessionTable;
@@ -36,8 +37,7 @@ pub struct Shared {
     pub workers: Vec<WorkerHandle>,
     /// Workers that walk packets now.
     pub running: AtomicUsize,
-    /// TCP sessions whose handshake is not done.
-    pub half_open: AtomicU64,
+    pub in_force: Arc<InForce>,
     pub applications: Applications,
     /// By port: the way of a packet into the kernel's own stack.
     pub injectors: Vec<Injector>,
@@ -277,6 +277,14 @@ impl Generation {
         self.interfaces
             .get(interface.index())
             .map(|placed| placed.port)
+    }
+
+    /// Where an interface's packets arrive: port and VLAN.
+    #[must_use]
+    pub fn place(&self, interface: InterfaceId) -> Option<(PortId, u16)> {
+        self.interfaces
+            .get(interface.index())
+            .map(|placed| (placed.port, placed.vlan))
     }
 
     /// The other end of a wire.

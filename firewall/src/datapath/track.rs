@@ -1,6 +1,6 @@
 //! What a packet does to its session: TCP state, a stale generation, a changed route.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use abi::DropReason;
 use packet::Transport;
@@ -11,7 +11,7 @@ use super::worker::Walk;
 use super::{EndReason, Known, Stop, Tracked, tuple_of};
 use crate::counters::InterfaceId;
 use crate::session::tcp::{self, Outcome, Side, State};
-use crate::session::{Direction, Flow, Slot, timeout};
+use crate::session::{Direction, Flow, Slot};
 
 impl Walk<'_> {
     /// Step 8. The packet that opened the session has been judged already.
@@ -43,16 +43,11 @@ impl Walk<'_> {
             }
         }
         let Transport::Tcp(segment) = &admitted.packet.headers.transport else {
-            if flow.direction == Direction::Reverse
-                && session.state.load(Relaxed) != timeout::ANSWERED
-            {
-                session.state.store(timeout::ANSWERED, Relaxed);
-            }
             return Ok(Tracked { admitted, flow });
         };
-        let before = State::from_number(session.state.load(Relaxed));
-        let mut initiator = Side::load(&session.initiator);
-        let mut responder = Side::load(&session.responder);
+        let before = State::from_number(session.tcp_state.load(Relaxed));
+        let sides = [&session.initiator, &session.responder].map(Side::load);
+        let [mut initiator, mut responder] = sides;
         match tcp::advance(
             before,
             flow.direction,
@@ -62,12 +57,9 @@ impl Walk<'_> {
         ) {
             Err(reason) => Err(admitted.drop(reason)),
             Ok(Outcome::Pass(after)) => {
-                initiator.store(&session.initiator);
-                responder.store(&session.responder);
-                session.state.store(after as u8, Relaxed);
-                if before.is_half_open() && !after.is_half_open() {
-                    self.shared.half_open.fetch_sub(1, Relaxed);
-                }
+                initiator.store_changes(&sides[0], &session.initiator);
+                responder.store_changes(&sides[1], &session.responder);
+                self.enter(flow.slot, before, after);
                 Ok(Tracked { admitted, flow })
             }
             Ok(Outcome::Reopen) => {
@@ -77,6 +69,22 @@ impl Walk<'_> {
                 let Known { admitted, flow, .. } = self.open(permitted)?;
                 Ok(Tracked { admitted, flow })
             }
+        }
+    }
+
+    /// BPF may be taking another segment of the session at the same time: only one of the two takes
+    /// it out of the half-open states.
+    fn enter(&self, slot: Slot, before: State, after: State) {
+        let state = &self.shared.table.session(slot).tcp_state;
+        if !before.is_half_open() || after.is_half_open() {
+            if before != after {
+                state.store(after as u32, Relaxed);
+            }
+            return;
+        }
+        let left = state.compare_exchange(before as u32, after as u32, AcqRel, Relaxed);
+        if left.is_ok() {
+            self.shared.in_force.half_open_ended();
         }
     }
 
@@ -151,6 +159,9 @@ impl Walk<'_> {
         );
         session.from_zone.store(from.0, Relaxed);
         session.to_zone.store(to.0, Relaxed);
+        for flow in [forward, forward.opposite()] {
+            table.permit(flow, self.generation.number);
+        }
         true
     }
 
@@ -187,24 +198,29 @@ impl Walk<'_> {
 
     /// Takes a session away at once.
     pub(crate) fn close(&mut self, slot: Slot, reason: EndReason) {
-        self.log_end(slot, reason);
         let table = &self.shared.table;
         let key = table.key(Flow {
             slot,
             direction: Direction::Forward,
         });
-        let state = State::from_number(table.session(slot).state.load(Relaxed));
-        if rules::Protocol(key.protocol) == rules::Protocol::TCP && state.is_half_open() {
-            self.shared.half_open.fetch_sub(1, Relaxed);
+        let session = table.session(slot);
+        let id = session.id.load(Relaxed);
+        if rules::Protocol(key.protocol) == rules::Protocol::TCP {
+            let state = session.tcp_state.swap(State::Closed as u32, AcqRel);
+            if State::from_number(state).is_half_open() {
+                self.shared.in_force.half_open_ended();
+            }
         }
-        table.remove(slot);
+        table.remove(slot, self.now);
+        // Nobody finds it any more: what its counters say now is what was forwarded.
+        self.log_end(slot, id, reason);
         self.leases.remove(&slot);
         self.disown(slot);
     }
 }
 
 /// The ICMP type that answers a query (RFC 792, RFC 950, RFC 4443 4.2).
-fn reply_to(query: u8) -> u8 {
+pub(crate) fn reply_to(query: u8) -> u8 {
     match query {
         8 => 0,
         other => other + 1,

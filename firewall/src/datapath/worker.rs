@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::answer::RateLimiter;
 use super::fragments::Fragments;
 use super::hold::Held;
+use super::offload::Pending;
 use super::shared::{Generation, Handoff, Shared, WorkerHandle};
 use super::{Arrival, Dropped, EndReason, Packet, Stop};
 use crate::clock::Timestamp;
@@ -72,7 +73,10 @@ pub struct Worker {
     parsed: Vec<Box<Packet>>,
     /// Port and queue of every socket.
     active: Vec<(usize, usize)>,
+    pending: Pending,
     generation: u64,
+    /// Where judging sessions by that generation goes on; `None` when all are judged.
+    judging: Option<usize>,
     last_tick: Timestamp,
     last_statistics: Timestamp,
     statistics: FxHashMap<(usize, usize), Statistics>,
@@ -96,6 +100,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) owned: &'a mut Vec<Slot>,
     pub(crate) age_cursor: &'a mut usize,
     pub(crate) limiter: &'a mut RateLimiter,
+    pub(crate) pending: &'a mut Pending,
     pub(crate) random: RefCell<&'a mut StdRng>,
     unfilled: &'a [bool],
 }
@@ -120,7 +125,9 @@ impl Worker {
             busy: PortSet::default(),
             is_starved: false,
             frames: Vec::with_capacity(BATCH),
+            pending: Pending::default(),
             generation: 0,
+            judging: None,
             last_tick: now,
             last_statistics: now,
             statistics: FxHashMap::default(),
@@ -157,11 +164,12 @@ impl Worker {
         let shared = self.shared.clone();
         let generation = shared.generation.load();
         let topology = shared.mirror.topology.load();
-        let mut worked = false;
+        let (mut worked, mut drained) = (false, true);
         for at in 0..self.active.len() {
             let (port, queue) = self.active[at];
             let mut frames = std::mem::take(&mut self.frames);
             self.plan.sockets[port][queue].receive(&self.plan.umem, BATCH, &mut frames);
+            drained &= frames.len() < BATCH;
             if !frames.is_empty() {
                 worked = true;
                 frames
@@ -186,21 +194,28 @@ impl Worker {
         }
         let since_tick = now.since(self.last_tick);
         let tick = since_tick >= TICK;
-        let commit = self.generation != generation.number;
+        if self.generation != generation.number {
+            self.generation = generation.number;
+            self.judging = Some(0);
+        }
+        let judging = self.judging;
+        let pending_is_due = self.pending.is_due(drained, now);
         let mut walk = self.walk(&shared, &generation, &topology, now);
         worked |= walk.take_inbox();
         if !walk.held.is_empty() {
             walk.release_held();
         }
-        if commit {
-            walk.decide_all_again();
+        if pending_is_due {
+            walk.offload_pending();
         }
+        let judging = judging.and_then(|next| walk.decide_some_again(next));
         if tick {
             walk.expire_fragments();
             walk.age(since_tick);
             self.last_tick = now;
         }
-        self.generation = generation.number;
+        worked |= judging.is_some();
+        self.judging = judging;
         self.flush();
         if now.since(self.last_statistics) >= STATISTICS {
             self.read_statistics(&generation, now);
@@ -232,6 +247,7 @@ impl Worker {
             owned: &mut self.owned,
             age_cursor: &mut self.age_cursor,
             limiter: &mut self.limiter,
+            pending: &mut self.pending,
             random: RefCell::new(&mut self.plan.random),
             unfilled: &self.plan.unfilled,
         }
@@ -324,7 +340,8 @@ impl Worker {
         let topology = shared.mirror.topology.load();
         let walk = self.walk(&shared, &generation, &topology, now);
         for slot in walk.owned.clone() {
-            walk.log_end(slot, EndReason::Shutdown);
+            let id = shared.table.session(slot).id.load(Relaxed);
+            walk.log_end(slot, id, EndReason::Shutdown);
         }
     }
 }

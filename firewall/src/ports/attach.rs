@@ -2,16 +2,17 @@
 
 use std::net::IpAddr;
 
-use abi::{MAX_PORTS, PortRecord};
+use abi::{MAX_PORTS, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP};
 use afxdp::Umem;
 use aya::programs::TcAttachType;
 use rtnetlink::Handle;
 
 use super::claim::Claim;
 use super::pair::{self, Pair};
-use super::programs::{self, KernelCounters, Marks, Programs, Settings};
+use super::programs::{KernelCounters, Marks, PortFacts, Programs, Settings};
 use super::{AttachMode, PortError, PortId};
 use crate::config::{Attach, Config, Interface, Mode};
+use crate::route::NextHops;
 use crate::route::kernel::{self, KernelLink};
 
 /// One port, attached.
@@ -39,16 +40,22 @@ impl Attached {
     /// The mark that tells `tc_private` where this port's packets leave; 0 where there is no pair.
     #[must_use]
     pub fn mark(&self) -> u32 {
+        if self.pair.is_some() {
+            self.egress()
+        } else {
+            0
+        }
+    }
+
+    /// The device that sends this port's packets, as `NextHopRecord::egress` has it.
+    #[must_use]
+    pub fn egress(&self) -> u32 {
         let peer = if self.peer_elsewhere {
             abi::MARK_TO_PEER
         } else {
             0
         };
-        if self.pair.is_some() {
-            self.ifindex | peer
-        } else {
-            0
-        }
+        self.ifindex | peer
     }
 
     /// The kernel's device for an interface on this port.
@@ -138,8 +145,10 @@ impl Ports {
             workers: plan.workers,
             hash_seed: plan.hash_seed,
             hash_multiplier: plan.hash_multiplier,
+            sessions: config.system.sessions,
+            next_hops: NextHops::CAPACITY,
         })?;
-        let host_record = PortRecord {
+        let host_record = PortFacts {
             ifindex: 0,
             outer_ifindex: host.outer_ifindex,
             flags: 0,
@@ -147,7 +156,7 @@ impl Ports {
         };
         programs.set_port(
             HOST_PORT,
-            host_record,
+            &host_record,
             &[host.outer_ifindex, host.inner_ifindex],
         )?;
 
@@ -186,7 +195,7 @@ impl Ports {
                 _claim: claim,
             };
             let wire = config.system.mode == Mode::Wire;
-            set_port(&mut programs, &port, &link, wire)?;
+            set_port(&mut programs, &port, wire)?;
             for (vlan, pair) in &port.vlans {
                 programs.set_vlan(port.ifindex, *vlan, pair)?;
             }
@@ -376,25 +385,27 @@ fn attach_mode(attach: Attach, link: &KernelLink) -> AttachMode {
     }
 }
 
-fn set_port(
-    programs: &mut Programs,
-    port: &Attached,
-    link: &KernelLink,
-    wire: bool,
-) -> Result<(), PortError> {
-    let outer_ifindex = port.pair.as_ref().map_or(0, |pair| pair.outer_ifindex);
-    let flags = programs::port_flags(link.peer_elsewhere, wire, port.mode == AttachMode::Xdp);
-    let record = PortRecord {
+fn set_port(programs: &mut Programs, port: &Attached, wire: bool) -> Result<(), PortError> {
+    let flags = [
+        (port.peer_elsewhere, PORT_PEER),
+        (wire, PORT_WIRE),
+        (port.mode == AttachMode::Xdp, PORT_XDP),
+        (port.unfilled_checksums, PORT_UNFILLED),
+    ];
+    let facts = PortFacts {
         ifindex: port.ifindex,
-        outer_ifindex,
-        flags,
+        outer_ifindex: port.pair.as_ref().map_or(0, |pair| pair.outer_ifindex),
+        flags: flags
+            .into_iter()
+            .filter_map(|(set, flag)| set.then_some(flag))
+            .sum(),
         queues: port.queues,
     };
     let mut devices = vec![port.ifindex];
     if let Some(pair) = &port.pair {
         devices.extend([pair.outer_ifindex, pair.inner_ifindex]);
     }
-    programs.set_port(port.id, record, &devices)
+    programs.set_port(port.id, &facts, &devices)
 }
 
 /// Addresses that the datapath must answer for: translated ones that the kernel does not have.

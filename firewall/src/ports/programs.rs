@@ -1,12 +1,17 @@
 //! The BPF programs: loading, attaching, and the maps that they share with userspace.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{
-    DropReason, MAX_PORTS, MAX_QUEUES, PORT_PEER, PORT_WIRE, PORT_XDP, PortRecord, PuntReason,
+    Bucket, DatapathRecord, DropReason, FlowRecord, MAX_PORTS, MAX_QUEUES, NextHopRecord,
+    PortRecord, PuntReason, SessionRecord, TrafficRecord,
 };
+use afxdp::{Mapped, MappedArray};
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
+use aya::maps::xdp::DevMap;
+use aya::maps::{HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
 use aya::util::KernelVersion;
@@ -14,12 +19,14 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
 
 use super::{Pair, PortError, PortId};
+use crate::counters::InterfaceId;
+use crate::session::SessionTable;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
 
 /// Widths of the counter arrays in `bpf/abi.h`.
 const DROP_REASONS: u32 = 64;
-const PUNT_REASONS: u32 = 16;
+const PUNT_REASONS: u32 = 32;
 const _: () = assert!(DropReason::COUNT <= DROP_REASONS as usize);
 const _: () = assert!(PuntReason::COUNT <= PUNT_REASONS as usize);
 
@@ -57,14 +64,28 @@ pub struct Settings {
     pub workers: u32,
     pub hash_seed: u64,
     pub hash_multiplier: u64,
+    pub sessions: u32,
+    pub next_hops: usize,
+}
+
+/// The arrays that the programs and userspace share, empty.
+#[derive(Debug)]
+pub struct Memory {
+    pub datapath: MappedArray<DatapathRecord>,
+    pub buckets: MappedArray<Bucket>,
+    pub flows: MappedArray<FlowRecord>,
+    pub sessions: MappedArray<SessionRecord>,
+    pub next_hops: MappedArray<NextHopRecord>,
 }
 
 /// The loaded programs. They are detached when this is dropped.
 pub struct Programs {
     ebpf: Ebpf,
     port_numbers: HashMap<MapData, u32, u32>,
-    ports: Array<MapData, [u32; 4]>,
+    ports: Arc<MappedArray<PortRecord>>,
+    memory: Option<Memory>,
     sockets: XskMap<MapData>,
+    transmit: DevMap<MapData>,
     vlans: HashMap<MapData, [u32; 2], u32>,
     tags: HashMap<MapData, u32, [u32; 2]>,
     answered: LpmTrie<MapData, [u8; 16], u32>,
@@ -78,8 +99,15 @@ impl std::fmt::Debug for Programs {
 
 impl Programs {
     pub fn load(settings: &Settings) -> Result<Self, PortError> {
+        let buckets = SessionTable::buckets_for(settings.sessions);
+        let mask = buckets as u32 - 1;
         let mut loader = EbpfLoader::new();
         loader
+            .map_max_entries("buckets", buckets as u32)
+            .map_max_entries("flows", settings.sessions * 2)
+            .map_max_entries("sessions", settings.sessions)
+            .map_max_entries("next_hops", settings.next_hops as u32)
+            .override_global("BUCKET_MASK", &mask, true)
             .override_global("MARK_TO_HOST", &settings.marks.to_host, true)
             .override_global("MARK_FORWARDED", &settings.marks.forwarded, true)
             .override_global("HOST_OUTER_IFINDEX", &settings.host_outer_ifindex, true)
@@ -99,8 +127,16 @@ impl Programs {
         }
         Ok(Self {
             port_numbers: map(&mut ebpf, "port_numbers")?,
-            ports: map(&mut ebpf, "ports")?,
+            ports: Arc::new(mapped(&mut ebpf, "ports", MAX_PORTS)?),
+            memory: Some(Memory {
+                datapath: mapped(&mut ebpf, "datapath", 1)?,
+                buckets: mapped(&mut ebpf, "buckets", buckets)?,
+                flows: mapped(&mut ebpf, "flows", settings.sessions as usize * 2)?,
+                sessions: mapped(&mut ebpf, "sessions", settings.sessions as usize)?,
+                next_hops: mapped(&mut ebpf, "next_hops", settings.next_hops)?,
+            }),
             sockets: map(&mut ebpf, "sockets")?,
+            transmit: map(&mut ebpf, "transmit")?,
             vlans: map(&mut ebpf, "vlans")?,
             tags: map(&mut ebpf, "tags")?,
             answered: map(&mut ebpf, "answered")?,
@@ -112,24 +148,37 @@ impl Programs {
     pub fn set_port(
         &mut self,
         port: PortId,
-        record: PortRecord,
+        what: &PortFacts,
         devices: &[u32],
     ) -> Result<(), PortError> {
-        let words = [
-            record.ifindex,
-            record.outer_ifindex,
-            record.flags,
-            record.queues,
-        ];
-        self.ports
-            .set(u32::from(port.0), words, 0)
-            .map_err(|error| refused("ports", &error))?;
+        let record = &self.ports[usize::from(port.0)];
+        record.ifindex.store(what.ifindex, Relaxed);
+        record.outer_ifindex.store(what.outer_ifindex, Relaxed);
+        record.flags.store(what.flags, Relaxed);
+        record.queues.store(what.queues, Relaxed);
+        if what.ifindex != 0 {
+            self.transmit
+                .set(u32::from(port.0), what.ifindex, None, 0)
+                .map_err(|error| refused("transmit", &error))?;
+        }
         for device in devices {
             self.port_numbers
                 .insert(device, u32::from(port.0), 0)
                 .map_err(|error| refused("port_numbers", &error))?;
         }
         Ok(())
+    }
+
+    /// The ports as the programs see them.
+    #[must_use]
+    pub fn ports(&self) -> Arc<MappedArray<PortRecord>> {
+        self.ports.clone()
+    }
+
+    /// The shared arrays, which have one owner: `None` for whoever asks later.
+    #[must_use]
+    pub fn take_memory(&mut self) -> Option<Memory> {
+        self.memory.take()
     }
 
     /// Tells the programs which device stands in for a VLAN of the port on `ifindex`.
@@ -242,15 +291,29 @@ impl Programs {
         Ok(KernelCounters {
             drops: map(&mut self.ebpf, "drops")?,
             punts: map(&mut self.ebpf, "punts")?,
+            traffic: map(&mut self.ebpf, "traffic")?,
         })
     }
 }
 
-/// Packets that the programs counted, by port and reason.
+/// What the programs are told of a port when it is made: the rest of its record follows the links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortFacts {
+    pub ifindex: u32,
+    pub outer_ifindex: u32,
+    /// `abi::PORT_*`.
+    pub flags: u32,
+    pub queues: u32,
+}
+
+/// Packets that the programs counted, by port and reason, and forwarded, by interface.
 pub struct KernelCounters {
     drops: PerCpuArray<MapData, u64>,
     punts: PerCpuArray<MapData, u64>,
+    traffic: PerCpuArray<MapData, [u64; 4]>,
 }
+
+const _: () = assert!(size_of::<TrafficRecord>() == size_of::<[u64; 4]>());
 
 impl std::fmt::Debug for KernelCounters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -276,17 +339,26 @@ impl KernelCounters {
     }
 }
 
-fn sum(array: &PerCpuArray<MapData, u64>, at: u32) -> u64 {
-    array.get(&at, 0).map_or(0, |values| values.iter().sum())
+impl KernelCounters {
+    /// What the programs forwarded from and to an interface.
+    #[must_use]
+    pub fn traffic(&self, interface: InterfaceId) -> TrafficRecord {
+        let mut sum = TrafficRecord::default();
+        let values = self.traffic.get(&(interface.index() as u32), 0);
+        for &[received_packets, received_bytes, sent_packets, sent_bytes] in
+            values.iter().flat_map(|values| values.iter())
+        {
+            sum.received_packets += received_packets;
+            sum.received_bytes += received_bytes;
+            sum.sent_packets += sent_packets;
+            sum.sent_bytes += sent_bytes;
+        }
+        sum
+    }
 }
 
-/// `PORT_*` flags of a port.
-#[must_use]
-pub(super) fn port_flags(peer: bool, wire: bool, xdp: bool) -> u32 {
-    [(peer, PORT_PEER), (wire, PORT_WIRE), (xdp, PORT_XDP)]
-        .into_iter()
-        .filter_map(|(set, flag)| set.then_some(flag))
-        .sum()
+fn sum(array: &PerCpuArray<MapData, u64>, at: u32) -> u64 {
+    array.get(&at, 0).map_or(0, |values| values.iter().sum())
 }
 
 fn answered_key(prefix: IpNet) -> Key<[u8; 16]> {
@@ -323,6 +395,25 @@ fn map<M: TryFrom<Map, Error = aya::maps::MapError>>(
         .ok_or_else(missing)?
         .try_into()
         .map_err(|error| refused(name, &error))
+}
+
+/// Maps an array that the object declares as `BPF_F_MMAPABLE`.
+fn mapped<T: Mapped>(
+    ebpf: &mut Ebpf,
+    name: &str,
+    length: usize,
+) -> Result<MappedArray<T>, PortError> {
+    let missing = || PortError::Program {
+        program: name.into(),
+        reason: "the array is not in the object".into(),
+    };
+    let Some(Map::Array(array)) = ebpf.take_map(name) else {
+        return Err(missing());
+    };
+    MappedArray::bpf(array.fd().as_fd(), length).map_err(|source| PortError::Device {
+        device: name.into(),
+        source,
+    })
 }
 
 fn not_loaded(program: &str, error: &ProgramError) -> PortError {

@@ -9,11 +9,12 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use abi::NeighbourState;
+use abi::{NeighbourState, PortRecord};
+use afxdp::MappedArray;
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -28,8 +29,9 @@ use super::fib::{Fib, Gateway, Hop, Route};
 use super::kernel::{
     self, KernelAddress, KernelLink, KernelNeighbour, KernelRoute, NetlinkError, Resolve,
 };
-use super::next_hop::{Link, NextHops};
+use super::next_hop::{Link, NextHopId, NextHops};
 use crate::counters::InterfaceId;
+use crate::in_force::InForce;
 
 /// Changes come in bursts (an address brings its routes): one reading for all of a burst.
 const SETTLE: Duration = Duration::from_millis(2);
@@ -66,6 +68,8 @@ pub struct Mirrored {
     pub port_ifindex: u32,
     pub port: u32,
     pub vlan: u16,
+    /// The port's device as `NextHopRecord::egress` has it.
+    pub egress: u32,
 }
 
 /// The shared picture.
@@ -75,6 +79,10 @@ pub struct Mirror {
     pub next_hops: NextHops,
     /// By `InterfaceId`.
     interfaces: Vec<Mirrored>,
+    /// Two interfaces, spliced.
+    is_wire: bool,
+    ports: Arc<MappedArray<PortRecord>>,
+    in_force: Arc<InForce>,
     kernel: Mutex<KernelTables>,
     followed: AtomicBool,
 }
@@ -108,11 +116,20 @@ impl std::fmt::Debug for Follower {
 
 impl Mirror {
     #[must_use]
-    pub fn new(interfaces: Vec<Mirrored>, next_hops: NextHops) -> Self {
+    pub fn new(
+        interfaces: Vec<Mirrored>,
+        is_wire: bool,
+        next_hops: NextHops,
+        ports: Arc<MappedArray<PortRecord>>,
+        in_force: Arc<InForce>,
+    ) -> Self {
         Self {
             topology: ArcSwap::default(),
             next_hops,
             interfaces,
+            is_wire,
+            ports,
+            in_force,
             kernel: Mutex::default(),
             followed: AtomicBool::new(false),
         }
@@ -160,7 +177,42 @@ impl Mirror {
             source: state.mac,
             vlan: mirrored.vlan,
             mtu_bytes: state.mtu_bytes,
+            egress: if state.up { mirrored.egress } else { 0 },
         })
+    }
+
+    /// The record of a neighbour that the kernel can reach now; nobody is asked for.
+    pub(crate) fn adopt(&self, topology: &Topology, gateway: Gateway) -> Option<NextHopId> {
+        let ifindex = self.interfaces.get(gateway.interface.index())?.ifindex;
+        let neighbour = self
+            .neighbour(ifindex, gateway.address)
+            .filter(|neighbour| neighbour.usable == NeighbourState::Resolved)?;
+        let link = self.link(topology, gateway.interface)?;
+        let id = self.next_hops.find_or_add(gateway, || link)?;
+        self.learn(&neighbour);
+        Some(id)
+    }
+
+    /// What BPF has to know of the ports themselves.
+    fn describe_ports(&self, topology: &Topology) {
+        for (index, mirrored) in self.interfaces.iter().enumerate() {
+            let Some(record) = self.ports.get(mirrored.port as usize) else {
+                continue;
+            };
+            if let Some(link) = self.link(topology, InterfaceId(index as u16)) {
+                record.mac.store(link.source.word(), Relaxed);
+            }
+            let across = InterfaceId(1 - (index as u16).min(1));
+            if self.is_wire
+                && let Some(link) = self.link(topology, across)
+            {
+                let interface = u32::from(across.0);
+                record.across_port.store(link.port, Relaxed);
+                record.across_interface.store(interface, Relaxed);
+                record.across_mtu_bytes.store(link.mtu_bytes, Relaxed);
+                record.across_egress.store(link.egress, Release);
+            }
+        }
     }
 
     fn publish(&self, tables: &KernelTables, generation: u32) {
@@ -183,7 +235,21 @@ impl Mirror {
                 self.next_hops.set_link(id, &link);
             }
         }
+        self.describe_ports(&topology);
         self.topology.store(Arc::new(topology));
+        self.in_force.set_route_generation(generation);
+    }
+
+    /// Whether what ways depend on is as it was.
+    fn is_same(&self, tables: &KernelTables) -> bool {
+        let known = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.routes == known.routes
+            && tables.addresses == known.addresses
+            && self
+                .interfaces
+                .iter()
+                .map(|interface| link_state(tables, interface))
+                .eq(self.topology.load().interfaces.iter().cloned())
     }
 
     fn route(&self, route: &KernelRoute) -> Route {
@@ -442,8 +508,11 @@ impl Follower {
             routes: kernel::routes(&self.handle).await?,
             neighbours: kernel::neighbours(&self.handle).await?,
         };
-        self.generation = self.generation.wrapping_add(1);
-        self.mirror.publish(&tables, self.generation);
+        // A new generation has every flow's way looked for again.
+        if self.generation == 0 || !self.mirror.is_same(&tables) {
+            self.generation = self.generation.wrapping_add(1);
+            self.mirror.publish(&tables, self.generation);
+        }
         for neighbour in &tables.neighbours {
             self.mirror.learn(neighbour);
         }

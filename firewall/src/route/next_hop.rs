@@ -39,6 +39,8 @@ pub struct Link {
     pub source: Mac,
     pub vlan: u16,
     pub mtu_bytes: u32,
+    /// The device that sends, as `NextHopRecord::egress` has it; 0 while the link is down.
+    pub egress: u32,
 }
 
 #[derive(Debug)]
@@ -167,11 +169,11 @@ fn write_link(record: &NextHopRecord, link: &Link) {
     record.port.store(link.port, Relaxed);
     record.source.store(pack(link.source, link.vlan), Relaxed);
     record.mtu_bytes.store(link.mtu_bytes, Relaxed);
+    record.egress.store(link.egress, Release);
 }
 
 fn pack(mac: Mac, upper: u16) -> u64 {
-    let [a, b, c, d, e, f] = mac.0;
-    u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) | u64::from(upper) << 48
+    mac.word() | u64::from(upper) << 48
 }
 
 fn unpack(word: u64) -> (Mac, u16) {

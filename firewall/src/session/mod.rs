@@ -4,4 +4,4 @@ pub mod table;
 pub mod tcp;
 pub mod timeout;
 
-pub use table::{Direction, Flow, InsertError, NewSession, SessionTable, Slot};
+pub use table::{Direction, Flow, InsertError, NewSession, Offer, SessionTable, Slot};

@@ -1,20 +1,26 @@
 //! The session table: one hash index over both directions of every session, in memory that BPF
-//! maps too.
+//! looks up, too. Nothing here is a system call.
 //!
-//! Any thread looks up and reads; a session's record is written by the worker that owns it. Adding
-//! and removing takes the writer's lock, so that both directions appear at once and no key twice.
-//! The publication protocol is written down in `abi::FlowRecord`.
+//! Any thread looks up and reads; a session's decision is written by the worker that owns it, its
+//! counters and TCP state by whoever forwards. Adding and removing takes the writer's lock, so that
+//! both directions appear at once and no key twice. The publication protocol is written down in
+//! `abi::flow`, and modelled in `session::protocol`.
 //!
 //! # Limits
 //! A flow has two buckets of eight slots. When both are full the insertion is refused as if the
 //! table were: at the load the index is built for (at most 60 %) that does not happen in practice.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
-use abi::{Bucket, FlowKey, FlowRecord, FlowState, Rewrite, SLOTS_PER_BUCKET, SessionRecord};
+use abi::{
+    Bucket, FLOW_OFFLOADED, FLOW_REVERSE, FLOW_TRANSLATED, FlowKey, FlowRecord, FlowState, NO_WAY,
+    Rewrite, SLOTS_PER_BUCKET, SessionRecord,
+};
 use afxdp::MappedArray;
 use packet::FlowHash;
 
@@ -30,9 +36,19 @@ pub struct SessionTable {
 }
 
 struct Writer {
+    /// The last one freed is the first to be used: its records are still in a cache.
     free: Vec<Slot>,
+    /// Retired, and since when: somebody may still be reading them.
+    resting: VecDeque<(Slot, Timestamp)>,
     next_id: u64,
 }
+
+/// How long a retired place rests. A reader, BPF's among them, that found it just before is done in a
+/// microsecond; only a processor that its hypervisor takes away in that moment needs longer.
+const REST: Duration = Duration::from_millis(100);
+/// Slots of a flow's first bucket that are filled before its second is considered: most lookups then
+/// touch one cache line of the index.
+const PREFERRED: usize = SLOTS_PER_BUCKET - 2;
 
 /// A session's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +80,14 @@ pub struct Flow {
 }
 
 impl Flow {
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        Self {
+            direction: self.direction.opposite(),
+            ..self
+        }
+    }
+
     fn record(self) -> usize {
         self.slot.0 as usize * 2 + usize::from(self.direction == Direction::Reverse)
     }
@@ -75,7 +99,20 @@ impl Flow {
 pub struct NewSession {
     pub forward: FlowKey,
     pub reverse: FlowKey,
-    pub worker: u16,
+    pub worker: u8,
+}
+
+/// What BPF needs to know of a direction's packets beside their key, to forward them itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Number of the interface that they arrive by.
+    pub interface: u16,
+    pub port: u8,
+    pub vlan: u16,
+    /// Of ICMP queries: the only type that this direction sends.
+    pub icmp_kind: u8,
+    /// Of the configuration that permits them.
+    pub generation: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +151,7 @@ impl SessionTable {
             sessions,
             writer: Mutex::new(Writer {
                 free: (0..capacity).rev().map(Slot).collect(),
+                resting: VecDeque::new(),
                 next_id: 1,
             }),
             live: AtomicU64::new(0),
@@ -207,7 +245,7 @@ impl SessionTable {
         if self.lookup(&new.forward).is_some() || self.lookup(&new.reverse).is_some() {
             return Err(InsertError::Conflict);
         }
-        let slot = writer.free.pop().ok_or(InsertError::Full)?;
+        let slot = writer.take(now).ok_or(InsertError::Full)?;
         let session = self.session(slot);
         let pairs = [
             (Direction::Forward, new.forward, new.reverse),
@@ -242,15 +280,16 @@ impl SessionTable {
             done
         };
         if !both {
-            self.release(&mut writer, slot);
+            self.release(&mut writer, slot, now);
             return Err(InsertError::Full);
         }
         self.live.fetch_add(1, Relaxed);
         Ok(slot)
     }
 
-    /// Takes a session out of the index and frees its place. Only its owner calls this.
-    pub fn remove(&self, slot: Slot) {
+    /// Takes a session out of the index and frees its place. Only its owner calls this. What the
+    /// records hold stays readable until the place is used again.
+    pub fn remove(&self, slot: Slot, now: Timestamp) {
         let mut writer = self.lock();
         self.unindex(Flow {
             slot,
@@ -260,8 +299,59 @@ impl SessionTable {
             slot,
             direction: Direction::Reverse,
         });
-        self.release(&mut writer, slot);
+        self.release(&mut writer, slot, now);
         self.live.fetch_sub(1, Relaxed);
+    }
+
+    /// Lets BPF forward a direction's packets from the next one on; its way is known. Only the
+    /// session's owner calls this.
+    pub fn offload(&self, flow: Flow, offer: &Offer) {
+        self.describe(flow, offer);
+        self.offload_described(flow);
+    }
+
+    /// The same, once `describe` was called.
+    pub fn offload_described(&self, flow: Flow) {
+        let record = self.flow(flow);
+        let flags = record.flags.load(Relaxed);
+        if flags & FLOW_OFFLOADED == 0 {
+            record.flags.store(flags | FLOW_OFFLOADED, Release);
+        }
+    }
+
+    /// Writes down what BPF will need, and does not let it forward yet.
+    pub fn describe(&self, flow: Flow, offer: &Offer) {
+        let record = self.flow(flow);
+        record.interface.store(offer.interface, Relaxed);
+        record.port.store(offer.port, Relaxed);
+        record.vlan.store(offer.vlan, Relaxed);
+        record.icmp_kind.store(offer.icmp_kind, Relaxed);
+        record.generation.store(offer.generation as u32, Release);
+    }
+
+    /// Another configuration permits a direction that was described before.
+    pub fn permit(&self, flow: Flow, generation: u64) {
+        let record = self.flow(flow);
+        if record.generation.load(Relaxed) != 0 {
+            record.generation.store(generation as u32, Release);
+        }
+    }
+
+    #[must_use]
+    pub fn is_offloaded(&self, flow: Flow) -> bool {
+        self.flow(flow).flags.load(Relaxed) & FLOW_OFFLOADED != 0
+    }
+
+    /// Where a direction's packets go, by which generation of the routes.
+    #[must_use]
+    pub fn way(&self, flow: Flow) -> (u32, u32) {
+        let way = self.flow(flow).way.load(Acquire);
+        (way as u32, (way >> 32) as u32)
+    }
+
+    pub fn set_way(&self, flow: Flow, next_hop: u32, route_generation: u32) {
+        let way = u64::from(route_generation) << 32 | u64::from(next_hop);
+        self.flow(flow).way.store(way, Release);
     }
 
     #[must_use]
@@ -299,7 +389,7 @@ impl SessionTable {
         (session.id.load(Relaxed) == id).then_some(value)
     }
 
-    fn write(&self, flow: Flow, key: &FlowKey, rewrite: &Rewrite, worker: u16, now: Timestamp) {
+    fn write(&self, flow: Flow, key: &FlowKey, rewrite: &Rewrite, worker: u8, now: Timestamp) {
         let record = self.flow(flow);
         advance(record, FlowState::Filling);
         for (place, word) in record.key.iter().zip(key.words()) {
@@ -311,14 +401,21 @@ impl SessionTable {
         record.packets.store(0, Relaxed);
         record.bytes.store(0, Relaxed);
         record.last_seen.store(now.0, Relaxed);
-        record.next_hop.store(u32::MAX, Relaxed);
-        record.route_generation.store(0, Relaxed);
+        record.way.store(u64::from(NO_WAY), Relaxed);
+        record.generation.store(0, Relaxed);
         record.worker.store(worker, Relaxed);
-        record.flags.store(0, Relaxed);
+        let mut flags = 0;
+        if key != rewrite {
+            flags |= FLOW_TRANSLATED;
+        }
+        if flow.direction == Direction::Reverse {
+            flags |= FLOW_REVERSE;
+        }
+        record.flags.store(flags, Relaxed);
         advance(record, FlowState::Live);
     }
 
-    /// Puts a flow into the emptier of its buckets.
+    /// Puts a flow into the first of its buckets, or into the emptier when that one fills up.
     fn index(&self, flow: Flow, key: &FlowKey) -> Option<()> {
         let hash = self.hash.hash(key);
         let entry = (hash >> 32) << 32 | (flow.record() as u64 + 1);
@@ -330,10 +427,11 @@ impl SessionTable {
                 .count()
         };
         let [first, second] = self.choices(hash);
-        let bucket = if free(second) > free(first) {
-            second
-        } else {
+        let has_room = free(first) > SLOTS_PER_BUCKET - PREFERRED;
+        let bucket = if has_room || free(first) >= free(second) {
             first
+        } else {
+            second
         };
         let slot = self.buckets[bucket]
             .slots
@@ -355,7 +453,7 @@ impl SessionTable {
         }
     }
 
-    fn release(&self, writer: &mut Writer, slot: Slot) {
+    fn release(&self, writer: &mut Writer, slot: Slot, now: Timestamp) {
         self.session(slot).id.store(0, Release);
         advance(
             self.flow(Flow {
@@ -371,7 +469,7 @@ impl SessionTable {
             }),
             FlowState::Free,
         );
-        writer.free.push(slot);
+        writer.resting.push_back((slot, now));
     }
 
     /// The two buckets a flow may live in; the second follows from the first and the tag.
@@ -386,6 +484,20 @@ impl SessionTable {
         self.writer
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    /// A place that nobody reads any more.
+    fn take(&mut self, now: Timestamp) -> Option<Slot> {
+        while let Some((slot, since)) = self.resting.front().copied() {
+            if now.since(since) < REST {
+                break;
+            }
+            self.resting.pop_front();
+            self.free.push(slot);
+        }
+        self.free.pop()
     }
 }
 
@@ -474,7 +586,7 @@ mod tests {
             })
         );
         assert_eq!(table.lookup(&key(2)), None);
-        table.remove(slot);
+        table.remove(slot, Timestamp(0));
         assert_eq!(table.lookup(&key(1)), None);
         assert_eq!(table.live(), 0);
     }
@@ -511,6 +623,19 @@ mod tests {
     }
 
     #[test]
+    fn a_retired_place_rests_before_it_is_used_again() {
+        let table = table(1);
+        let slot = table.insert(&session(1), Timestamp(0), |_| {}).unwrap();
+        table.remove(slot, Timestamp(0));
+        assert_eq!(
+            table.insert(&session(2), Timestamp(0), |_| {}),
+            Err(InsertError::Full)
+        );
+        let later = Timestamp(0) + REST;
+        assert_eq!(table.insert(&session(2), later, |_| {}), Ok(slot));
+    }
+
+    #[test]
     fn a_table_takes_all_the_sessions_it_was_built_for() {
         let table = table(65_536);
         for n in 0..65_536u32 {
@@ -532,9 +657,10 @@ mod tests {
             scope.spawn(|| {
                 for round in 0..100_000u32 {
                     let n = round % 200;
+                    let now = Timestamp(0) + REST * round;
                     match table.lookup(&key(n)) {
-                        Some(flow) => table.remove(flow.slot),
-                        None => drop(table.insert(&session(n), Timestamp(0), |_| {})),
+                        Some(flow) => table.remove(flow.slot, now),
+                        None => drop(table.insert(&session(n), now, |_| {})),
                     }
                 }
                 stop.store(true, Relaxed);

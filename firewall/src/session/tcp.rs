@@ -5,6 +5,9 @@
 //! offered; a segment must lie between what was acknowledged a window ago and what may be sent.
 //! State machine and flags: RFC 9293 3.10.7, RFC 5961.
 //!
+//! BPF does the same for offloaded sessions, in `bpf/tcp.h`, as far as a connection without incidents
+//! needs it; a test runs both on the same segments.
+//!
 //! # Limits
 //! A connection must be seen from its SYN on; there is no pick-up in mid-stream.
 
@@ -16,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Direction;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u32)]
 pub enum State {
     SynSent = 0,
     SynReceived = 1,
@@ -31,7 +34,7 @@ pub enum State {
 
 impl State {
     #[must_use]
-    pub fn from_number(number: u8) -> Self {
+    pub fn from_number(number: u32) -> Self {
         [
             Self::SynSent,
             Self::SynReceived,
@@ -39,7 +42,7 @@ impl State {
             Self::HalfClosed,
             Self::TimeWait,
         ]
-        .get(usize::from(number))
+        .get(number as usize)
         .copied()
         .unwrap_or(Self::Closed)
     }
@@ -109,6 +112,26 @@ impl Side {
         record.max_window.store(self.max_window, Relaxed);
         record.scale.store(self.scale, Relaxed);
         record.flags.store(self.flags, Relaxed);
+    }
+
+    /// Stores what differs from `before`, so that what BPF learnt meanwhile from other segments stays.
+    pub fn store_changes(&self, before: &Self, record: &TcpSide) {
+        let words = [
+            (self.end, before.end, &record.end),
+            (self.max_end, before.max_end, &record.max_end),
+            (self.max_window, before.max_window, &record.max_window),
+        ];
+        for (now, was, place) in words {
+            if now != was {
+                place.store(now, Relaxed);
+            }
+        }
+        if self.scale != before.scale {
+            record.scale.store(self.scale, Relaxed);
+        }
+        if self.flags != before.flags {
+            record.flags.store(self.flags, Relaxed);
+        }
     }
 
     fn from_syn(segment: &TcpHeader) -> Self {

@@ -25,16 +25,16 @@ const OTHER: Duration = Duration::from_secs(10 * 60);
 /// Idle time after which a session ends. `application` is the application's own, which replaces
 /// the protocol's once the conversation runs.
 #[must_use]
-pub fn idle(protocol: Protocol, state: u8, application: Option<Duration>) -> Duration {
+pub fn idle(protocol: Protocol, progress: Progress, application: Option<Duration>) -> Duration {
     match protocol {
-        Protocol::TCP => match State::from_number(state) {
+        Protocol::TCP => match progress.tcp {
             State::Established => application.unwrap_or(TCP_ESTABLISHED),
             State::SynSent | State::SynReceived | State::HalfClosed | State::TimeWait => {
                 TCP_TRANSITORY
             }
             State::Closed => TCP_CLOSED,
         },
-        Protocol::UDP => application.unwrap_or(if state == ANSWERED {
+        Protocol::UDP => application.unwrap_or(if progress.is_answered {
             UDP
         } else {
             UDP_UNANSWERED
@@ -44,6 +44,11 @@ pub fn idle(protocol: Protocol, state: u8, application: Option<Duration>) -> Dur
     }
 }
 
-/// The state of a session without TCP's states, before and after the responder was heard.
-pub const UNANSWERED: u8 = 0;
-pub const ANSWERED: u8 = 1;
+/// How far a conversation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Of a TCP session.
+    pub tcp: State,
+    /// The responder was heard.
+    pub is_answered: bool,
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What becomes of a packet of an offloaded flow: the same for tc and XDP but for how each of them
+ * changes bytes and sends. */
+#pragma once
+
+#include "flow.h"
+#include "maps.h"
+#include "packet.h"
+#include "rewrite.h"
+#include "tcp.h"
+
+/* Where a packet comes from. */
+struct arrival {
+	struct port_record *port;
+	__u32 number;       /* of the port; HOST_PORT for what the appliance itself sends */
+	__u32 packets;      /* on the wire */
+	__u32 largest;      /* of them, in IP bytes */
+	__u32 wire_bytes;   /* of them all, in IP bytes */
+	const void *l4;     /* the transport header, and where what can be read ends */
+	const void *end;
+	_Bool is_frame;     /* at XDP, and can leave only from there */
+};
+
+/* Where it goes. */
+struct way {
+	__u32 egress;       /* device, with MARK_TO_PEER; 0 for the kernel's own stack */
+	__u32 port;
+	__u32 interface;
+	__u64 destination;  /* MACs, the VLAN above the source; nothing of these on a wire */
+	__u64 source;
+	_Bool is_wire;
+};
+
+static __always_inline __u16 upper(__u64 word)
+{
+	return word >> 48;
+}
+
+static __always_inline enum punt_reason find_way(const struct arrival *arrival, const struct headers *h,
+						 __u32 next_hop, struct way *way)
+{
+	struct next_hop_record *hop;
+
+	way->is_wire = 0;
+	if (next_hop == WAY_TO_HOST) {
+		way->egress = 0;
+		way->interface = MAX_INTERFACES - 1;
+		return PUNT_NONE;
+	}
+	if (next_hop == WAY_TO_WIRE) {
+		way->is_wire = 1;
+		way->egress = arrival->port->across_egress;
+		way->port = arrival->port->across_port;
+		way->interface = arrival->port->across_interface;
+		if (!way->egress)
+			return PUNT_EGRESS_DOWN;
+		return arrival->largest > arrival->port->across_mtu_bytes ? PUNT_TOO_BIG : PUNT_NONE;
+	}
+	if (next_hop == NO_WAY)
+		return PUNT_NOT_OFFLOADED;
+	hop = bpf_map_lookup_elem(&next_hops, &next_hop);
+	if (!hop)
+		return PUNT_NO_NEIGHBOUR;
+	way->egress = hop->egress;
+	way->port = hop->port;
+	way->interface = hop->interface;
+	way->destination = *(volatile __u64 *)&hop->destination;
+	way->source = *(volatile __u64 *)&hop->source;
+	if (!way->egress)
+		return PUNT_EGRESS_DOWN;
+	if (upper(way->destination) != NEIGHBOUR_RESOLVED)
+		return PUNT_NO_NEIGHBOUR;
+	if (arrival->number != HOST_PORT && h->ttl <= 1)
+		return PUNT_TTL_EXPIRING;
+	return arrival->largest > hop->mtu_bytes ? PUNT_TOO_BIG : PUNT_NONE;
+}
+
+/* Whether the flow's decision still holds for this packet, and where that leads it. */
+static __always_inline enum punt_reason find_decision(const struct arrival *arrival, const struct headers *h,
+						      const struct flow_record *flow, struct way *way)
+{
+	__u32 first = 0;
+	struct datapath_record *now = bpf_map_lookup_elem(&datapath, &first);
+	__u64 decided = *(volatile __u64 *)&flow->way;
+
+	if (!now || !(flow->flags & FLOW_OFFLOADED))
+		return PUNT_NOT_OFFLOADED;
+	if (flow->generation != now->generation)
+		return PUNT_STALE_GENERATION;
+	if (decided >> 32 != now->route_generation)
+		return PUNT_STALE_ROUTE;
+	if (flow->port != arrival->number || flow->vlan != h->vlan)
+		return PUNT_OTHER_PORT;
+	if ((h->protocol == IPPROTO_ICMP || h->protocol == IPPROTO_ICMPV6) && flow->icmp_kind != h->icmp_kind)
+		return PUNT_ICMP;
+	return find_way(arrival, h, decided, way);
+}
+
+static __always_inline enum punt_reason track(const struct arrival *arrival, const struct headers *h,
+					      const struct flow_record *flow, __u32 record)
+{
+	struct session_record *session;
+
+	if (h->protocol != IPPROTO_TCP)
+		return PUNT_NONE;
+	record >>= 1;
+	session = bpf_map_lookup_elem(&sessions, &record);
+	if (!session)
+		return PUNT_MISS;
+	return track_tcp(session, flow->flags & FLOW_REVERSE, &h->tcp, arrival->l4, arrival->end);
+}
+
+static __always_inline void count_traffic(const struct arrival *arrival, __u32 from, __u32 to)
+{
+	struct traffic_record *in = bpf_map_lookup_elem(&traffic, &from);
+	struct traffic_record *out = bpf_map_lookup_elem(&traffic, &to);
+
+	if (in) {
+		in->received_packets += arrival->packets;
+		in->received_bytes += arrival->wire_bytes;
+	}
+	if (out) {
+		out->sent_packets += arrival->packets;
+		out->sent_bytes += arrival->wire_bytes;
+	}
+}
+
+/* Whether XDP can send the packet there at all. */
+static __always_inline enum punt_reason can_send_frame(const struct way *way)
+{
+	struct port_record *to;
+
+	if (!way->egress)
+		return PUNT_NONE;
+	if (!way->is_wire && upper(way->source))
+		return PUNT_PROTOCOL;
+	to = bpf_map_lookup_elem(&ports, &way->port);
+	return to && to->flags & PORT_XDP_TRANSMIT ? PUNT_NONE : PUNT_NO_XDP_TRANSMIT;
+}
+
+/* Judges a packet of a flow. When this says PUNT_NONE the packet is counted, and has to leave by `way`. */
+static __always_inline enum punt_reason take(const struct arrival *arrival, const struct headers *h,
+					     struct flow_record *flow, __u32 record, __u32 state, struct way *way)
+{
+	enum punt_reason why = find_decision(arrival, h, flow, way);
+
+	if (!why && arrival->is_frame)
+		why = can_send_frame(way);
+	if (why)
+		return why;
+	/* Last, because it notes what it sees. */
+	why = track(arrival, h, flow, record);
+	if (why)
+		return why;
+	if (!count_flow(flow, state, arrival->packets, arrival->wire_bytes))
+		return PUNT_RETIRED;
+	count_traffic(arrival, flow->interface, way->interface);
+	return PUNT_NONE;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* TCP's state and window check for offloaded sessions: the part of session/tcp.rs that a connection
+ * without incidents needs. A SYN, and whatever would be dropped, is for userspace to judge.
+ *
+ * Checksums are not verified here: whoever can put a segment into the window can make it right. */
+#pragma once
+
+#include "maps.h"
+#include "packet.h"
+
+/* session/tcp.rs: State. */
+#define TCP_SYN_SENT 0
+#define TCP_SYN_RECEIVED 1
+#define TCP_ESTABLISHED 2
+#define TCP_HALF_CLOSED 3
+#define TCP_TIME_WAIT 4
+#define TCP_CLOSED 5
+
+/* session/tcp.rs: Side. */
+#define SIDE_SEEN 1
+#define SIDE_FINISHED 2
+#define NO_SCALE 0xff
+#define STALE_ACK_BYTES 66000
+#define MOST_SCALE 14
+
+/* RFC 9293 3.1: options, of which a SYN may have up to 40 bytes. */
+#define TCP_MOST_OPTIONS 20
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NOP 1
+#define TCP_OPTION_WINDOW_SCALE 3
+
+/* `a` is later than `b`, modulo 2^32. */
+static __always_inline _Bool after(__u32 a, __u32 b)
+{
+	return (__s32)(b - a) < 0;
+}
+
+static __always_inline _Bool is_half_open(__u32 state)
+{
+	return state <= TCP_SYN_RECEIVED;
+}
+
+static __always_inline void leave_state(struct session_record *session, __u32 from, __u32 to)
+{
+	if (from == to)
+		return;
+	if (!is_half_open(from) || is_half_open(to)) {
+		session->tcp_state = to;
+		return;
+	}
+	/* Whoever takes it out of the half-open states counts it. */
+	if (__sync_val_compare_and_swap(&session->tcp_state, from, to) == from) {
+		__u32 first = 0;
+		struct datapath_record *now = bpf_map_lookup_elem(&datapath, &first);
+
+		if (now)
+			__sync_fetch_and_add(&now->half_open, -1ull);
+	}
+}
+
+static __always_inline __u32 segment_end(const struct tcp_segment *segment)
+{
+	return segment->sequence + segment->payload_bytes + !!(segment->flags & TCP_SYN) +
+	       !!(segment->flags & TCP_FIN);
+}
+
+static __always_inline _Bool in_window(const struct tcp_segment *segment, const struct tcp_side *sender,
+				       const struct tcp_side *receiver)
+{
+	__u32 window = sender->max_window > STALE_ACK_BYTES ? sender->max_window : STALE_ACK_BYTES;
+
+	if (after(segment->sequence, sender->max_end + 1) ||
+	    after(sender->end - receiver->max_window - 1, segment_end(segment)))
+		return 0;
+	return !after(segment->acknowledgment, receiver->end) &&
+	       !after(receiver->end - window - 1, segment->acknowledgment);
+}
+
+static __always_inline void update_window(const struct tcp_segment *segment, struct tcp_side *sender,
+					  struct tcp_side *receiver)
+{
+	__u32 end = segment_end(segment);
+	__u32 scale = sender->scale == NO_SCALE ? 0 : sender->scale & 15;
+	__u32 window = (__u32)segment->window << scale;
+	__u32 limit;
+
+	if (!window)
+		window = 1;
+	if (window > sender->max_window)
+		sender->max_window = window;
+	if (after(end, sender->end))
+		sender->end = end;
+	if (after(end, sender->max_end))
+		sender->max_end = end;
+	limit = segment->acknowledgment + window;
+	if (after(limit, receiver->max_end))
+		receiver->max_end = limit;
+}
+
+/* The shift count in a SYN's options; RFC 7323 2.3 caps it. */
+static __always_inline __u8 window_scale(const void *tcp, __u32 header_bytes, const void *end)
+{
+	__u32 at = sizeof(struct tcp_header);
+
+	for (int i = 0; i < TCP_MOST_OPTIONS; i++) {
+		const __u8 *option = tcp + at;
+
+		if (at > 59 || at >= header_bytes || (const void *)(option + 1) > end || option[0] == TCP_OPTION_END)
+			return NO_SCALE;
+		if (option[0] == TCP_OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if ((const void *)(option + 2) > end || option[1] < 2 || at + option[1] > header_bytes)
+			return NO_SCALE;
+		if (option[0] == TCP_OPTION_WINDOW_SCALE && option[1] == 3 && (const void *)(option + 3) <= end)
+			return option[2] < MOST_SCALE ? option[2] : MOST_SCALE;
+		at += option[1];
+	}
+	return NO_SCALE;
+}
+
+static __always_inline enum punt_reason syn_ack(struct session_record *session, const struct tcp_segment *segment,
+						const void *tcp, const void *end)
+{
+	struct tcp_side *sender = &session->responder;
+	struct tcp_side *receiver = &session->initiator;
+	__u8 scale;
+
+	/* The SYN, and as much of its data as it likes (RFC 7413). */
+	if (after(segment->acknowledgment, receiver->end) || after(receiver->max_end, segment->acknowledgment))
+		return PUNT_TCP_WINDOW;
+	scale = window_scale(tcp, segment->header_bytes, end);
+	/* RFC 7323 2.2: scaled only where both ends offered it. */
+	if (scale == NO_SCALE || receiver->scale == NO_SCALE) {
+		scale = 0;
+		receiver->scale = 0;
+	}
+	sender->scale = scale;
+	sender->max_window = segment->window ? segment->window : 1;
+	sender->end = segment_end(segment);
+	sender->max_end = sender->end + receiver->max_window;
+	receiver->max_end = segment->acknowledgment + sender->max_window;
+	sender->flags = SIDE_SEEN;
+	leave_state(session, TCP_SYN_SENT, TCP_SYN_RECEIVED);
+	return PUNT_NONE;
+}
+
+static __always_inline enum punt_reason reset(struct session_record *session, __u32 state,
+					      const struct tcp_segment *segment, const struct tcp_side *sender,
+					      const struct tcp_side *receiver)
+{
+	if (!(sender->flags & SIDE_SEEN)) {
+		/* RFC 9293 3.10.7.3: refusing a SYN, it is valid only by what it acknowledges. */
+		if (!(segment->flags & TCP_ACK) || segment->acknowledgment != receiver->end)
+			return PUNT_TCP_WINDOW;
+		leave_state(session, state, TCP_CLOSED);
+		return PUNT_NONE;
+	}
+	/* RFC 5961 section 3: only inside the window, and final only at its very start. */
+	if (after(sender->end - receiver->max_window, segment->sequence) ||
+	    after(segment->sequence, sender->max_end + 1))
+		return PUNT_TCP_WINDOW;
+	if (state == TCP_TIME_WAIT)
+		return PUNT_NONE;
+	leave_state(session, state,
+		    segment->sequence == sender->end || is_half_open(state) ? TCP_CLOSED : TCP_HALF_CLOSED);
+	return PUNT_NONE;
+}
+
+/* Takes the next segment of a session. `tcp` is its header, whose options are read. */
+static __always_inline enum punt_reason track_tcp(struct session_record *session, _Bool is_reverse,
+						  const struct tcp_segment *segment, const void *tcp, const void *end)
+{
+	struct tcp_side *sender = is_reverse ? &session->responder : &session->initiator;
+	struct tcp_side *receiver = is_reverse ? &session->initiator : &session->responder;
+	__u32 state = *(volatile __u32 *)&session->tcp_state;
+	__u32 next = state;
+
+	switch (segment->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) {
+	case TCP_ACK:
+	case TCP_FIN | TCP_ACK:
+		break;
+	case TCP_RST:
+	case TCP_RST | TCP_ACK:
+		return reset(session, state, segment, sender, receiver);
+	case TCP_SYN | TCP_ACK:
+		if (state == TCP_SYN_SENT && is_reverse)
+			return syn_ack(session, segment, tcp, end);
+		return PUNT_TCP_STATE;
+	default:
+		return PUNT_TCP_STATE;
+	}
+	if (!(sender->flags & receiver->flags & SIDE_SEEN))
+		return PUNT_TCP_STATE;
+	if (!in_window(segment, sender, receiver))
+		return PUNT_TCP_WINDOW;
+	update_window(segment, sender, receiver);
+	if (segment->flags & TCP_FIN)
+		sender->flags |= SIDE_FINISHED;
+	if (sender->flags & receiver->flags & SIDE_FINISHED)
+		next = TCP_TIME_WAIT;
+	else if ((sender->flags | receiver->flags) & SIDE_FINISHED)
+		next = TCP_HALF_CLOSED;
+	else if (state == TCP_SYN_RECEIVED && !is_reverse)
+		next = TCP_ESTABLISHED;
+	leave_state(session, state, next);
+	return PUNT_NONE;
+}
