@@ -86,7 +86,7 @@ struct fate {
 static __always_inline struct fate forward_skb(struct __sk_buff *skb, struct port_record *port, __u32 number,
 					       const struct headers *h)
 {
-	struct arrival arrival = { .port = port, .number = number };
+	struct arrival arrival = { .port = port, .number = number, .context = skb };
 	struct fate fate = { .action = TC_ACT_SHOT, .why = PUNT_MISS };
 	_Bool is_own = number == HOST_PORT;
 	struct way way = {};
@@ -99,9 +99,6 @@ static __always_inline struct fate forward_skb(struct __sk_buff *skb, struct por
 	}
 	fate.worker = flow->worker;
 	measure_skb(skb, h, &arrival);
-	arrival.end = (void *)(long)skb->data_end;
-	arrival.l4 = (void *)(long)skb->data + ETH_HLEN +
-		     (h->is_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 	fate.why = take(&arrival, h, flow, record, state, &way);
 	if (fate.why)
 		return fate;
@@ -190,6 +187,7 @@ static __always_inline struct fate forward_frame(struct xdp_md *ctx, struct port
 		.packets = 1,
 		.largest = h->ip_bytes,
 		.wire_bytes = h->ip_bytes,
+		.context = ctx,
 		.is_frame = 1,
 	};
 	struct fate fate = { .action = XDP_DROP, .why = PUNT_MISS };
@@ -199,9 +197,6 @@ static __always_inline struct fate forward_frame(struct xdp_md *ctx, struct port
 
 	if (!flow)
 		return fate;
-	arrival.end = (void *)(long)ctx->data_end;
-	arrival.l4 = (void *)(long)ctx->data + ETH_HLEN +
-		     (h->is_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 	fate.why = take(&arrival, h, flow, record, state, &way);
 	if (fate.why)
 		return fate;

@@ -16,8 +16,7 @@ struct arrival {
 	__u32 packets;      /* on the wire */
 	__u32 largest;      /* of them, in IP bytes */
 	__u32 wire_bytes;   /* of them all, in IP bytes */
-	const void *l4;     /* the transport header, and where what can be read ends */
-	const void *end;
+	void *context;      /* of the program */
 	_Bool is_frame;     /* at XDP, and can leave only from there */
 };
 
@@ -96,6 +95,23 @@ static __always_inline enum punt_reason find_decision(const struct arrival *arri
 	return find_way(arrival, h, decided, way);
 }
 
+/* What a SYN offers as its window scale. */
+static __always_inline __u8 find_scale(const struct arrival *arrival, const struct headers *h)
+{
+	__u32 bytes = (h->tcp.header_bytes - sizeof(struct tcp_header)) & TCP_OPTIONS_MASK;
+	__u32 at = h->l4 + sizeof(struct tcp_header);
+	struct tcp_options options = {};
+	long failed;
+
+	if (!(h->tcp.flags & TCP_SYN) || !bytes)
+		return NO_SCALE;
+	if (arrival->is_frame)
+		failed = bpf_xdp_load_bytes(arrival->context, at, &options, bytes);
+	else
+		failed = bpf_skb_load_bytes(arrival->context, at, &options, bytes);
+	return failed ? NO_SCALE : window_scale(&options, bytes);
+}
+
 static __always_inline enum punt_reason track(const struct arrival *arrival, const struct headers *h,
 					      const struct flow_record *flow, __u32 record)
 {
@@ -107,7 +123,7 @@ static __always_inline enum punt_reason track(const struct arrival *arrival, con
 	session = bpf_map_lookup_elem(&sessions, &record);
 	if (!session)
 		return PUNT_MISS;
-	return track_tcp(session, flow->flags & FLOW_REVERSE, &h->tcp, arrival->l4, arrival->end);
+	return track_tcp(session, flow->flags & FLOW_REVERSE, &h->tcp, find_scale(arrival, h));
 }
 
 static __always_inline void count_traffic(const struct arrival *arrival, __u32 from, __u32 to)

@@ -12,6 +12,7 @@
 /* 64 bytes at a time, for the largest packet of a port (attach.rs: MAX_MTU_BYTES). */
 #define CHUNK_BYTES 64
 #define MOST_CHUNKS 55
+#define MOST_FRAME_BYTES 4096
 
 static __always_inline enum punt_reason read_frame(struct xdp_md *ctx, const struct port_record *port,
 						   struct headers *h)
@@ -43,7 +44,30 @@ static __always_inline __u16 as_sent(const struct headers *h, __u16 checksum)
 	return checksum || h->protocol != IPPROTO_UDP ? checksum : 0xffff;
 }
 
-/* The sum of what stands from `at` on. A function of its own, so that the verifier walks its loops once. */
+/* The sum of the last bytes, fewer than a chunk. Functions of their own, so that the verifier walks each
+ * loop once. */
+__noinline __u64 sum_tail(struct xdp_md *ctx, __u32 at, __u32 bytes)
+{
+	void *end = (void *)(long)ctx->data_end;
+	void *next = (void *)(long)ctx->data;
+	__u64 sum = 0;
+
+	if (at > MOST_FRAME_BYTES)
+		return 0;
+	next += at;
+	for (int i = 0; i < CHUNK_BYTES / 2 && bytes >= 2; i++) {
+		if (next + 2 > end)
+			return sum;
+		sum += *(__u16 *)next;
+		next += 2;
+		bytes -= 2;
+	}
+	if (bytes == 1 && next + 1 <= end)
+		sum += *(__u8 *)next;
+	return sum;
+}
+
+/* The sum of what stands from `at` on. */
 __noinline __u64 sum_frame(struct xdp_md *ctx, __u32 at, __u32 bytes)
 {
 	void *end = (void *)(long)ctx->data_end;
@@ -60,16 +84,7 @@ __noinline __u64 sum_frame(struct xdp_md *ctx, __u32 at, __u32 bytes)
 		next += CHUNK_BYTES;
 		bytes -= CHUNK_BYTES;
 	}
-	for (int i = 0; i < CHUNK_BYTES / 2 && bytes >= 2; i++) {
-		if (next + 2 > end)
-			return sum;
-		sum += *(__u16 *)next;
-		next += 2;
-		bytes -= 2;
-	}
-	if (bytes == 1 && next + 1 <= end)
-		sum += *(__u8 *)next;
-	return sum;
+	return sum + sum_tail(ctx, next - (void *)(long)ctx->data, bytes);
 }
 
 static __always_inline void fill_checksum(struct xdp_md *ctx, const struct headers *h, const __u64 *key,

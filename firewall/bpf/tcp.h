@@ -23,7 +23,7 @@
 #define STALE_ACK_BYTES 66000
 #define MOST_SCALE 14
 
-/* RFC 9293 3.1: options, of which a SYN may have up to 40 bytes. */
+/* As many as 40 bytes hold. Of those that say nothing (RFC 9293 3.2) nobody sends more. */
 #define TCP_MOST_OPTIONS 20
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
@@ -97,40 +97,53 @@ static __always_inline void update_window(const struct tcp_segment *segment, str
 		receiver->max_end = limit;
 }
 
-/* The shift count in a SYN's options; RFC 7323 2.3 caps it. */
-static __always_inline __u8 window_scale(const void *tcp, __u32 header_bytes, const void *end)
+/* RFC 9293 3.1: what a header has room for, and some, so that any masked position is inside. */
+struct tcp_options {
+	__u8 bytes[64];
+};
+
+#define TCP_OPTIONS_MASK 63
+
+/* The shift count in a SYN's options; RFC 7323 2.3 caps it. A function of its own, so that the verifier
+ * walks its loop once. */
+__noinline __u32 window_scale(const struct tcp_options *options, __u32 bytes)
 {
-	__u32 at = sizeof(struct tcp_header);
+	__u32 at = 0;
 
-	for (int i = 0; i < TCP_MOST_OPTIONS; i++) {
-		const __u8 *option = tcp + at;
+	if (!options)
+		return NO_SCALE;
+	for (int i = 0; i < TCP_MOST_OPTIONS && at < bytes; i++) {
+		__u8 kind = options->bytes[at & TCP_OPTIONS_MASK];
+		__u8 length = options->bytes[(at + 1) & TCP_OPTIONS_MASK];
 
-		if (at > 59 || at >= header_bytes || (const void *)(option + 1) > end || option[0] == TCP_OPTION_END)
+		if (kind == TCP_OPTION_END)
 			return NO_SCALE;
-		if (option[0] == TCP_OPTION_NOP) {
-			at++;
+		if (kind == TCP_OPTION_NOP) {
+			at = (at + 1) & TCP_OPTIONS_MASK;
 			continue;
 		}
-		if ((const void *)(option + 2) > end || option[1] < 2 || at + option[1] > header_bytes)
+		if (length < 2 || at + length > bytes)
 			return NO_SCALE;
-		if (option[0] == TCP_OPTION_WINDOW_SCALE && option[1] == 3 && (const void *)(option + 3) <= end)
-			return option[2] < MOST_SCALE ? option[2] : MOST_SCALE;
-		at += option[1];
+		if (kind == TCP_OPTION_WINDOW_SCALE && length == 3) {
+			__u8 shift = options->bytes[(at + 2) & TCP_OPTIONS_MASK];
+
+			return shift < MOST_SCALE ? shift : MOST_SCALE;
+		}
+		/* Positions stay in one range, or the verifier would tell every way of getting there apart. */
+		at = (at + length) & TCP_OPTIONS_MASK;
 	}
 	return NO_SCALE;
 }
 
 static __always_inline enum punt_reason syn_ack(struct session_record *session, const struct tcp_segment *segment,
-						const void *tcp, const void *end)
+						__u8 scale)
 {
 	struct tcp_side *sender = &session->responder;
 	struct tcp_side *receiver = &session->initiator;
-	__u8 scale;
 
 	/* The SYN, and as much of its data as it likes (RFC 7413). */
 	if (after(segment->acknowledgment, receiver->end) || after(receiver->max_end, segment->acknowledgment))
 		return PUNT_TCP_WINDOW;
-	scale = window_scale(tcp, segment->header_bytes, end);
 	/* RFC 7323 2.2: scaled only where both ends offered it. */
 	if (scale == NO_SCALE || receiver->scale == NO_SCALE) {
 		scale = 0;
@@ -168,9 +181,9 @@ static __always_inline enum punt_reason reset(struct session_record *session, __
 	return PUNT_NONE;
 }
 
-/* Takes the next segment of a session. `tcp` is its header, whose options are read. */
+/* Takes the next segment of a session. `scale` is what a SYN offers, NO_SCALE for anything else. */
 static __always_inline enum punt_reason track_tcp(struct session_record *session, _Bool is_reverse,
-						  const struct tcp_segment *segment, const void *tcp, const void *end)
+						  const struct tcp_segment *segment, __u8 scale)
 {
 	struct tcp_side *sender = is_reverse ? &session->responder : &session->initiator;
 	struct tcp_side *receiver = is_reverse ? &session->initiator : &session->responder;
@@ -186,7 +199,7 @@ static __always_inline enum punt_reason track_tcp(struct session_record *session
 		return reset(session, state, segment, sender, receiver);
 	case TCP_SYN | TCP_ACK:
 		if (state == TCP_SYN_SENT && is_reverse)
-			return syn_ack(session, segment, tcp, end);
+			return syn_ack(session, segment, scale);
 		return PUNT_TCP_STATE;
 	default:
 		return PUNT_TCP_STATE;

@@ -139,6 +139,11 @@ impl Ports {
         let first = ifindexes.first().copied().unwrap_or(0);
         let host = Pair::for_host(handle, first, plan.workers, mtu_bytes).await?;
         made.push(host.clone());
+        let modes = || {
+            claimed
+                .iter()
+                .map(|(_, attach, link)| attach_mode(*attach, link))
+        };
         let mut programs = Programs::load(&Settings {
             marks: plan.marks,
             host_outer_ifindex: host.outer_ifindex,
@@ -147,6 +152,8 @@ impl Ports {
             hash_multiplier: plan.hash_multiplier,
             sessions: config.system.sessions,
             next_hops: NextHops::CAPACITY,
+            uses_tc: modes().any(|mode| mode == AttachMode::Tc),
+            uses_xdp: modes().any(|mode| mode == AttachMode::Xdp),
         })?;
         let host_record = PortFacts {
             ifindex: 0,

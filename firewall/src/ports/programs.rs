@@ -66,6 +66,9 @@ pub struct Settings {
     pub hash_multiplier: u64,
     pub sessions: u32,
     pub next_hops: usize,
+    /// Which programs a port will want: the kernel's verifier takes its time for each.
+    pub uses_tc: bool,
+    pub uses_xdp: bool,
 }
 
 /// The arrays that the programs and userspace share, empty.
@@ -117,11 +120,14 @@ impl Programs {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| refused("datapath", &error))?;
-        for name in ["tc_port", "tc_egress", "tc_private", "tc_vlan", "tc_host"] {
+        let at_tc = settings.uses_tc.then_some("tc_port");
+        let classifiers = ["tc_egress", "tc_private", "tc_vlan", "tc_host"];
+        for name in classifiers.into_iter().chain(at_tc) {
             let program: &mut SchedClassifier = program(&mut ebpf, name)?;
             program.load().map_err(|error| not_loaded(name, &error))?;
         }
-        for name in ["xdp_port", "xdp_private"] {
+        let at_xdp = settings.uses_xdp.then_some("xdp_port");
+        for name in ["xdp_private"].into_iter().chain(at_xdp) {
             let program: &mut Xdp = program(&mut ebpf, name)?;
             program.load().map_err(|error| not_loaded(name, &error))?;
         }
