@@ -279,7 +279,8 @@ fn park(program: &mut Xdp) -> Result<File> {
     parked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn pin_to(cpu: usize) -> Result<()> {
+/// Keeps the calling thread on one CPU.
+pub fn pin_to(cpu: usize) -> Result<()> {
     // SAFETY: all zeros is an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     ensure!(cpu < libc::CPU_SETSIZE as usize, "no CPU {cpu}");

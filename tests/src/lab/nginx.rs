@@ -21,11 +21,15 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    pub fn start(host: &Host, listen: SocketAddr) -> Result<Self> {
+    /// Serves at an address of the host, from one CPU.
+    pub fn start(host: &Host, listen: SocketAddr, cpu: usize) -> Result<Self> {
         let directory = Directory::new()?;
         let configuration = directory.join("nginx.conf");
         fs::write(&configuration, configure(listen))?;
         let mut process = host.spawn(&[
+            "taskset",
+            "--cpu-list",
+            &cpu.to_string(),
             "nginx",
             "-e",
             "stderr",
