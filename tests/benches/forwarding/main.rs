@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let results = measure_everything(&options)?;
     println!(
         "{}\n{}",
-        report::goals(&results, options.is_complete()),
+        report::goals(&results, options.asks_for_everything()),
         report::table(&results)
     );
     if options.is_complete() {
@@ -132,6 +132,10 @@ impl Options {
 
     /// Whether the results describe everybody and everything, measured for long enough to be kept.
     fn is_complete(&self) -> bool {
-        !self.quick && self.rounds >= FULL_ROUNDS && self.only.is_empty() && self.measure.is_empty()
+        !self.quick && self.rounds >= FULL_ROUNDS && self.asks_for_everything()
+    }
+
+    fn asks_for_everything(&self) -> bool {
+        self.only.is_empty() && self.measure.is_empty()
     }
 }

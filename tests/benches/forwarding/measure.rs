@@ -37,10 +37,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) const FULL: Self = Self {
-        per_rate: Duration::from_millis(500),
+        per_rate: Duration::from_millis(400),
         per_stream: Duration::from_secs(2),
         per_web_load: Duration::from_secs(2),
-        per_latency: Duration::from_millis(1000),
+        per_latency: Duration::from_millis(700),
     };
     pub(crate) const QUICK: Self = Self {
         per_rate: Duration::from_millis(200),

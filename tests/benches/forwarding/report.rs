@@ -7,8 +7,8 @@ use crate::goals::{self, Goal, Peer};
 use crate::measure::Plan;
 use crate::results::{Failure, Results, Row};
 
-/// A Markdown table with one row per goal. Goals whose measurement was not asked for are left out.
-pub(crate) fn goals(results: &Results, is_complete: bool) -> String {
+/// A Markdown table with one row per goal. A goal without a value was not asked for, unless everything was.
+pub(crate) fn goals(results: &Results, asked_for_everything: bool) -> String {
     let mut table = format!(
         "| {:<48} | {:<18} | {:<22} | {:>6} | {:>13} | {:<10} | {:>6} | {:<8} |\n\
          |---|---|---|--:|--:|---|--:|---|\n",
@@ -21,10 +21,8 @@ pub(crate) fn goals(results: &Results, is_complete: bool) -> String {
                 format!("{}–{}", number(reached.least), number(reached.most)),
                 goal.wanted.verdict(reached.median),
             ),
-            // The failures below say why.
-            None if is_complete || !results.failures().is_empty() => {
-                (String::new(), String::new(), "SKIPPED")
-            }
+            // The table of everything says why.
+            None if asked_for_everything => (String::new(), String::new(), "SKIPPED"),
             None => continue,
         };
         let _ = writeln!(

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 pub struct Memory {
     pub resident_kib: u64,
     pub anonymous_kib: u64,
+    /// Mapped files, and BPF maps among them.
     pub file_kib: u64,
-    /// Shared mappings, which is where mapped BPF maps are counted.
     pub shared_kib: u64,
     /// The part of the resident memory that is pages of mapped BPF maps.
     pub mapped_bpf_kib: u64,
