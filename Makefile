@@ -27,10 +27,10 @@ test: ## Install what the tests need, lint, and run the whole test suite
 	@$(MAKE) --no-print-directory lint
 	@scripts/test.sh
 
-bench: ## Install what the benchmarks need, and run them
-	@scripts/setup.sh test
+bench: ## Install what the benchmarks need, and run them; ARGS="--quick" and others go to the benchmark
+	@scripts/setup.sh bench
 	@cargo build --locked --release -p palisade
-	@scripts/cargo.sh bench --locked -p palisade-tests --bench forwarding
+	@scripts/cargo.sh bench --locked -p palisade-tests --bench forwarding $(if $(ARGS),-- $(ARGS))
 
 fuzz: ## Fuzz the parsers; SECONDS_EACH=30 says for how long each
 	@scripts/setup.sh test

@@ -1,11 +1,13 @@
 #!/bin/bash
 # Installs what building and running Palisade needs and this machine lacks; with `test`, also what
-# the tests and benchmarks need. Says nothing where nothing is missing.
+# the tests need; with `bench`, what the benchmarks need on top of that. Says nothing where nothing is
+# missing.
 set -euo pipefail
 
 build=(clang libbpf-dev linux-libc-dev llvm)
 run=(curl iproute2 iputils-ping)
 test=(ethtool iperf3 nftables traceroute)
+bench=(nginx-light wrk)
 
 fail() {
 	echo "setup: $*" >&2
@@ -39,7 +41,8 @@ wanted=("${build[@]}" "${run[@]}")
 case ${1:-} in
 '') ;;
 test) wanted+=("${test[@]}") ;;
-*) fail "unknown word '$1': only 'test' is known" ;;
+bench) wanted+=("${test[@]}" "${bench[@]}") ;;
+*) fail "unknown word '$1': only 'test' and 'bench' are known" ;;
 esac
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or later, https://rustup.rs"

@@ -1,4 +1,4 @@
-//! Compiles the generator's and the sink's BPF programs with clang.
+//! Compiles the BPF programs of generator, sink and redirect with clang.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 fn main() -> Result<()> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
-    for program in ["generator", "sink"] {
+    for program in ["generator", "redirect", "sink"] {
         let source = format!("src/generator/{program}.bpf.c");
         println!("cargo::rerun-if-changed={source}");
         let status = Command::new("clang")

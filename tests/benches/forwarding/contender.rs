@@ -1,9 +1,24 @@
 //! Who forwards.
 
+mod appliance;
+mod kernel;
+mod redirect;
+
 use std::time::Instant;
 
 use anyhow::Result;
-use palisade_tests::lab::{Chain, Palisade};
+use palisade_tests::lab::{Chain, MacAddr, Palisade};
+
+use appliance::Appliance;
+use kernel::Kernel;
+use redirect::BareRedirect;
+
+/// The one that most ratios refer to: what a hand-written firewall container does.
+pub(crate) const REFERENCE: &str = "nftables + masquerade";
+/// What BPF can do at most between two veth ports.
+pub(crate) const REDIRECT: &str = "bare tc redirect";
+pub(crate) const TC: &str = "palisade tc + NAT";
+pub(crate) const XDP: &str = "palisade xdp + NAT";
 
 /// A way to get packets across the chain's firewall.
 pub(crate) trait Contender {
@@ -12,172 +27,62 @@ pub(crate) trait Contender {
     /// Whether the server sees the firewall's address instead of the client's.
     fn translates(&self) -> bool;
 
+    /// The MAC that the client's frames have to be sent to.
+    fn first_hop(&self) -> MacAddr {
+        Chain::FW_LEFT_MAC
+    }
+
     /// Makes a fresh chain forward. Returns the moment at which the work began.
-    fn set_up(&mut self, chain: &Chain) -> Result<Instant>;
+    fn set_up(&mut self, chain: &Chain, shape: &Shape) -> Result<Instant>;
 
-    /// Ends what was begun; the chain itself goes away with its lab.
-    fn tear_down(&mut self) -> Result<()>;
-
-    /// The appliance, where it is one.
-    fn appliance(&self) -> Option<&Palisade>;
-}
-
-pub(crate) fn all() -> Vec<Box<dyn Contender>> {
-    let appliance = |name, attach, translates| {
-        Box::new(Appliance {
-            name,
-            attach,
-            translates,
-            running: None,
-        })
-    };
-    vec![
-        Box::new(Kernel {
-            name: "kernel, no firewall",
-            rules: None,
-        }),
-        Box::new(Kernel {
-            name: "nftables",
-            rules: Some(STATEFUL),
-        }),
-        Box::new(Kernel {
-            name: "nftables + masquerade",
-            rules: Some(STATEFUL_AND_MASQUERADE),
-        }),
-        appliance("palisade tc", "tc", false),
-        appliance("palisade tc + NAT", "tc", true),
-        appliance("palisade xdp + NAT", "xdp", true),
-    ]
-}
-
-/// The one that ratios refer to: what a hand-written firewall container does.
-pub(crate) const REFERENCE: &str = "nftables + masquerade";
-
-struct Kernel {
-    name: &'static str,
-    /// For `nft -f`.
-    rules: Option<&'static str>,
-}
-
-const STATEFUL: &str = "
-table inet filter {
-    chain forward {
-        type filter hook forward priority filter; policy drop;
-        ct state established,related accept
-        ct state invalid drop
-        iif eth1 oif eth2 ip saddr 192.0.2.0/24 accept
-    }
-}";
-
-const STATEFUL_AND_MASQUERADE: &str = "
-table inet filter {
-    chain forward {
-        type filter hook forward priority filter; policy drop;
-        ct state established,related accept
-        ct state invalid drop
-        iif eth1 oif eth2 ip saddr 192.0.2.0/24 accept
-    }
-}
-table ip nat {
-    chain postrouting {
-        type nat hook postrouting priority srcnat;
-        oif eth2 masquerade
-    }
-}";
-
-impl Contender for Kernel {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn translates(&self) -> bool {
-        self.rules == Some(STATEFUL_AND_MASQUERADE)
-    }
-
-    fn set_up(&mut self, chain: &Chain) -> Result<Instant> {
-        let began_at = Instant::now();
-        match self.rules {
-            Some(rules) => chain.filter_by_nftables(rules)?,
-            None => chain.forward_by_kernel()?,
-        }
-        Ok(began_at)
-    }
-
+    /// Ends what was begun, also if that failed half-way; the chain itself goes away with its lab.
     fn tear_down(&mut self) -> Result<()> {
         Ok(())
     }
 
+    fn is_appliance(&self) -> bool {
+        false
+    }
+
+    /// The appliance, while it is one that was set up.
     fn appliance(&self) -> Option<&Palisade> {
         None
     }
 }
 
-struct Appliance {
-    name: &'static str,
-    attach: &'static str,
-    translates: bool,
-    running: Option<Palisade>,
+/// The configuration that a measurement asks of an appliance. The others have nothing to set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// The capacity of the session table.
+    pub(crate) sessions: u32,
+    /// Source NAT to 32 addresses instead of the interface's own.
+    pub(crate) pool: bool,
+    /// Policies that never match, before the one that does.
+    pub(crate) other_policies: u32,
+    /// `None` leaves the number to the appliance.
+    pub(crate) workers: Option<u16>,
 }
 
-impl Contender for Appliance {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn translates(&self) -> bool {
-        self.translates
-    }
-
-    fn set_up(&mut self, chain: &Chain) -> Result<Instant> {
-        let running = Palisade::start(&chain.fw, &self.configuration())?;
-        let began_at = running.started_at();
-        self.running = Some(running);
-        Ok(began_at)
-    }
-
-    fn tear_down(&mut self) -> Result<()> {
-        if let Some(mut running) = self.running.take() {
-            running.stop()?;
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            sessions: 65_536,
+            pool: false,
+            other_policies: 0,
+            workers: None,
         }
-        Ok(())
-    }
-
-    fn appliance(&self) -> Option<&Palisade> {
-        self.running.as_ref()
     }
 }
 
-impl Appliance {
-    fn configuration(&self) -> String {
-        let attach = self.attach;
-        let nat = if self.translates {
-            "nat: { source: [{ name: internet, from: trust, to: untrust, source: [lan], translate: interface }] }"
-        } else {
-            ""
-        };
-        format!(
-            r#"
-version: 1
-system: {{ host-name: bench, mode: routing, sessions: 65536 }}
-management: {{ listen: "127.0.0.1:8443" }}
-interfaces:
-  left:  {{ device: eth1, attach: {attach}, addresses: [192.0.2.1/24, "2001:db8:1::1/64"] }}
-  right: {{ device: eth2, attach: {attach}, addresses: [198.51.100.1/24, "2001:db8:2::1/64"] }}
-zones:
-  trust:   {{ interfaces: [left], host-inbound: [ping] }}
-  untrust: {{ interfaces: [right], host-inbound: [ping] }}
-addresses:
-  lan: [192.0.2.0/24]
-policies:
-  - name: out
-    from: trust
-    to: untrust
-    source: [lan]
-    destination: [any]
-    application: [any]
-    action: permit
-{nat}
-"#
-        )
-    }
+/// The reference comes first: the others' background load is taken from it.
+pub(crate) fn all() -> Vec<Box<dyn Contender>> {
+    vec![
+        Box::new(Kernel::masquerading(REFERENCE)),
+        Box::new(Kernel::filtering("nftables")),
+        Box::new(Kernel::routing("kernel, no firewall")),
+        Box::new(BareRedirect::default()),
+        Box::new(Appliance::new("palisade tc", "tc", false)),
+        Box::new(Appliance::new(TC, "tc", true)),
+        Box::new(Appliance::new(XDP, "xdp", true)),
+    ]
 }

@@ -1,25 +1,34 @@
 //! Forwarding, compared with the kernel's own firewall in the same run.
 //!
-//! `cargo bench -p palisade-tests --bench forwarding [-- --quick] [--rounds N] [--only TEXT]`
+//! `cargo bench -p palisade-tests --bench forwarding [-- OPTIONS]`
 //!
-//! Every round measures every contender once, each in a lab made for it, so that whatever else the machine is doing
-//! hits all of them alike. Medians over the rounds are printed with their range; a full run over all contenders also
-//! writes `tests/benches/RESULTS.md`.
+//! | option | does |
+//! |---|---|
+//! | `--quick` | measures for a shorter time, in 2 rounds |
+//! | `--rounds N` | instead of 5 |
+//! | `--only TEXT` | contenders whose name contains it |
+//! | `--measure TEXT` | measurements whose name contains it; both may be given several times |
+//!
+//! Every round takes every measurement of every contender once, the contenders of a measurement one after the other,
+//! each in a lab made for it, so that whatever else the machine is doing hits all of them alike. Medians over the
+//! rounds are printed with their range. A full run over everything also writes `tests/benches/RESULTS.md`.
 //!
 //! # Limits
 //! Sender, firewall and receiver share the machine: ratios between contenders mean more than the figures.
 
 mod contender;
+mod goals;
 mod machine;
 mod measure;
 mod report;
+mod results;
 
-use std::time::Duration;
+use anyhow::{Context, Result, bail, ensure};
+use measure::{Plan, Round};
+use results::Results;
 
-use anyhow::{Context, Result, bail};
-use contender::Contender;
-use measure::Plan;
-use report::Results;
+/// The fewest whose median is worth keeping.
+const FULL_ROUNDS: usize = 5;
 
 fn main() -> Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
@@ -27,95 +36,106 @@ fn main() -> Result<()> {
         palisade_tests::lab::report_skipped("forwarding", &reason);
         return Ok(());
     }
-    let mut contenders = contender::all();
-    contenders.retain(|contender| {
-        options
-            .only
-            .as_ref()
-            .is_none_or(|text| contender.name().contains(text))
-    });
-
-    let mut results = Results::default();
-    for round in 1..=options.rounds {
-        contenders.retain_mut(|contender| {
-            eprintln!("round {round}/{}: {}", options.rounds, contender.name());
-            match measure_once(contender.as_mut(), &options.plan, &mut results) {
-                Ok(()) => true,
-                Err(error) => {
-                    let reason = format!("{error:#}");
-                    palisade_tests::lab::report_skipped(contender.name(), &reason);
-                    results.skip(contender.name(), &reason);
-                    false
-                }
-            }
-        });
-    }
-
-    let table = results.table();
-    println!("{table}");
+    let results = measure_everything(&options)?;
+    println!(
+        "{}\n{}",
+        report::goals(&results, options.asks_for_everything()),
+        report::table(&results)
+    );
     if options.is_complete() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-        std::fs::write(
-            path,
-            report::document(&machine::describe(), &table, &options.plan, options.rounds),
-        )?;
+        let machine = machine::describe();
+        let document = report::document(&machine, &results, &options.plan, options.rounds);
+        std::fs::write(path, document)?;
         println!("Written to {path}");
     }
     Ok(())
 }
 
-fn measure_once(contender: &mut dyn Contender, plan: &Plan, results: &mut Results) -> Result<()> {
-    measure::start(contender, plan, results).context("time to the first packet")?;
-    measure::packets(contender, plan, results).context("packet rates")?;
-    measure::stream(contender, plan, results).context("one TCP stream")?;
-    measure::memory(contender, plan, results).context("memory")
+fn measure_everything(options: &Options) -> Result<Results> {
+    let mut contenders = contender::all();
+    contenders.retain(|contender| is_chosen(&options.only, contender.name()));
+    ensure!(!contenders.is_empty(), "no such contender");
+    let mut measurements = measure::all();
+    measurements.retain(|measurement| is_chosen(&options.measure, measurement.name));
+    ensure!(!measurements.is_empty(), "no such measurement");
+
+    let mut results = Results::default();
+    for number in 1..=options.rounds {
+        results.begin_round(number);
+        let mut round = Round {
+            plan: &options.plan,
+            results: &mut results,
+            reference_pps: None,
+        };
+        for measurement in &measurements {
+            for contender in &mut contenders {
+                if !(measurement.takes_part)(contender.as_ref()) {
+                    continue;
+                }
+                let (what, who) = (measurement.name, contender.name());
+                eprintln!("round {number}/{}: {what}: {who}", options.rounds);
+                if let Err(error) = measurement.run(contender.as_mut(), &mut round) {
+                    let reason = format!("{error:#}");
+                    palisade_tests::lab::report_skipped(&format!("{what}: {who}"), &reason);
+                    round.results.fail(what, who, &reason);
+                }
+            }
+        }
+    }
+    Ok(results)
+}
+
+/// Nothing named is everything.
+fn is_chosen(texts: &[String], name: &str) -> bool {
+    texts.is_empty() || texts.iter().any(|text| name.contains(text))
 }
 
 struct Options {
     plan: Plan,
     rounds: usize,
-    only: Option<String>,
+    only: Vec<String>,
+    measure: Vec<String>,
     quick: bool,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let (mut rounds, mut only, mut quick) = (None, None, false);
+        let (mut rounds, mut quick) = (None, false);
+        let (mut only, mut measure) = (Vec::new(), Vec::new());
         while let Some(argument) = arguments.next() {
+            let mut value = || {
+                let value = arguments.next();
+                value.with_context(|| format!("{argument} needs a value"))
+            };
             match argument.as_str() {
                 "--quick" => quick = true,
-                "--rounds" => {
-                    let number = arguments.next().context("--rounds needs a number")?;
-                    rounds = Some(number.parse()?);
-                }
-                "--only" => only = Some(arguments.next().context("--only needs a part of a name")?),
+                "--rounds" => rounds = Some(value()?.parse()?),
+                "--only" => only.push(value()?),
+                "--measure" => measure.push(value()?),
                 // Cargo says this to every benchmark.
                 "--bench" => {}
-                other => bail!("unknown option {other}: --quick, --rounds N, --only TEXT"),
+                other => bail!(
+                    "unknown option {other}: --quick, --rounds N, --only TEXT, --measure TEXT"
+                ),
             }
         }
         let plan = if quick { Plan::QUICK } else { Plan::FULL };
         Ok(Self {
             plan,
-            rounds: rounds.unwrap_or(if quick { 2 } else { 5 }),
+            rounds: rounds.unwrap_or(if quick { 2 } else { FULL_ROUNDS }),
             only,
+            measure,
             quick,
         })
     }
 
-    /// Whether the results describe everybody, measured for long enough to be kept.
+    /// Whether the results describe everybody and everything, measured for long enough to be kept.
     fn is_complete(&self) -> bool {
-        !self.quick && self.only.is_none()
+        !self.quick && self.rounds >= FULL_ROUNDS && self.asks_for_everything()
     }
-}
 
-impl Plan {
-    const FULL: Self = Self {
-        per_rate: Duration::from_millis(700),
-        per_stream: Duration::from_secs(2),
-    };
-    const QUICK: Self = Self {
-        per_rate: Duration::from_millis(250),
-        per_stream: Duration::from_secs(1),
-    };
+    fn asks_for_everything(&self) -> bool {
+        self.only.is_empty() && self.measure.is_empty()
+    }
 }

@@ -8,6 +8,7 @@
 //! UDP only. GRO must be on at both ends of the sender's cable, and of the receiver's where XDP forwards
 //! ([`Chain::enable_gro`](crate::lab::Chain::enable_gro)).
 
+mod redirect;
 mod sink;
 
 use std::fs::File;
@@ -22,6 +23,7 @@ use aya::{Ebpf, EbpfLoader};
 use crate::frames::Frame;
 use crate::lab::{Host, MacAddr};
 
+pub use redirect::Redirect;
 pub use sink::{Count, Sink, SinkMode};
 
 /// The kernel's own default for live frames, and a quarter of a veth's ring.
@@ -135,6 +137,23 @@ impl Generator {
                     _ => sender.send(PACED_FRAMES)?,
                 }
             }
+        })
+    }
+
+    /// Sends exactly so many frames, in small bursts, no faster than asked.
+    pub fn send_paced(&mut self, frames: u32, packets_per_second: f64) -> Result<Sent> {
+        self.run(|sender| {
+            while sender.frames < u64::from(frames) {
+                let left = u32::try_from(u64::from(frames) - sender.frames)?;
+                let due = sender.started_at.elapsed().as_secs_f64() * packets_per_second;
+                let burst = left.min(PACED_FRAMES);
+                if (due as u64).saturating_sub(sender.frames) < u64::from(burst) {
+                    thread::sleep(Duration::from_micros(20));
+                } else {
+                    sender.send(burst)?;
+                }
+            }
+            Ok(())
         })
     }
 
@@ -260,7 +279,8 @@ fn park(program: &mut Xdp) -> Result<File> {
     parked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn pin_to(cpu: usize) -> Result<()> {
+/// Keeps the calling thread on one CPU.
+pub fn pin_to(cpu: usize) -> Result<()> {
     // SAFETY: all zeros is an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     ensure!(cpu < libc::CPU_SETSIZE as usize, "no CPU {cpu}");

@@ -16,10 +16,13 @@
 //! ```
 
 mod chain;
+mod directory;
 mod edge;
 mod footprint;
 mod host;
 mod http;
+mod memory;
+mod nginx;
 mod palisade;
 mod process;
 mod sweep;
@@ -38,7 +41,9 @@ pub use edge::{Attach, Edge, Family, PATIENCE, PERMIT_ALL, eventually};
 pub use footprint::Footprint;
 pub use host::{Host, MacAddr};
 pub use http::Response;
-pub use palisade::{Memory, Palisade};
+pub use memory::Memory;
+pub use nginx::Nginx;
+pub use palisade::Palisade;
 pub use process::{Output, Process};
 
 /// Network namespaces and the cables between them; removed on drop.

@@ -10,13 +10,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::Host;
+use super::directory::Directory;
 use super::http::{self, Response};
+use super::memory::Memory;
 use super::process::{Output, Process};
-use super::{Host, unique_name};
 
 /// How long the appliance may take until it is ready; much more than it should need, since machines get busy.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is in its directory.
+const CONFIG: &str = "palisade.yaml";
+const STATE: &str = "state";
+const SOCKET: &str = "api.sock";
 
 /// A running `palisade run`. Dropping it kills the process and removes its directory.
 #[derive(Debug)]
@@ -51,7 +58,8 @@ impl Palisade {
     fn launch_with(host: &Host, yaml: &str, arguments: &[&str]) -> Result<Self> {
         let binary = Self::binary()?;
         let directory = Directory::new()?;
-        fs::write(directory.config(), yaml)?;
+        fs::create_dir(directory.join(STATE))?;
+        fs::write(directory.join(CONFIG), yaml)?;
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         let process = spawn(host, &binary, &directory, &arguments)?;
         Ok(Self {
@@ -118,12 +126,12 @@ impl Palisade {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Result<Response> {
-        http::request(&self.directory.socket(), method, path, headers, body)
+        http::request(&self.directory.join(SOCKET), method, path, headers, body)
     }
 
     /// Runs a command of the CLI against this appliance: `cli(&["show", "sessions", "--json"])`.
     pub fn cli(&self, arguments: &[&str]) -> Result<Output> {
-        let (binary, socket) = (self.binary.to_string_lossy(), self.directory.socket());
+        let (binary, socket) = (self.binary.to_string_lossy(), self.directory.join(SOCKET));
         let mut line: Vec<&str> = vec![&binary];
         line.extend(arguments);
         let socket = socket.to_string_lossy();
@@ -150,7 +158,7 @@ impl Palisade {
 
     /// The directory that holds `palisade.yaml`, `state/` and `api.sock`.
     pub fn directory(&self) -> &Path {
-        &self.directory.0
+        self.directory.path()
     }
 
     /// Ends it with SIGTERM, as a container's runtime does.
@@ -187,7 +195,7 @@ impl Palisade {
     /// Writes another configuration and sends SIGHUP; returns what the appliance logged from then on, up to what it
     /// made of the signal.
     pub fn reload(&mut self, yaml: &str) -> Result<String> {
-        fs::write(self.directory.config(), yaml)?;
+        fs::write(self.directory.join(CONFIG), yaml)?;
         let logged_before = self.log().len();
         self.signal(libc::SIGHUP)?;
         let deadline = Instant::now() + READY_TIMEOUT;
@@ -227,77 +235,11 @@ fn spawn(
     command
         .arg("run")
         .arg("--config")
-        .arg(directory.config())
+        .arg(directory.join(CONFIG))
         .arg("--state-dir")
-        .arg(directory.state())
+        .arg(directory.join(STATE))
         .arg("--socket")
-        .arg(directory.socket())
+        .arg(directory.join(SOCKET))
         .args(arguments);
     Process::spawn(command).with_context(|| format!("cannot start {}", binary.display()))
-}
-
-/// A directory of its own for one appliance, removed on drop.
-#[derive(Debug)]
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Result<Self> {
-        let directory = Self(env::temp_dir().join(unique_name()));
-        fs::create_dir_all(directory.state())?;
-        Ok(directory)
-    }
-
-    fn config(&self) -> PathBuf {
-        self.0.join("palisade.yaml")
-    }
-
-    fn state(&self) -> PathBuf {
-        self.0.join("state")
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.0.join("api.sock")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // A directory that is left is swept by a later run.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A process's resident memory, from `/proc/PID/status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    pub resident_kib: u64,
-    pub anonymous_kib: u64,
-    pub file_kib: u64,
-    /// Shared mappings, which is where mapped BPF maps are counted.
-    pub shared_kib: u64,
-}
-
-impl Memory {
-    pub fn of(process_id: u32) -> Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{process_id}/status"))?;
-        let field = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| {
-                    line.strip_prefix(name)?
-                        .strip_prefix(':')?
-                        .trim()
-                        .strip_suffix(" kB")?
-                        .parse()
-                        .ok()
-                })
-                .with_context(|| format!("no {name} in /proc/{process_id}/status"))
-        };
-        Ok(Self {
-            resident_kib: field("VmRSS")?,
-            anonymous_kib: field("RssAnon")?,
-            file_kib: field("RssFile")?,
-            shared_kib: field("RssShmem")?,
-        })
-    }
 }

@@ -1,0 +1,171 @@
+//! What the appliance has to reach, and whether it did.
+
+use std::fmt;
+
+use crate::contender::{REDIRECT, REFERENCE, TC, XDP};
+use crate::measure::{
+    BYTES_PER_SESSION, CONNECTIONS, DOWN, Latency, RATE_AT_16384, RATE_AT_A_MILLION, REQUESTS, UP,
+    new_sessions_with_policies, new_sessions_with_workers, rate_at_16384_flows, rate_with_policies,
+    rate_with_workers,
+};
+use crate::results::{Results, Summary};
+
+/// One measurement of one contender, and what it is held against.
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) contender: &'static str,
+    pub(crate) peer: Peer,
+    pub(crate) wanted: Wanted,
+    /// The row's measurement, where `what` is not its name.
+    measurement: String,
+}
+
+pub(crate) enum Peer {
+    /// The same measurement.
+    Contender(&'static str),
+    /// The same contender, in another measurement.
+    Itself(String),
+    Nobody,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted {
+    AtLeast(f64),
+    AtMost(f64),
+    /// For the reader to know.
+    Nothing,
+}
+
+impl Goal {
+    /// `None` where it, or its peer, gave no value in any round.
+    pub(crate) fn reached(&self, results: &Results) -> Option<Summary> {
+        let row = results.row(&self.measurement, self.contender)?;
+        let peer = match &self.peer {
+            Peer::Contender(peer) => results.row(&self.measurement, peer)?,
+            Peer::Itself(other) => results.row(other, self.contender)?,
+            Peer::Nobody => return Some(row.summary()),
+        };
+        row.ratios_to(peer)
+    }
+
+    pub(crate) fn unit(&self) -> &'static str {
+        match (&self.peer, self.wanted) {
+            (Peer::Nobody, _) => "B",
+            (_, Wanted::AtMost(_)) => "× the time",
+            (_, Wanted::AtLeast(_) | Wanted::Nothing) => "×",
+        }
+    }
+}
+
+impl Wanted {
+    pub(crate) fn verdict(self, median: f64) -> &'static str {
+        let is_reached = match self {
+            Self::AtLeast(least) => median >= least,
+            Self::AtMost(most) => median <= most,
+            Self::Nothing => return "reported",
+        };
+        if is_reached { "reached" } else { "missed" }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(least) => write!(formatter, "≥ {least}"),
+            Self::AtMost(most) => write!(formatter, "≤ {most}"),
+            Self::Nothing => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn all() -> Vec<Goal> {
+    [TC, XDP].into_iter().flat_map(goals_of).collect()
+}
+
+fn goals_of(contender: &'static str) -> Vec<Goal> {
+    let goal = |what: &str, measurement: String, peer, wanted| Goal {
+        what: what.to_owned(),
+        contender,
+        peer,
+        wanted,
+        measurement,
+    };
+    let nftables = || Peer::Contender(REFERENCE);
+    // Attaching XDP to a veth switches its peer's segmentation offload off, and with it what a stream lives by.
+    let of_stream = if contender == TC {
+        Wanted::AtLeast(1.0)
+    } else {
+        Wanted::Nothing
+    };
+    let mut goals = vec![
+        goal(
+            "16,384 established flows",
+            rate_at_16384_flows(),
+            nftables(),
+            Wanted::AtLeast(1.8),
+        ),
+        goal(
+            "16,384 established flows",
+            rate_at_16384_flows(),
+            Peer::Contender(REDIRECT),
+            Wanted::AtLeast(0.85),
+        ),
+        goal(
+            "1,000,000 established flows",
+            RATE_AT_A_MILLION.to_owned(),
+            Peer::Itself(RATE_AT_16384.to_owned()),
+            Wanted::AtLeast(0.6),
+        ),
+        goal(UP, UP.to_owned(), nftables(), of_stream),
+        goal(DOWN, DOWN.to_owned(), nftables(), of_stream),
+        goal(
+            CONNECTIONS,
+            CONNECTIONS.to_owned(),
+            nftables(),
+            Wanted::AtLeast(1.05),
+        ),
+        goal(
+            REQUESTS,
+            REQUESTS.to_owned(),
+            nftables(),
+            Wanted::AtLeast(1.08),
+        ),
+    ];
+    goals.extend(Latency::ALL.map(|row| {
+        let label = row.label();
+        goal(&label.clone(), label, nftables(), Wanted::AtMost(1.0))
+    }));
+    goals.extend([
+        goal(
+            BYTES_PER_SESSION,
+            BYTES_PER_SESSION.to_owned(),
+            Peer::Nobody,
+            Wanted::AtMost(512.0),
+        ),
+        goal(
+            "10,000 policies instead of 10: established flows",
+            rate_with_policies(10_000),
+            Peer::Itself(rate_with_policies(10)),
+            Wanted::AtLeast(0.97),
+        ),
+        goal(
+            "10,000 policies instead of 10: new sessions",
+            new_sessions_with_policies(10_000),
+            Peer::Itself(new_sessions_with_policies(10)),
+            Wanted::Nothing,
+        ),
+        goal(
+            "2 workers instead of 1: established flows",
+            rate_with_workers(2),
+            Peer::Itself(rate_with_workers(1)),
+            Wanted::Nothing,
+        ),
+        goal(
+            "2 workers instead of 1: new sessions",
+            new_sessions_with_workers(2),
+            Peer::Itself(new_sessions_with_workers(1)),
+            Wanted::Nothing,
+        ),
+    ]);
+    goals
+}
