@@ -26,7 +26,7 @@ use crate::datapath::{Event, Generation, Shared, Worker, WorkerHandle, WorkerPla
 use crate::host;
 use crate::in_force::InForce;
 use crate::log;
-use crate::ports::{self, Attached, Plan, PortError, Ports};
+use crate::ports::{self, AttachMode, Attached, Plan, PortError, Ports, transmit};
 use crate::route::mirror::{Follower, Mirrored};
 use crate::route::{Gateway, Mirror, NextHops};
 use crate::session::SessionTable;
@@ -88,15 +88,22 @@ pub enum CommitError {
 /// The appliance. Ends with [`Appliance::stop`].
 #[derive(Debug)]
 pub struct Appliance {
-    control: Control,
-    shared: Arc<Shared>,
+    running: Running,
     ports: Ports,
     handle: Handle,
+    settings: host::Applied,
+}
+
+/// What runs once everything is attached.
+#[derive(Debug)]
+struct Running {
+    control: Control,
+    shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     log: JoinHandle<()>,
-    follower: tokio::task::JoinHandle<()>,
-    settings: host::Applied,
+    /// What follows the kernel's tables and devices.
+    followers: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Appliance {
@@ -118,57 +125,18 @@ impl Appliance {
             hash_multiplier: random.next_u64(),
         };
         let mut ports = Ports::prepare(&handle, &config, &plan).await?;
-        match Self::assemble(config, &plan, &mut ports, &handle, random).await {
-            Ok(parts) => {
-                let Parts {
-                    control,
-                    shared,
-                    stop,
-                    threads,
-                    log,
-                    follower,
-                    settings,
-                } = parts;
-                Ok(Self {
-                    control,
-                    shared,
-                    ports,
-                    handle,
-                    stop,
-                    threads,
-                    log,
-                    follower,
-                    settings,
-                })
-            }
-            Err(error) => {
-                ports.detach(&handle).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn assemble(
-        config: Config,
-        plan: &Plan,
-        ports: &mut Ports,
-        handle: &Handle,
-        random: StdRng,
-    ) -> Result<Parts, BootError> {
         let mut settings = host::Applied::default();
-        let started = start_all(config, plan, ports, handle, random, &mut settings).await;
+        let started = start_all(config, &plan, &mut ports, &handle, random, &mut settings).await;
         match started {
-            Ok((control, shared, stop, threads, log, follower)) => Ok(Parts {
-                control,
-                shared,
-                stop,
-                threads,
-                log,
-                follower,
+            Ok(running) => Ok(Self {
+                running,
+                ports,
+                handle,
                 settings,
             }),
             Err(error) => {
-                settings.undo(handle).await;
+                settings.undo(&handle).await;
+                ports.detach(&handle).await;
                 Err(error)
             }
         }
@@ -176,13 +144,13 @@ impl Appliance {
 
     #[must_use]
     pub fn control(&self) -> Control {
-        self.control.clone()
+        self.running.control.clone()
     }
 
     /// Puts another configuration in force, at one instant for every worker. Sessions that it
     /// still permits go on; others end at once.
     pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {
-        let before = self.shared.generation.load_full();
+        let before = self.running.shared.generation.load_full();
         let fixed = |config: &Config| {
             config
                 .interfaces
@@ -217,11 +185,11 @@ impl Appliance {
             .map(|port| port.device.as_str())
             .collect();
         let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
-        self.control.remember(&generation);
-        self.shared.generation.store(generation);
+        self.running.control.remember(&generation);
+        self.running.shared.generation.store(generation);
         // From here on every offloaded packet is punted once, to be judged by it.
-        self.shared.in_force.set_generation(number);
-        self.shared.wake_all();
+        self.running.shared.in_force.set_generation(number);
+        self.running.shared.wake_all();
         Ok(number)
     }
 
@@ -236,41 +204,30 @@ impl Appliance {
 
     /// Detaches and takes away everything that was made.
     pub async fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        self.shared.wake_all();
-        for thread in self.threads {
+        let Running {
+            shared,
+            stop,
+            threads,
+            log,
+            followers,
+            ..
+        } = self.running;
+        stop.store(true, Ordering::Release);
+        shared.wake_all();
+        for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a worker had panicked");
             }
         }
         // The last events are those of the sessions that the workers have just closed.
-        if self.shared.events.send(None).is_err() || self.log.join().is_err() {
+        if shared.events.send(None).is_err() || log.join().is_err() {
             tracing::error!("the log of sessions is incomplete");
         }
-        self.follower.abort();
+        followers.iter().for_each(tokio::task::JoinHandle::abort);
         self.ports.detach(&self.handle).await;
         self.settings.undo(&self.handle).await;
     }
 }
-
-struct Parts {
-    control: Control,
-    shared: Arc<Shared>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-    log: JoinHandle<()>,
-    follower: tokio::task::JoinHandle<()>,
-    settings: host::Applied,
-}
-
-type Started = (
-    Control,
-    Arc<Shared>,
-    Arc<AtomicBool>,
-    Vec<JoinHandle<()>>,
-    JoinHandle<()>,
-    tokio::task::JoinHandle<()>,
-);
 
 async fn start_all(
     config: Config,
@@ -279,7 +236,7 @@ async fn start_all(
     handle: &Handle,
     mut random: StdRng,
     settings: &mut host::Applied,
-) -> Result<Started, BootError> {
+) -> Result<Running, BootError> {
     let mode = config.system.mode;
     if mode == Mode::Routing {
         host::stop_kernel_forwarding();
@@ -309,7 +266,8 @@ async fn start_all(
         .collect();
     let generation = Arc::new(Generation::new(1, config, &devices, None));
     let shared = Arc::new(share(plan, ports, generation.clone(), events, wanted)?);
-    let follower = follow(&shared, wants).await?;
+    let mut followers = vec![follow(&shared, wants).await?];
+    followers.extend(follow_transmit(ports));
 
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
@@ -321,7 +279,14 @@ async fn start_all(
     let attach = ports.ports.iter().map(AttachedPort::of).collect();
     let counters = Mutex::new(ports.counters()?);
     let control = Control::new(shared.clone(), attach, counters, generation);
-    Ok((control, shared, stop, threads, log, follower))
+    Ok(Running {
+        control,
+        shared,
+        stop,
+        threads,
+        log,
+        followers,
+    })
 }
 
 /// A worker for every two processors: the kernel's part of the path needs the other.
@@ -493,18 +458,38 @@ async fn follow(
     Ok(tokio::spawn(follower.run()))
 }
 
+/// Keeps XDP told which ports take its frames; until it is, they leave by the ports' sockets.
+fn follow_transmit(ports: &Ports) -> Option<tokio::task::JoinHandle<()>> {
+    let is_at_xdp = |port: &Attached| port.mode == AttachMode::Xdp;
+    ports.ports.iter().any(is_at_xdp).then(|| {
+        let records = ports.programs.ports();
+        tokio::spawn(async move {
+            let mut follower = match transmit::Follower::start().await {
+                Ok(follower) => follower,
+                Err(error) => {
+                    tracing::warn!(%error, "XDP hands no frames to other devices");
+                    return;
+                }
+            };
+            while let Some(change) = follower.next().await {
+                ports::set_transmit(&records, change);
+            }
+        })
+    })
+}
+
 fn spawn_worker(
     shared: &Arc<Shared>,
     plan: WorkerPlan,
     stop: &Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, BootError> {
     let id = plan.id;
-    let running = Running::new(shared.clone());
+    let walking = Walking::new(shared.clone());
     let (shared, stop) = (shared.clone(), stop.clone());
     std::thread::Builder::new()
         .name(format!("worker-{id}"))
         .spawn(move || {
-            let _running = running;
+            let _walking = walking;
             pin(id);
             Worker::new(shared, plan, Timestamp::now()).run(&stop);
         })
@@ -515,16 +500,16 @@ fn spawn_worker(
 }
 
 /// Counts a worker among those that run, for as long as it does.
-struct Running(Arc<Shared>);
+struct Walking(Arc<Shared>);
 
-impl Running {
+impl Walking {
     fn new(shared: Arc<Shared>) -> Self {
         shared.running.fetch_add(1, Ordering::Relaxed);
         Self(shared)
     }
 }
 
-impl Drop for Running {
+impl Drop for Walking {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Relaxed);
     }

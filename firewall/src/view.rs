@@ -62,6 +62,54 @@ pub struct SessionView {
     pub expires_seconds: u64,
     pub from_initiator: Traffic,
     pub from_responder: Traffic,
+    /// Who forwards the next packet of either end.
+    pub offload: OffloadView,
+}
+
+/// Of both directions of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OffloadView {
+    pub from_initiator: Offload,
+    pub from_responder: Offload,
+}
+
+/// Whether the kernel forwards a direction's next packet by itself, and why not if not: then it
+/// goes to a worker, which forwards it and may put this right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offload {
+    Offloaded,
+    /// Packets that came before have not left yet.
+    PacketsWaiting,
+    /// Nothing has come from this end, and the way to the other is not known.
+    WayUnknown,
+    /// Decided under an earlier configuration: the next packet is judged again.
+    StaleGeneration,
+    /// Routes, addresses or links have changed: the next packet finds its way again.
+    StaleRoute,
+    /// The next hop's MAC is not known.
+    NoNeighbour,
+    EgressDown,
+    /// It arrives at XDP and leaves by a device that takes no frames from there.
+    NoXdpTransmit,
+}
+
+impl Offload {
+    /// The name in the API, and the punt reason's where there is one.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offloaded => "offloaded",
+            Self::PacketsWaiting => "packets-waiting",
+            Self::WayUnknown => "way-unknown",
+            Self::StaleGeneration => "stale-generation",
+            Self::StaleRoute => "stale-route",
+            Self::NoNeighbour => "no-neighbour",
+            Self::EgressDown => "egress-down",
+            Self::NoXdpTransmit => "no-xdp-transmit",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use firewall::control::FilterError;
 use firewall::view::{
     CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
-    NeighbourView, PolicyView, Readiness, RouteView, RoutesView, SessionFilter, SessionPage,
-    SessionView, SystemView, Traffic,
+    NeighbourView, Offload, OffloadView, PolicyView, Readiness, RouteView, RoutesView,
+    SessionFilter, SessionPage, SessionView, SystemView, Traffic,
 };
 
 use crate::appliance::Appliance;
@@ -240,6 +240,10 @@ fn sessions() -> Vec<SessionView> {
         expires_seconds: 7_199,
         from_initiator: traffic(1_204, 96_320),
         from_responder: traffic(8_412, 11_904_221),
+        offload: OffloadView {
+            from_initiator: Offload::Offloaded,
+            from_responder: Offload::Offloaded,
+        },
     };
     let published = SessionView {
         id: 1018,
@@ -284,6 +288,10 @@ fn sessions() -> Vec<SessionView> {
         expires_seconds: 26,
         from_initiator: traffic(1, 71),
         from_responder: traffic(1, 188),
+        offload: OffloadView {
+            from_initiator: Offload::Offloaded,
+            from_responder: Offload::NoNeighbour,
+        },
         ..web.clone()
     };
     let ping = SessionView {
@@ -298,6 +306,7 @@ fn sessions() -> Vec<SessionView> {
         policy: None,
         source_nat: None,
         application: Some("ping".into()),
+        offload: web.offload,
         ..dns.clone()
     };
     vec![web, published, ipv6, dns, ping]

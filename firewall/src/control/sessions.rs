@@ -4,12 +4,15 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use abi::{NeighbourState, WAY_TO_HOST, WAY_TO_WIRE};
 use rules::{Protocol, ZoneId};
 
 use super::{Control, FilterError, interface_name};
 use crate::clock::Timestamp;
 use crate::counters::InterfaceId;
 use crate::datapath::{expires, tuple_of};
+use crate::ports::AttachMode;
+use crate::route::NextHopId;
 use crate::session::tcp::State;
 use crate::session::{Direction, Flow, Slot};
 use crate::view;
@@ -138,7 +141,61 @@ impl Control {
             expires_seconds: round_up(expires(table, slot).since(now)),
             from_initiator: traffic(forward),
             from_responder: traffic(reverse),
+            offload: view::OffloadView {
+                from_initiator: self.offload(forward),
+                from_responder: self.offload(reverse),
+            },
         })
+    }
+
+    /// What the fast path would say of a direction's next packet, in the order it asks.
+    fn offload(&self, flow: Flow) -> view::Offload {
+        use view::Offload::{
+            EgressDown, NoNeighbour, NoXdpTransmit, Offloaded, PacketsWaiting, StaleGeneration,
+            StaleRoute, WayUnknown,
+        };
+        let shared = &self.0.shared;
+        let record = shared.table.flow(flow);
+        let (way, route_generation) = shared.table.way(flow);
+        if !shared.table.is_offloaded(flow) {
+            return if record.generation.load(Relaxed) == 0 {
+                WayUnknown
+            } else {
+                PacketsWaiting
+            };
+        }
+        if record.generation.load(Relaxed) != shared.in_force.generation() {
+            return StaleGeneration;
+        }
+        if route_generation != shared.in_force.route_generation() {
+            return StaleRoute;
+        }
+        let arrives_at = u16::from(record.port.load(Relaxed));
+        let leaves_by = match way {
+            WAY_TO_HOST => return Offloaded,
+            WAY_TO_WIRE => shared.mirror.across(arrives_at),
+            hop => {
+                let Some(hop) = shared.mirror.next_hops.get(NextHopId(hop)) else {
+                    return NoNeighbour;
+                };
+                if hop.egress != 0 && hop.state != NeighbourState::Resolved {
+                    return NoNeighbour;
+                }
+                (hop.egress != 0).then_some(hop.port)
+            }
+        };
+        match leaves_by {
+            None => EgressDown,
+            Some(port) if self.is_at_xdp(arrives_at) && !shared.mirror.transmits(port) => {
+                NoXdpTransmit
+            }
+            Some(_) => Offloaded,
+        }
+    }
+
+    fn is_at_xdp(&self, port: u16) -> bool {
+        let mut ports = self.0.ports.iter();
+        ports.any(|known| known.id.0 == port && known.mode == AttachMode::Xdp)
     }
 }
 

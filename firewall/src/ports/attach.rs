@@ -2,7 +2,11 @@
 
 use std::net::IpAddr;
 
-use abi::{MAX_PORTS, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP};
+use std::sync::atomic::Ordering::Relaxed;
+
+use abi::{
+    MAX_PORTS, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP, PORT_XDP_TRANSMIT, PortRecord,
+};
 use afxdp::Umem;
 use aya::programs::TcAttachType;
 use rtnetlink::Handle;
@@ -10,6 +14,7 @@ use rtnetlink::Handle;
 use super::claim::Claim;
 use super::pair::{self, Pair};
 use super::programs::{KernelCounters, Marks, PortFacts, Programs, Settings};
+use super::transmit::Change;
 use super::{AttachMode, PortError, PortId};
 use crate::config::{Attach, Config, Interface, Mode};
 use crate::route::NextHops;
@@ -413,6 +418,18 @@ fn set_port(programs: &mut Programs, port: &Attached, wire: bool) -> Result<(), 
         devices.extend([pair.outer_ifindex, pair.inner_ifindex]);
     }
     programs.set_port(port.id, &facts, &devices)
+}
+
+/// Whether a port takes frames that XDP redirects to it has changed.
+pub(crate) fn set_transmit(ports: &[PortRecord], change: Change) {
+    let is_port = |record: &&PortRecord| record.ifindex.load(Relaxed) == change.ifindex;
+    if let Some(record) = ports.iter().find(is_port) {
+        if change.takes_frames {
+            record.flags.fetch_or(PORT_XDP_TRANSMIT, Relaxed);
+        } else {
+            record.flags.fetch_and(!PORT_XDP_TRANSMIT, Relaxed);
+        }
+    }
 }
 
 /// Addresses that the datapath must answer for: translated ones that the kernel does not have.

@@ -11,6 +11,7 @@ mod pair;
 mod programs;
 pub mod transmit;
 
+pub(crate) use attach::set_transmit;
 pub use attach::{Attached, HOST_PORT, Plan, Ports, answered};
 pub use claim::Claim;
 pub use pair::Pair;

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use abi::{NeighbourState, PortRecord};
+use abi::{NeighbourState, PORT_XDP_TRANSMIT, PortRecord};
 use afxdp::MappedArray;
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
@@ -179,6 +179,20 @@ impl Mirror {
             mtu_bytes: state.mtu_bytes,
             egress: if state.up { mirrored.egress } else { 0 },
         })
+    }
+
+    /// The other port of a wire, while its link is up.
+    #[must_use]
+    pub fn across(&self, port: u16) -> Option<u32> {
+        let record = self.ports.get(usize::from(port))?;
+        (record.across_egress.load(Relaxed) != 0).then(|| record.across_port.load(Relaxed))
+    }
+
+    /// Whether a port takes frames from XDP now.
+    #[must_use]
+    pub fn transmits(&self, port: u32) -> bool {
+        let record = self.ports.get(port as usize);
+        record.is_some_and(|record| record.flags.load(Relaxed) & PORT_XDP_TRANSMIT != 0)
     }
 
     /// The record of a neighbour that the kernel can reach now; nobody is asked for.

@@ -30,6 +30,8 @@ pub struct NextHop {
     pub source: Mac,
     pub vlan: u16,
     pub mtu_bytes: u32,
+    /// The device that sends; 0 while the link is down.
+    pub egress: u32,
 }
 
 /// How an interface puts packets on its link.
@@ -123,6 +125,7 @@ impl NextHops {
             source,
             vlan,
             mtu_bytes: record.mtu_bytes.load(Relaxed),
+            egress: record.egress.load(Relaxed),
         })
     }
 

@@ -3,9 +3,10 @@
 //! Three layouts, and the first that fits is taken: one line a session with all there is to say;
 //! the same without zones and applications, in short words; and, where two IPv6 addresses leave no
 //! room, a line of facts with the two ends beneath it. Addresses are never cut. Translated ends
-//! stand under the ends that they replace (`↳`), and only where they differ.
+//! stand under the ends that they replace (`↳`), and only where they differ. Counters of a direction
+//! that the kernel forwards by itself are marked (`»`); under the others stands why it does not.
 
-use firewall::view::{Endpoint, SessionPage, SessionView};
+use firewall::view::{Endpoint, Offload, SessionPage, SessionView, Traffic};
 
 use super::grid::{Cell, Column, Grid, left, right};
 use super::units;
@@ -19,7 +20,9 @@ pub(crate) fn table(page: &SessionPage, width: Option<usize>) -> Vec<String> {
     lines.push(match (page.sessions.len(), total) {
         (0, 0) => "no sessions".to_owned(),
         (0, _) => format!("no sessions match; {total} in the table, room for {capacity}"),
-        (shown, _) => format!("{shown} shown; {total} in the table, room for {capacity}"),
+        (shown, _) => {
+            format!("{shown} shown; {total} in the table, room for {capacity}; » offloaded")
+        }
     });
     if let Some(cursor) = &page.next {
         lines.push(format!(
@@ -49,19 +52,31 @@ fn body(sessions: &[SessionView], width: Option<usize>) -> Vec<String> {
 struct Detail {
     /// Application, zones, and whole words.
     full: bool,
+    /// Why a direction is not offloaded stands beneath its counters.
+    reasons: bool,
     policy_max_chars: usize,
 }
 
 impl Detail {
     const FULL: Self = Self {
         full: true,
+        reasons: true,
         policy_max_chars: usize::MAX,
     };
 
     fn tight(policy_max_chars: usize) -> Self {
         Self {
             full: false,
+            reasons: true,
             policy_max_chars,
+        }
+    }
+
+    /// The same on a single line.
+    fn without_reasons(self) -> Self {
+        Self {
+            reasons: false,
+            ..self
         }
     }
 }
@@ -91,10 +106,11 @@ fn one_line(sessions: &[SessionView], detail: Detail) -> Grid {
 fn stacked(sessions: &[SessionView], width: Option<usize>) -> Vec<String> {
     const INDENT: usize = 4;
 
-    let mut facts = facts(sessions, Detail::tight(24));
+    let tight = |policy_max_chars| Detail::tight(policy_max_chars).without_reasons();
+    let mut facts = facts(sessions, tight(24));
     for policy_max_chars in [16, 8] {
         if width.is_some_and(|width| facts.natural_width() > width) {
-            facts = self::facts(sessions, Detail::tight(policy_max_chars));
+            facts = self::facts(sessions, tight(policy_max_chars));
         }
     }
     let mut facts = facts.lines(None).into_iter();
@@ -116,6 +132,7 @@ fn stacked(sessions: &[SessionView], width: Option<usize>) -> Vec<String> {
             let ends = conversation("↳ ", initiator, responder, &session.protocol, room);
             lines.extend(ends.iter().map(|line| format!("{:INDENT$}{line}", "")));
         }
+        lines.extend(reasons(session).map(|line| format!("{:INDENT$}{line}", "")));
     }
     // Only a number that no table has, on a terminal that nobody uses, is still too wide.
     lines
@@ -172,6 +189,28 @@ fn facts_after(detail: Detail) -> Vec<Column> {
     ]
 }
 
+/// A direction's counters, marked where the kernel forwards it by itself; beneath them, why not.
+fn counters(traffic: Traffic, offload: Offload, detail: Detail) -> Cell {
+    let counted = units::traffic(traffic);
+    match offload {
+        Offload::Offloaded => Cell::from(vec![format!("»{counted}")]),
+        why if detail.reasons => Cell::from(vec![counted, why.name().to_owned()]),
+        _ => Cell::from(vec![counted]),
+    }
+}
+
+/// A line for each direction that is not offloaded.
+fn reasons(session: &SessionView) -> impl Iterator<Item = String> {
+    let directions = [
+        ("→", session.offload.from_initiator),
+        ("←", session.offload.from_responder),
+    ];
+    directions
+        .into_iter()
+        .filter(|(_, offload)| *offload != Offload::Offloaded)
+        .map(|(arrow, why)| format!("{arrow} not offloaded: {}", why.name()))
+}
+
 fn cells_after(session: &SessionView, detail: Detail) -> Vec<Cell> {
     vec![
         session
@@ -179,8 +218,16 @@ fn cells_after(session: &SessionView, detail: Detail) -> Vec<Cell> {
             .as_deref()
             .map(|policy| cut(policy, detail.policy_max_chars))
             .into(),
-        units::traffic(session.from_initiator).into(),
-        units::traffic(session.from_responder).into(),
+        counters(
+            session.from_initiator,
+            session.offload.from_initiator,
+            detail,
+        ),
+        counters(
+            session.from_responder,
+            session.offload.from_responder,
+            detail,
+        ),
         units::duration(session.age_seconds).into(),
         units::duration(session.expires_seconds).into(),
     ]
@@ -331,40 +378,45 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn at_120_columns_a_session_takes_one_line_and_one_more_where_it_is_translated() {
+        let mut sessions = Fake::running().sessions;
+        for session in &mut sessions {
+            session.offload.from_responder = Offload::Offloaded;
+        }
         let expected = [
-            "  ID  PROTO   STATE     INITIATOR               → RESPONDER             POLICY     → PKTS/B   ← PKTS/B    AGE  EXPIRES",
-            "1017  tcp     estab     192.0.2.10:51234        → 203.0.113.80:443      web-out   1.2k/96kB  8.4k/12MB  2m13s    1h59m",
+            "  ID  PROTO   STATE     INITIATOR               → RESPONDER             POLICY      → PKTS/B    ← PKTS/B    AGE  EXPIRES",
+            "1017  tcp     estab     192.0.2.10:51234        → 203.0.113.80:443      web-out   »1.2k/96kB  »8.4k/12MB  2m13s    1h59m",
             "                        ↳ 198.51.100.1:40001",
-            "1018  tcp     syn-rcvd  203.0.113.7:33001       → 198.51.100.1:443      publish…      1/60B      1/60B     1s      29s",
+            "1018  tcp     syn-rcvd  203.0.113.7:33001       → 198.51.100.1:443      publish…      »1/60B      »1/60B     1s      29s",
             "                                                ↳ 192.0.2.10:8443",
-            "1019  tcp     estab     [2001:db8:1::10]:51300  → [2001:db8:2::53]:443  web-out   18M/1.3GB   41M/58GB  1d01h    1h59m",
-            "1020  udp     -         192.0.2.11:5353         → 203.0.113.53:53       web-out       1/71B     1/188B     4s      26s",
+            "1019  tcp     estab     [2001:db8:1::10]:51300  → [2001:db8:2::53]:443  web-out   »18M/1.3GB   »41M/58GB  1d01h    1h59m",
+            "1020  udp     -         192.0.2.11:5353         → 203.0.113.53:53       web-out       »1/71B     »1/188B     4s      26s",
             "                        ↳ 198.51.100.1:40002",
-            "1021  icmpv6  -         2001:db8:2::99 id 17    → 2001:db8:2::1 id 17   -             1/71B     1/188B     4s      26s",
-            "5 shown; 5 in the table, room for 65536",
+            "1021  icmpv6  -         2001:db8:2::99 id 17    → 2001:db8:2::1 id 17   -             »1/71B     »1/188B     4s      26s",
+            "5 shown; 5 in the table, room for 65536; » offloaded",
         ];
-        assert_eq!(table(&page(Fake::running().sessions), Some(120)), expected);
+        assert_eq!(table(&page(sessions), Some(120)), expected);
     }
 
     #[test]
     #[rustfmt::skip]
     fn at_80_columns_the_ends_stand_beneath_the_facts() {
         let expected = [
-            "  ID  PROTO   STATE     POLICY             → PKTS/B   ← PKTS/B    AGE  EXPIRES",
-            "1017  tcp     estab     web-out           1.2k/96kB  8.4k/12MB  2m13s    1h59m",
+            "  ID  PROTO   STATE     POLICY              → PKTS/B    ← PKTS/B    AGE  EXPIRES",
+            "1017  tcp     estab     web-out           »1.2k/96kB  »8.4k/12MB  2m13s    1h59m",
             "    192.0.2.10:51234 → 203.0.113.80:443",
             "    ↳ 198.51.100.1:40001 → 203.0.113.80:443",
-            "1018  tcp     syn-rcvd  publish-the-shop      1/60B      1/60B     1s      29s",
+            "1018  tcp     syn-rcvd  publish-the-shop      »1/60B      »1/60B     1s      29s",
             "    203.0.113.7:33001 → 198.51.100.1:443",
             "    ↳ 203.0.113.7:33001 → 192.0.2.10:8443",
-            "1019  tcp     estab     web-out           18M/1.3GB   41M/58GB  1d01h    1h59m",
+            "1019  tcp     estab     web-out           »18M/1.3GB   »41M/58GB  1d01h    1h59m",
             "    [2001:db8:1::10]:51300 → [2001:db8:2::53]:443",
-            "1020  udp     -         web-out               1/71B     1/188B     4s      26s",
+            "1020  udp     -         web-out               »1/71B      1/188B     4s      26s",
             "    192.0.2.11:5353 → 203.0.113.53:53",
             "    ↳ 198.51.100.1:40002 → 203.0.113.53:53",
-            "1021  icmpv6  -         -                     1/71B     1/188B     4s      26s",
+            "    ← not offloaded: no-neighbour",
+            "1021  icmpv6  -         -                     »1/71B     »1/188B     4s      26s",
             "    2001:db8:2::99 id 17 → 2001:db8:2::1 id 17",
-            "5 shown; 5 in the table, room for 65536",
+            "5 shown; 5 in the table, room for 65536; » offloaded",
         ];
         assert_eq!(table(&page(Fake::running().sessions), Some(80)), expected);
     }
@@ -374,15 +426,15 @@ mod tests {
     fn at_160_columns_zones_and_applications_are_shown() {
         let expected = [
             "  ID  PROTO   STATE         APP    INITIATOR               → RESPONDER             ZONES          POLICY            → PKTS/BYTES  ← PKTS/BYTES    AGE  EXPIRES",
-            "1017  tcp     established   https  192.0.2.10:51234        → 203.0.113.80:443      trust→untrust  web-out              1.2k/96kB     8.4k/12MB  2m13s    1h59m",
+            "1017  tcp     established   https  192.0.2.10:51234        → 203.0.113.80:443      trust→untrust  web-out             »1.2k/96kB    »8.4k/12MB  2m13s    1h59m",
             "                                   ↳ 198.51.100.1:40001",
-            "1018  tcp     syn-received  https  203.0.113.7:33001       → 198.51.100.1:443      untrust→trust  publish-the-shop         1/60B         1/60B     1s      29s",
+            "1018  tcp     syn-received  https  203.0.113.7:33001       → 198.51.100.1:443      untrust→trust  publish-the-shop        »1/60B        »1/60B     1s      29s",
             "                                                           ↳ 192.0.2.10:8443",
-            "1019  tcp     established   https  [2001:db8:1::10]:51300  → [2001:db8:2::53]:443  trust→untrust  web-out              18M/1.3GB      41M/58GB  1d01h    1h59m",
-            "1020  udp     -             dns    192.0.2.11:5353         → 203.0.113.53:53       trust→untrust  web-out                  1/71B        1/188B     4s      26s",
-            "                                   ↳ 198.51.100.1:40002",
-            "1021  icmpv6  -             ping   2001:db8:2::99 id 17    → 2001:db8:2::1 id 17   untrust→host   -                        1/71B        1/188B     4s      26s",
-            "5 shown; 5 in the table, room for 65536",
+            "1019  tcp     established   https  [2001:db8:1::10]:51300  → [2001:db8:2::53]:443  trust→untrust  web-out             »18M/1.3GB     »41M/58GB  1d01h    1h59m",
+            "1020  udp     -             dns    192.0.2.11:5353         → 203.0.113.53:53       trust→untrust  web-out                 »1/71B        1/188B     4s      26s",
+            "                                   ↳ 198.51.100.1:40002                                                                           no-neighbour",
+            "1021  icmpv6  -             ping   2001:db8:2::99 id 17    → 2001:db8:2::1 id 17   untrust→host   -                       »1/71B       »1/188B     4s      26s",
+            "5 shown; 5 in the table, room for 65536; » offloaded",
         ];
         assert_eq!(table(&page(Fake::running().sessions), Some(160)), expected);
     }
