@@ -21,14 +21,24 @@
 #include "maps.h"
 #include "parse.h"
 
+/* False for a device that is no port's. */
+static __always_inline _Bool find_number(__u32 ifindex, __u32 *number)
+{
+	__u32 *found;
+
+	if (ifindex < DIRECT_IFINDEXES)
+		found = bpf_map_lookup_elem(&port_numbers, &ifindex);
+	else
+		found = bpf_map_lookup_elem(&high_port_numbers, &ifindex);
+	if (!found || !*found)
+		return 0;
+	*number = *found - 1;
+	return 1;
+}
+
 static __always_inline struct port_record *find_port(__u32 ifindex, __u32 *number)
 {
-	__u32 *found = bpf_map_lookup_elem(&port_numbers, &ifindex);
-
-	if (!found)
-		return 0;
-	*number = *found;
-	return bpf_map_lookup_elem(&ports, found);
+	return find_number(ifindex, number) ? bpf_map_lookup_elem(&ports, number) : 0;
 }
 
 /* The headers may lie in fragments of the buffer; what is looked at must be in its linear part. */
@@ -257,10 +267,9 @@ int xdp_port(struct xdp_md *ctx)
 SEC("xdp")
 int xdp_private(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
-	__u32 *number = bpf_map_lookup_elem(&port_numbers, &ifindex);
+	__u32 number = 0;
 
-	return number ? to_socket(*number, ctx->rx_queue_index) : XDP_DROP;
+	return find_number(ctx->ingress_ifindex, &number) ? to_socket(number, ctx->rx_queue_index) : XDP_DROP;
 }
 
 /* Multicast and broadcast of the kernel's own (discovery, routing daemons, DHCP) leave unasked:

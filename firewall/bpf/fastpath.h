@@ -74,6 +74,12 @@ static __always_inline enum punt_reason find_way(const struct arrival *arrival, 
 	return arrival->largest > hop->mtu_bytes ? PUNT_TOO_BIG : PUNT_NONE;
 }
 
+/* Generations are compared as TCP compares sequence numbers: a decision may be ahead of what is in force. */
+static __always_inline _Bool is_older(__u32 a, __u32 b)
+{
+	return (__s32)(a - b) < 0;
+}
+
 /* Whether the flow's decision still holds for this packet, and where that leads it. */
 static __always_inline enum punt_reason find_decision(const struct arrival *arrival, const struct headers *h,
 						      const struct flow_record *flow, struct way *way)
@@ -84,9 +90,9 @@ static __always_inline enum punt_reason find_decision(const struct arrival *arri
 
 	if (!now || !(flow->flags & FLOW_OFFLOADED))
 		return PUNT_NOT_OFFLOADED;
-	if (flow->generation != now->generation)
+	if (is_older(flow->generation, now->generation))
 		return PUNT_STALE_GENERATION;
-	if (decided >> 32 != now->route_generation)
+	if (is_older(decided >> 32, now->route_generation))
 		return PUNT_STALE_ROUTE;
 	if (flow->port != arrival->number || flow->vlan != h->vlan)
 		return PUNT_OTHER_PORT;

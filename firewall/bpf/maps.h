@@ -20,13 +20,23 @@ volatile const __u32 BUCKET_MASK = 0;
 /* The low bits of MARK_TO_HOST that carry a port's number. */
 #define MARK_PORT_MASK (MAX_PORTS - 1)
 
-/* Port number by the ifindex of the port, of either end of its private pair. */
+/* Port number, plus one, by the ifindex of the port, of either end of its private pair: an array for the
+ * numbers that devices have on most machines, and a hash for the others. */
+#define DIRECT_IFINDEXES 65536
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DIRECT_IFINDEXES);
+	__type(key, __u32);
+	__type(value, __u32);
+} port_numbers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_PORTS * 4);
 	__type(key, __u32);
 	__type(value, __u32);
-} port_numbers SEC(".maps");
+} high_port_numbers SEC(".maps");
 
 /* The arrays that userspace maps into its memory. Their sizes are set when they are loaded. */
 #define SHARED_ARRAY(name, record, entries)                     \

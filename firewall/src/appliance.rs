@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use afxdp::{BindMode, Injector, Socket, SocketConfig, Umem};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use nat::Leases;
 use packet::FlowHash;
 use rand::rngs::StdRng;
@@ -38,6 +39,10 @@ const RING: u32 = 2_048;
 const HOST_RING: u32 = 256;
 /// Frames beyond those in fill rings: being sent, or copied into.
 const SPARE_FRAMES: u32 = 2_048;
+/// How long a commit waits for workers to judge their sessions by it (a million take about one
+/// second), and how often it looks.
+const MOST_REVIEW: Duration = Duration::from_secs(10);
+const REVIEW_STEP: Duration = Duration::from_millis(1);
 /// Session events that may wait for the log.
 const EVENTS: usize = 8_192;
 
@@ -186,10 +191,24 @@ impl Appliance {
             .collect();
         let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
         self.running.control.remember(&generation);
-        self.running.shared.generation.store(generation);
-        // From here on every offloaded packet is punted once, to be judged by it.
-        self.running.shared.in_force.set_generation(number);
-        self.running.shared.wake_all();
+        let shared = &self.running.shared;
+        // Sessions that it permits become its own first, and so never leave the kernel.
+        shared.upcoming.store(Some(generation.clone()));
+        shared.wake_all();
+        let reviewed = async {
+            while !shared.is_reviewed(number) {
+                tokio::time::sleep(REVIEW_STEP).await;
+            }
+        };
+        if tokio::time::timeout(MOST_REVIEW, reviewed).await.is_err() {
+            tracing::warn!(
+                "not all sessions could be judged beforehand; the rest are as they send"
+            );
+        }
+        shared.generation.store(generation);
+        shared.in_force.set_generation(number);
+        shared.upcoming.store(None);
+        shared.wake_all();
         Ok(number)
     }
 
@@ -419,7 +438,6 @@ fn share(
         generation.is_wire(),
         NextHops::new(memory.next_hops),
         ports.programs.ports(),
-        in_force.clone(),
     ));
     let hash = FlowHash::new(plan.hash_seed, plan.hash_multiplier);
     let table = SessionTable::new(hash, memory.buckets, memory.flows, memory.sessions);
@@ -436,6 +454,7 @@ fn share(
         leases: Leases::new(),
         injectors: injectors.collect::<Result<_, _>>()?,
         generation: ArcSwap::new(generation),
+        upcoming: ArcSwapOption::empty(),
         wanted,
         workers: workers.map_err(|source| BootError::System {
             what: "waking workers",

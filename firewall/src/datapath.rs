@@ -17,6 +17,7 @@ mod icmp_error;
 mod ingress;
 mod lookup;
 mod offload;
+mod review;
 mod shared;
 mod track;
 mod worker;

@@ -19,8 +19,8 @@ impl InForce {
         Self(record)
     }
 
-    /// Sessions that an older configuration decided are punted from the next packet on. Workers must
-    /// see the new configuration by then.
+    /// Sessions that only an older configuration permits are punted from the next packet on. Workers
+    /// must see the new configuration by then.
     pub fn set_generation(&self, generation: u64) {
         self.record().generation.store(generation as u32, Release);
     }

@@ -164,10 +164,14 @@ impl Control {
                 PacketsWaiting
             };
         }
-        if record.generation.load(Relaxed) != shared.in_force.generation() {
+        let is_older = |a: u32, b: u32| a.wrapping_sub(b).cast_signed() < 0;
+        if is_older(
+            record.generation.load(Relaxed),
+            shared.in_force.generation(),
+        ) {
             return StaleGeneration;
         }
-        if route_generation != shared.in_force.route_generation() {
+        if is_older(route_generation, shared.in_force.route_generation()) {
             return StaleRoute;
         }
         let arrives_at = u16::from(record.port.load(Relaxed));

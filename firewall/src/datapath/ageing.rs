@@ -18,8 +18,6 @@ use crate::session::{Direction, Flow, Slot, timeout};
 const ROUND: Duration = Duration::from_secs(2);
 /// Looked at in one go, so that packets do not wait.
 const AT_MOST: usize = 4_096;
-/// Sessions judged between two batches of packets after a commit: a few hundred microseconds.
-const JUDGED_AT_ONCE: usize = 512;
 
 impl Walk<'_> {
     /// Looks at a part of the worker's sessions, as large as the time since the last look asks for.
@@ -42,23 +40,6 @@ impl Walk<'_> {
                 None => *self.age_cursor += 1,
             }
         }
-    }
-
-    /// Judges some of the sessions from `next` on by a new configuration, and says where to go on;
-    /// `None` when all are judged. Until then packets have theirs judged as they come.
-    pub(crate) fn decide_some_again(&mut self, mut next: usize) -> Option<usize> {
-        for _ in 0..JUDGED_AT_ONCE {
-            let slot = *self.owned.get(next)?;
-            let is_old =
-                self.shared.table.session(slot).generation.load(Relaxed) != self.generation.number;
-            if is_old && !self.decide_again(slot, self.icmp_of(slot)) {
-                // Another session takes its place in the list.
-                self.close(slot, EndReason::PolicyChanged);
-            } else {
-                next += 1;
-            }
-        }
-        Some(next)
     }
 
     fn end_of(&self, slot: Slot) -> Option<EndReason> {
@@ -105,7 +86,7 @@ impl Walk<'_> {
     }
 
     /// The ICMP type that opened the session.
-    fn icmp_of(&self, slot: Slot) -> Option<rules::IcmpType> {
+    pub(crate) fn icmp_of(&self, slot: Slot) -> Option<rules::IcmpType> {
         let key = self.shared.table.key(Flow {
             slot,
             direction: Direction::Forward,

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use abi::{DropReason, NeighbourState, Rewrite, WAY_TO_HOST, WAY_TO_WIRE};
 use afxdp::Frame;
 use packet::{Headers, fragment_ipv4};
-use rules::ZoneId;
 
 use super::hold::Readiness;
 use super::shared::Handoff;
@@ -14,7 +13,7 @@ use super::{Admitted, Destination, EndReason, Leaving, Stop, Tracked, tuple_of};
 use crate::counters::InterfaceId;
 use crate::ports::{HOST_PORT, PortId};
 use crate::route::{Gateway, Lookup, NextHop, NextHopId};
-use crate::session::{Direction, Flow};
+use crate::session::Flow;
 
 impl Walk<'_> {
     /// Step 10, first half: where the flow leads now.
@@ -59,13 +58,17 @@ impl Walk<'_> {
             .table
             .hash()
             .spread(&admitted.packet.headers.key);
-        let (to, number, zone) = match self.topology.fib.lookup(destination, spread) {
-            Lookup::Local => (Destination::Host, WAY_TO_HOST, Some(ZoneId::HOST)),
+        let (to, number, is_expected) = match self.topology.fib.lookup(destination, spread) {
+            Lookup::Local => (
+                Destination::Host,
+                WAY_TO_HOST,
+                self.is_expected_zone(flow, InterfaceId::HOST),
+            ),
             Lookup::Forward(gateway) => match self.next_hop_of(gateway) {
                 Some(id) => (
                     Destination::NextHop(id, gateway.interface),
                     id.0,
-                    self.generation.zone(gateway.interface),
+                    self.is_expected_zone(flow, gateway.interface),
                 ),
                 None => return Err(admitted.drop(DropReason::NoNeighbour)),
             },
@@ -76,23 +79,13 @@ impl Walk<'_> {
                 return Err(admitted.drop(DropReason::RouteForbids));
             }
         };
-        let session = self.shared.table.session(flow.slot);
-        let expected = match flow.direction {
-            Direction::Forward => session.to_zone.load(Relaxed),
-            Direction::Reverse => session.from_zone.load(Relaxed),
-        };
-        if zone.map(|zone| zone.0) != Some(expected) {
+        if !is_expected {
             // Another zone, another policy: the next packet is a new session's first.
             self.close(flow.slot, EndReason::RouteChanged);
             return Err(admitted.drop(DropReason::SessionClosed));
         }
         if let Destination::NextHop(_, interface) = to {
-            let end = if flow.direction == Direction::Forward {
-                &session.egress
-            } else {
-                &session.ingress
-            };
-            end.store(interface.0, Relaxed);
+            self.leads_through(flow, interface);
         }
         let routes = self.topology.fib.generation;
         self.shared.table.set_way(flow, number, routes);

@@ -136,8 +136,7 @@ impl Walk<'_> {
         let Lookup::Forward(gateway) = self.topology.fib.lookup(destination, spread) else {
             return None;
         };
-        let expected = table.session(reverse.slot).from_zone.load(Relaxed);
-        if self.generation.zone(gateway.interface)?.0 != expected {
+        if !self.is_expected_zone(reverse, gateway.interface) {
             return None;
         }
         let mirror = &self.shared.mirror;

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use abi::MAX_PORTS;
 use afxdp::Injector;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use nat::Leases;
 use rules::ZoneId;
 use rustix::event::{EventfdFlags, eventfd};
@@ -32,6 +32,8 @@ pub struct Shared {
     pub mirror: Arc<Mirror>,
     pub leases: Leases,
     pub generation: ArcSwap<Generation>,
+    /// The configuration that will be in force when sessions have been judged by it.
+    pub upcoming: ArcSwapOption<Generation>,
     /// Neighbours that somebody waits for.
     pub wanted: UnboundedSender<Gateway>,
     pub workers: Vec<WorkerHandle>,
@@ -51,7 +53,15 @@ pub struct Shared {
 pub struct WorkerHandle {
     pub counters: Arc<Counters>,
     pub waker: Waker,
+    pub(crate) reviewed: Reviewed,
     inbox: Mutex<VecDeque<Handoff>>,
+}
+
+/// By what a worker has judged all its sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Reviewed {
+    pub(crate) generation: AtomicU64,
+    pub(crate) routes: AtomicU32,
 }
 
 /// A packet for another worker.
@@ -75,6 +85,7 @@ impl WorkerHandle {
         Ok(Self {
             counters: Arc::default(),
             waker: Waker::new()?,
+            reviewed: Reviewed::default(),
             inbox: Mutex::default(),
         })
     }

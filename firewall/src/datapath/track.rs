@@ -7,6 +7,7 @@ use packet::Transport;
 use rules::{Action, PolicyId, Question};
 
 use super::decide::{NO_POLICY, icmp_type};
+use super::shared::Generation;
 use super::worker::Walk;
 use super::{EndReason, Known, Stop, Tracked, tuple_of};
 use crate::counters::InterfaceId;
@@ -25,8 +26,9 @@ impl Walk<'_> {
             return Ok(Tracked { admitted, flow });
         }
         let session = self.shared.table.session(flow.slot);
-        if session.generation.load(Relaxed) != self.generation.number
-            && !self.decide_again(flow.slot, icmp_type(&admitted.packet.headers.transport))
+        let icmp = icmp_type(&admitted.packet.headers.transport);
+        if session.generation.load(Relaxed) < self.generation.number
+            && !self.decide_again(flow.slot, icmp, self.generation)
         {
             self.close(flow.slot, EndReason::PolicyChanged);
             return Err(admitted.drop(DropReason::PolicyDenied));
@@ -88,12 +90,17 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the configuration in force still permits a session as it is translated; then it
-    /// keeps its lease and is this generation's.
-    pub(crate) fn decide_again(&mut self, slot: Slot, icmp: Option<rules::IcmpType>) -> bool {
+    /// Whether a newer configuration still permits a session as it is translated; then it keeps its
+    /// lease and is that generation's.
+    pub(crate) fn decide_again(
+        &self,
+        slot: Slot,
+        icmp: Option<rules::IcmpType>,
+        generation: &Generation,
+    ) -> bool {
         let table = &self.shared.table;
         let session = table.session(slot);
-        let config = &self.generation.config;
+        let config = &generation.config;
         let forward = Flow {
             slot,
             direction: Direction::Forward,
@@ -103,15 +110,14 @@ impl Walk<'_> {
 
         let ingress = InterfaceId(session.ingress.load(Relaxed));
         let egress = InterfaceId(session.egress.load(Relaxed));
-        let (Some(from), Some(to)) = (self.generation.zone(ingress), self.generation.zone(egress))
-        else {
+        let (Some(from), Some(to)) = (generation.zone(ingress), generation.zone(egress)) else {
             return false;
         };
         let mut tuple = arrived;
         let destination = config
             .nat
             .destination(from, &arrived)
-            .filter(|_| !self.generation.is_wire());
+            .filter(|_| !generation.is_wire());
         if let Some(destination) = &destination {
             tuple.destination = destination.address;
             tuple.destination_port = destination.port.unwrap_or(tuple.destination_port);
@@ -140,10 +146,12 @@ impl Walk<'_> {
             }
             (decision.policy, decision.idle_timeout, decision.log.end)
         };
-        let Some(source_rule) = self.source_still_holds(slot, from, to, &tuple, &leaves) else {
+        let Some(source_rule) =
+            self.source_still_holds(slot, (from, to), &tuple, &leaves, generation)
+        else {
             return false;
         };
-        session.generation.store(self.generation.number, Relaxed);
+        session.generation.store(generation.number, Relaxed);
         session
             .policy
             .store(policy.map_or(NO_POLICY, |PolicyId(number)| number), Relaxed);
@@ -160,7 +168,7 @@ impl Walk<'_> {
         session.from_zone.store(from.0, Relaxed);
         session.to_zone.store(to.0, Relaxed);
         for flow in [forward, forward.opposite()] {
-            table.permit(flow, self.generation.number);
+            table.permit(flow, generation.number);
         }
         true
     }
@@ -170,12 +178,12 @@ impl Walk<'_> {
     fn source_still_holds(
         &self,
         slot: Slot,
-        from: rules::ZoneId,
-        to: rules::ZoneId,
+        (from, to): (rules::ZoneId, rules::ZoneId),
         tuple: &rules::Tuple,
         leaves: &rules::Tuple,
+        generation: &Generation,
     ) -> Option<u16> {
-        let source = self.generation.config.nat.source(from, to, tuple);
+        let source = generation.config.nat.source(from, to, tuple);
         let is_translated =
             tuple.source != leaves.source || tuple.source_port != leaves.source_port;
         let lease = self.leases.get(&slot);

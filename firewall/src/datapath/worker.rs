@@ -17,6 +17,7 @@ use super::answer::RateLimiter;
 use super::fragments::Fragments;
 use super::hold::Held;
 use super::offload::Pending;
+use super::review::{Review, Subject};
 use super::shared::{Generation, Handoff, Shared, WorkerHandle};
 use super::{Arrival, Dropped, EndReason, Packet, Stop};
 use crate::clock::Timestamp;
@@ -74,9 +75,7 @@ pub struct Worker {
     /// Port and queue of every socket.
     active: Vec<(usize, usize)>,
     pending: Pending,
-    generation: u64,
-    /// Where judging sessions by that generation goes on; `None` when all are judged.
-    judging: Option<usize>,
+    review: Review,
     last_tick: Timestamp,
     last_statistics: Timestamp,
     statistics: FxHashMap<(usize, usize), Statistics>,
@@ -126,8 +125,7 @@ impl Worker {
             is_starved: false,
             frames: Vec::with_capacity(BATCH),
             pending: Pending::default(),
-            generation: 0,
-            judging: None,
+            review: Review::default(),
             last_tick: now,
             last_statistics: now,
             statistics: FxHashMap::default(),
@@ -194,11 +192,14 @@ impl Worker {
         }
         let since_tick = now.since(self.last_tick);
         let tick = since_tick >= TICK;
-        if self.generation != generation.number {
-            self.generation = generation.number;
-            self.judging = Some(0);
-        }
-        let judging = self.judging;
+        let upcoming = shared.upcoming.load();
+        let subject = Subject {
+            generation: generation.number,
+            upcoming: upcoming.as_ref().map_or(0, |upcoming| upcoming.number),
+            routes: topology.fib.generation,
+        };
+        self.review.judge(subject, self.owned.len());
+        let unreviewed = self.review.left();
         let pending_is_due = self.pending.is_due(drained, now);
         let mut walk = self.walk(&shared, &generation, &topology, now);
         worked |= walk.take_inbox();
@@ -208,14 +209,14 @@ impl Worker {
         if pending_is_due {
             walk.offload_pending();
         }
-        let judging = judging.and_then(|next| walk.decide_some_again(next));
+        let unreviewed = unreviewed.and_then(|left| walk.review_some(left, upcoming.as_deref()));
         if tick {
             walk.expire_fragments();
             walk.age(since_tick);
             self.last_tick = now;
         }
-        worked |= judging.is_some();
-        self.judging = judging;
+        worked |= unreviewed.is_some();
+        self.review.went_on(unreviewed, &shared, self.plan.id);
         self.flush();
         if now.since(self.last_statistics) >= STATISTICS {
             self.read_statistics(&generation, now);

@@ -11,7 +11,7 @@ use abi::{
 use afxdp::{Mapped, MappedArray};
 use aya::maps::lpm_trie::Key;
 use aya::maps::xdp::DevMap;
-use aya::maps::{HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
 use aya::util::KernelVersion;
@@ -84,7 +84,8 @@ pub struct Memory {
 /// The loaded programs. They are detached when this is dropped.
 pub struct Programs {
     ebpf: Ebpf,
-    port_numbers: HashMap<MapData, u32, u32>,
+    port_numbers: Array<MapData, u32>,
+    high_port_numbers: HashMap<MapData, u32, u32>,
     ports: Arc<MappedArray<PortRecord>>,
     memory: Option<Memory>,
     sockets: XskMap<MapData>,
@@ -133,6 +134,7 @@ impl Programs {
         }
         Ok(Self {
             port_numbers: map(&mut ebpf, "port_numbers")?,
+            high_port_numbers: map(&mut ebpf, "high_port_numbers")?,
             ports: Arc::new(mapped(&mut ebpf, "ports", MAX_PORTS)?),
             memory: Some(Memory {
                 datapath: mapped(&mut ebpf, "datapath", 1)?,
@@ -168,9 +170,13 @@ impl Programs {
                 .map_err(|error| refused("transmit", &error))?;
         }
         for device in devices {
-            self.port_numbers
-                .insert(device, u32::from(port.0), 0)
-                .map_err(|error| refused("port_numbers", &error))?;
+            let number = u32::from(port.0) + 1;
+            let set = if *device < self.port_numbers.len() {
+                self.port_numbers.set(*device, number, 0)
+            } else {
+                self.high_port_numbers.insert(device, number, 0)
+            };
+            set.map_err(|error| refused("port_numbers", &error))?;
         }
         Ok(())
     }

@@ -31,7 +31,6 @@ use super::kernel::{
 };
 use super::next_hop::{Link, NextHopId, NextHops};
 use crate::counters::InterfaceId;
-use crate::in_force::InForce;
 
 /// Changes come in bursts (an address brings its routes): one reading for all of a burst.
 const SETTLE: Duration = Duration::from_millis(2);
@@ -82,7 +81,6 @@ pub struct Mirror {
     /// Two interfaces, spliced.
     is_wire: bool,
     ports: Arc<MappedArray<PortRecord>>,
-    in_force: Arc<InForce>,
     kernel: Mutex<KernelTables>,
     followed: AtomicBool,
 }
@@ -121,7 +119,6 @@ impl Mirror {
         is_wire: bool,
         next_hops: NextHops,
         ports: Arc<MappedArray<PortRecord>>,
-        in_force: Arc<InForce>,
     ) -> Self {
         Self {
             topology: ArcSwap::default(),
@@ -129,7 +126,6 @@ impl Mirror {
             interfaces,
             is_wire,
             ports,
-            in_force,
             kernel: Mutex::default(),
             followed: AtomicBool::new(false),
         }
@@ -251,7 +247,6 @@ impl Mirror {
         }
         self.describe_ports(&topology);
         self.topology.store(Arc::new(topology));
-        self.in_force.set_route_generation(generation);
     }
 
     /// Whether what ways depend on is as it was.
