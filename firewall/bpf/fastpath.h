@@ -118,20 +118,6 @@ static __always_inline __u8 find_scale(const struct arrival *arrival, const stru
 	return failed ? NO_SCALE : window_scale(&options, bytes);
 }
 
-static __always_inline enum punt_reason track(const struct arrival *arrival, const struct headers *h,
-					      const struct flow_record *flow, __u32 record)
-{
-	struct session_record *session;
-
-	if (h->protocol != IPPROTO_TCP)
-		return PUNT_NONE;
-	record >>= 1;
-	session = bpf_map_lookup_elem(&sessions, &record);
-	if (!session)
-		return PUNT_MISS;
-	return track_tcp(session, flow->flags & FLOW_REVERSE, &h->tcp, find_scale(arrival, h));
-}
-
 static __always_inline void count_traffic(const struct arrival *arrival, __u32 from, __u32 to)
 {
 	struct traffic_record *in = bpf_map_lookup_elem(&traffic, &from);
@@ -164,18 +150,24 @@ static __always_inline enum punt_reason can_send_frame(const struct way *way)
 static __always_inline enum punt_reason take(const struct arrival *arrival, const struct headers *h,
 					     struct flow_record *flow, __u32 record, __u32 state, struct way *way)
 {
+	_Bool is_tcp = h->protocol == IPPROTO_TCP, is_reverse = flow->flags & FLOW_REVERSE;
 	enum punt_reason why = find_decision(arrival, h, flow, way);
+	struct session_record *session = 0;
+	struct tcp_news news = {};
 
 	if (!why && arrival->is_frame)
 		why = can_send_frame(way);
-	if (why)
-		return why;
-	/* Last, because it notes what it sees. */
-	why = track(arrival, h, flow, record);
+	if (!why && is_tcp) {
+		record >>= 1;
+		session = bpf_map_lookup_elem(&sessions, &record);
+		why = session ? judge_tcp(session, is_reverse, &h->tcp, &news) : PUNT_MISS;
+	}
 	if (why)
 		return why;
 	if (!count_flow(flow, state, arrival->packets, arrival->wire_bytes))
 		return PUNT_RETIRED;
 	count_traffic(arrival, flow->interface, way->interface);
+	if (session)
+		note_tcp(session, is_reverse, &h->tcp, &news, find_scale(arrival, h));
 	return PUNT_NONE;
 }

@@ -135,15 +135,91 @@ __noinline __u32 window_scale(const struct tcp_options *options, __u32 bytes)
 	return NO_SCALE;
 }
 
-static __always_inline enum punt_reason syn_ack(struct session_record *session, const struct tcp_segment *segment,
-						__u8 scale)
+/* What a segment means for its session. */
+struct tcp_news {
+	__u32 state;
+	__u32 next;
+	_Bool moves_window;
+	_Bool opens_window;
+};
+
+/* RFC 9293 3.10.7.3, RFC 5961 section 3. */
+static __always_inline enum punt_reason judge_reset(const struct tcp_segment *segment, const struct tcp_side *sender,
+						    const struct tcp_side *receiver, struct tcp_news *news)
+{
+	if (!(sender->flags & SIDE_SEEN)) {
+		/* Refusing a SYN, it is valid only by what it acknowledges. */
+		if (!(segment->flags & TCP_ACK) || segment->acknowledgment != receiver->end)
+			return PUNT_TCP_WINDOW;
+		news->next = TCP_CLOSED;
+		return PUNT_NONE;
+	}
+	/* Only inside the window, and final only at its very start. */
+	if (after(sender->end - receiver->max_window, segment->sequence) ||
+	    after(segment->sequence, sender->max_end + 1))
+		return PUNT_TCP_WINDOW;
+	if (news->state == TCP_TIME_WAIT)
+		return PUNT_NONE;
+	news->next = segment->sequence == sender->end || is_half_open(news->state) ? TCP_CLOSED : TCP_HALF_CLOSED;
+	return PUNT_NONE;
+}
+
+static __always_inline enum punt_reason judge_syn_ack(const struct tcp_segment *segment,
+						      const struct tcp_side *receiver, struct tcp_news *news)
+{
+	/* The SYN, and as much of its data as it likes (RFC 7413). */
+	if (after(segment->acknowledgment, receiver->end) || after(receiver->max_end, segment->acknowledgment))
+		return PUNT_TCP_WINDOW;
+	news->opens_window = 1;
+	news->next = TCP_SYN_RECEIVED;
+	return PUNT_NONE;
+}
+
+/* Judges the next segment of a session. Nothing is noted yet. */
+static __always_inline enum punt_reason judge_tcp(const struct session_record *session, _Bool is_reverse,
+						  const struct tcp_segment *segment, struct tcp_news *news)
+{
+	const struct tcp_side *sender = is_reverse ? &session->responder : &session->initiator;
+	const struct tcp_side *receiver = is_reverse ? &session->initiator : &session->responder;
+	__u8 finished;
+
+	news->state = *(volatile __u32 *)&session->tcp_state;
+	news->next = news->state;
+	switch (segment->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) {
+	case TCP_ACK:
+	case TCP_FIN | TCP_ACK:
+		break;
+	case TCP_RST:
+	case TCP_RST | TCP_ACK:
+		return judge_reset(segment, sender, receiver, news);
+	case TCP_SYN | TCP_ACK:
+		if (news->state == TCP_SYN_SENT && is_reverse)
+			return judge_syn_ack(segment, receiver, news);
+		return PUNT_TCP_STATE;
+	default:
+		return PUNT_TCP_STATE;
+	}
+	if (!(sender->flags & receiver->flags & SIDE_SEEN))
+		return PUNT_TCP_STATE;
+	if (!in_window(segment, sender, receiver))
+		return PUNT_TCP_WINDOW;
+	news->moves_window = 1;
+	finished = sender->flags | (segment->flags & TCP_FIN ? SIDE_FINISHED : 0);
+	if (finished & receiver->flags & SIDE_FINISHED)
+		news->next = TCP_TIME_WAIT;
+	else if ((finished | receiver->flags) & SIDE_FINISHED)
+		news->next = TCP_HALF_CLOSED;
+	else if (news->state == TCP_SYN_RECEIVED && !is_reverse)
+		news->next = TCP_ESTABLISHED;
+	return PUNT_NONE;
+}
+
+/* The responder's SYN says from where on, and how far, both ends may send. */
+static __always_inline void open_window(struct session_record *session, const struct tcp_segment *segment, __u8 scale)
 {
 	struct tcp_side *sender = &session->responder;
 	struct tcp_side *receiver = &session->initiator;
 
-	/* The SYN, and as much of its data as it likes (RFC 7413). */
-	if (after(segment->acknowledgment, receiver->end) || after(receiver->max_end, segment->acknowledgment))
-		return PUNT_TCP_WINDOW;
 	/* RFC 7323 2.2: scaled only where both ends offered it. */
 	if (scale == NO_SCALE || receiver->scale == NO_SCALE) {
 		scale = 0;
@@ -155,68 +231,23 @@ static __always_inline enum punt_reason syn_ack(struct session_record *session, 
 	sender->max_end = sender->end + receiver->max_window;
 	receiver->max_end = segment->acknowledgment + sender->max_window;
 	sender->flags = SIDE_SEEN;
-	leave_state(session, TCP_SYN_SENT, TCP_SYN_RECEIVED);
-	return PUNT_NONE;
 }
 
-static __always_inline enum punt_reason reset(struct session_record *session, __u32 state,
-					      const struct tcp_segment *segment, const struct tcp_side *sender,
-					      const struct tcp_side *receiver)
-{
-	if (!(sender->flags & SIDE_SEEN)) {
-		/* RFC 9293 3.10.7.3: refusing a SYN, it is valid only by what it acknowledges. */
-		if (!(segment->flags & TCP_ACK) || segment->acknowledgment != receiver->end)
-			return PUNT_TCP_WINDOW;
-		leave_state(session, state, TCP_CLOSED);
-		return PUNT_NONE;
-	}
-	/* RFC 5961 section 3: only inside the window, and final only at its very start. */
-	if (after(sender->end - receiver->max_window, segment->sequence) ||
-	    after(segment->sequence, sender->max_end + 1))
-		return PUNT_TCP_WINDOW;
-	if (state == TCP_TIME_WAIT)
-		return PUNT_NONE;
-	leave_state(session, state,
-		    segment->sequence == sender->end || is_half_open(state) ? TCP_CLOSED : TCP_HALF_CLOSED);
-	return PUNT_NONE;
-}
-
-/* Takes the next segment of a session. `scale` is what a SYN offers, NO_SCALE for anything else. */
-static __always_inline enum punt_reason track_tcp(struct session_record *session, _Bool is_reverse,
-						  const struct tcp_segment *segment, __u8 scale)
+/* Notes what `judge_tcp` let pass. The last stores of a packet: the other direction's processor may
+ * hold their cache line, and an atomic operation behind them would wait for it. `scale` is what a
+ * SYN offers. */
+static __always_inline void note_tcp(struct session_record *session, _Bool is_reverse,
+				     const struct tcp_segment *segment, const struct tcp_news *news, __u8 scale)
 {
 	struct tcp_side *sender = is_reverse ? &session->responder : &session->initiator;
 	struct tcp_side *receiver = is_reverse ? &session->initiator : &session->responder;
-	__u32 state = *(volatile __u32 *)&session->tcp_state;
-	__u32 next = state;
 
-	switch (segment->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) {
-	case TCP_ACK:
-	case TCP_FIN | TCP_ACK:
-		break;
-	case TCP_RST:
-	case TCP_RST | TCP_ACK:
-		return reset(session, state, segment, sender, receiver);
-	case TCP_SYN | TCP_ACK:
-		if (state == TCP_SYN_SENT && is_reverse)
-			return syn_ack(session, segment, scale);
-		return PUNT_TCP_STATE;
-	default:
-		return PUNT_TCP_STATE;
+	if (news->opens_window)
+		open_window(session, segment, scale);
+	if (news->moves_window) {
+		update_window(segment, sender, receiver);
+		if (segment->flags & TCP_FIN)
+			sender->flags |= SIDE_FINISHED;
 	}
-	if (!(sender->flags & receiver->flags & SIDE_SEEN))
-		return PUNT_TCP_STATE;
-	if (!in_window(segment, sender, receiver))
-		return PUNT_TCP_WINDOW;
-	update_window(segment, sender, receiver);
-	if (segment->flags & TCP_FIN)
-		sender->flags |= SIDE_FINISHED;
-	if (sender->flags & receiver->flags & SIDE_FINISHED)
-		next = TCP_TIME_WAIT;
-	else if ((sender->flags | receiver->flags) & SIDE_FINISHED)
-		next = TCP_HALF_CLOSED;
-	else if (state == TCP_SYN_RECEIVED && !is_reverse)
-		next = TCP_ESTABLISHED;
-	leave_state(session, state, next);
-	return PUNT_NONE;
+	leave_state(session, news->state, news->next);
 }

@@ -32,13 +32,13 @@ use crate::route::mirror::{Follower, Mirrored};
 use crate::route::{Gateway, Mirror, NextHops};
 use crate::session::SessionTable;
 
-/// Entries of each ring of a socket. Bursts of this many packets are not lost while the worker is
-/// elsewhere.
-const RING: u32 = 2_048;
+/// Entries of each ring of a socket. Bursts of this many packets, which established sessions do not
+/// send here, are not lost while the worker is elsewhere.
+const RING: u32 = 1_024;
 /// The host pair carries what the appliance itself sends: little.
 const HOST_RING: u32 = 256;
 /// Frames beyond those in fill rings: being sent, or copied into.
-const SPARE_FRAMES: u32 = 2_048;
+const SPARE_FRAMES: u32 = 1_024;
 /// How long a commit waits for workers to judge their sessions by it (a million take about one
 /// second), and how often it looks.
 const MOST_REVIEW: Duration = Duration::from_secs(10);

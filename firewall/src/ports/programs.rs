@@ -135,13 +135,13 @@ impl Programs {
         Ok(Self {
             port_numbers: map(&mut ebpf, "port_numbers")?,
             high_port_numbers: map(&mut ebpf, "high_port_numbers")?,
-            ports: Arc::new(mapped(&mut ebpf, "ports", MAX_PORTS)?),
+            ports: Arc::new(mapped(&ebpf, "ports", MAX_PORTS)?),
             memory: Some(Memory {
-                datapath: mapped(&mut ebpf, "datapath", 1)?,
-                buckets: mapped(&mut ebpf, "buckets", buckets)?,
-                flows: mapped(&mut ebpf, "flows", settings.sessions as usize * 2)?,
-                sessions: mapped(&mut ebpf, "sessions", settings.sessions as usize)?,
-                next_hops: mapped(&mut ebpf, "next_hops", settings.next_hops)?,
+                datapath: mapped(&ebpf, "datapath", 1)?,
+                buckets: mapped(&ebpf, "buckets", buckets)?,
+                flows: mapped(&ebpf, "flows", settings.sessions as usize * 2)?,
+                sessions: mapped(&ebpf, "sessions", settings.sessions as usize)?,
+                next_hops: mapped(&ebpf, "next_hops", settings.next_hops)?,
             }),
             sockets: map(&mut ebpf, "sockets")?,
             transmit: map(&mut ebpf, "transmit")?,
@@ -410,16 +410,14 @@ fn map<M: TryFrom<Map, Error = aya::maps::MapError>>(
 }
 
 /// Maps an array that the object declares as `BPF_F_MMAPABLE`.
-fn mapped<T: Mapped>(
-    ebpf: &mut Ebpf,
-    name: &str,
-    length: usize,
-) -> Result<MappedArray<T>, PortError> {
+fn mapped<T: Mapped>(ebpf: &Ebpf, name: &str, length: usize) -> Result<MappedArray<T>, PortError> {
     let missing = || PortError::Program {
         program: name.into(),
         reason: "the array is not in the object".into(),
     };
-    let Some(Map::Array(array)) = ebpf.take_map(name) else {
+    // It stays with the programs, and so its descriptor with the process: tools tell by it whose
+    // memory this is.
+    let Some(Map::Array(array)) = ebpf.map(name) else {
         return Err(missing());
     };
     MappedArray::bpf(array.fd().as_fd(), length).map_err(|source| PortError::Device {
