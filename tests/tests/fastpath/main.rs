@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod punts;
+mod tracking;
 mod traffic;
 
 use abi::FlowKey;
