@@ -7,6 +7,8 @@
 //! # Limits
 //! A packet never has a VLAN tag beside its bytes, as the kernel's own receive path would put it: tests in labs do.
 
+pub mod btf;
+pub mod hash;
 mod run;
 
 use std::collections::BTreeMap;

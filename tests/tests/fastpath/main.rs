@@ -1,6 +1,8 @@
 //! The BPF programs on single packets, beside what userspace makes of the same packets.
 
 mod forwarding;
+mod layout;
+mod lookup;
 mod punts;
 mod tracking;
 mod traffic;

@@ -87,7 +87,7 @@ fn sessions() -> Vec<Case> {
             path.table.flow(flow).flags.store(0, Relaxed);
         }),
         lacking("without a way", NotOffloaded, |path, flow| {
-            set_way(path, flow, NO_WAY)
+            set_way(path, flow, NO_WAY);
         }),
         lacking("of an older configuration", StaleGeneration, |path, _| {
             path.in_force.set_generation(GENERATION + 1);
@@ -99,7 +99,7 @@ fn sessions() -> Vec<Case> {
             offer(path, flow, |offer| offer.port = DEPARTURE.0 as u8);
         }),
         lacking("of a VLAN", OtherPort, |path, flow| {
-            offer(path, flow, |offer| offer.vlan = 1)
+            offer(path, flow, |offer| offer.vlan = 1);
         }),
         lacking(
             "to a neighbour that is not known",
@@ -140,7 +140,7 @@ fn sessions() -> Vec<Case> {
         Case {
             programs: &[Program::XdpPort],
             ..lacking("into a VLAN", Protocol, |path, _| {
-                path.set_link(|link| link.vlan = 5)
+                path.set_link(|link| link.vlan = 5);
             })
         },
     ]

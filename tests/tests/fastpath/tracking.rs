@@ -47,7 +47,11 @@ const LATE: [u8; 40] = {
     options
 };
 
-/// What both said, and how often.
+fn options(random: &mut Random) -> &'static [u8] {
+    OPTIONS[random.below(OPTIONS.len())]
+}
+
+/// What both said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Met {
     Forwarded(u32),
@@ -196,7 +200,7 @@ impl Talk {
             _ => ACK | *random.one(&[0, 0x08, 0x20, 0x40, 0x80]),
         };
         if segment.flags & SYN != 0 {
-            segment.options = *random.one(OPTIONS);
+            segment.options = options(random);
         }
         segment
     }
@@ -208,7 +212,7 @@ impl Talk {
             segment.sequence = *random.one(&[0, 77, u32::MAX, u32::MAX - 1_000, 1 << 31]);
             segment.acknowledgment = self.initiator.end;
             segment.flags = *random.one(&[SYN | ACK, SYN | ACK, SYN | ACK, RST | ACK]);
-            segment.options = *random.one(OPTIONS);
+            segment.options = options(random);
             segment.payload_bytes = 0;
             return;
         }
@@ -258,7 +262,7 @@ fn open(path: &mut FastPath, program: Program, random: &mut Random) -> Result<Sl
         acknowledgment: 0,
         window: *random.one(&[0, 1_000, 65_535]),
         flags: SYN,
-        options: *random.one(OPTIONS),
+        options: options(random),
         payload_bytes: *random.one(&[0, 0, 10]),
     }
     .frame();
