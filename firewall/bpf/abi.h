@@ -4,18 +4,26 @@
 
 #include <linux/types.h>
 
-#define MAX_PORTS 64
-#define MAX_QUEUES 64
-#define MAX_INTERFACES (MAX_PORTS * 4)
-#define HOST_PORT (MAX_PORTS - 1)
+enum limits {
+	MAX_PORTS = 64,
+	MAX_QUEUES = 64,
+	MAX_INTERFACES = MAX_PORTS * 4,
+	HOST_PORT = MAX_PORTS - 1,
+	SLOTS_PER_BUCKET = 8,
+	KEY_WORDS = 5,
+};
 
-#define MARK_TO_PEER (1u << 31)
+enum mark {
+	MARK_TO_PEER = 1u << 31,
+};
 
-#define PORT_PEER 1
-#define PORT_WIRE 2
-#define PORT_XDP 4
-#define PORT_XDP_TRANSMIT 8
-#define PORT_UNFILLED 16
+enum port_flag {
+	PORT_PEER = 1,
+	PORT_WIRE = 2,
+	PORT_XDP = 4,
+	PORT_XDP_TRANSMIT = 8,
+	PORT_UNFILLED = 16,
+};
 
 struct port_record {
 	__u32 ifindex;
@@ -30,24 +38,27 @@ struct port_record {
 	__u64 padding[3];
 };
 
-#define SLOTS_PER_BUCKET 8
-
 struct bucket {
 	__u64 slots[SLOTS_PER_BUCKET];
 };
 
-#define KEY_WORDS 5
-
 #define FLOW_STATE_MASK 3
-#define FLOW_LIVE 2
 
-#define FLOW_OFFLOADED 1
-#define FLOW_TRANSLATED 2
-#define FLOW_REVERSE 4
+enum flow_state {
+	FLOW_LIVE = 2,
+};
 
-#define NO_WAY 0xffffffffu
-#define WAY_TO_HOST 0xfffffffeu
-#define WAY_TO_WIRE 0xfffffffdu
+enum flow_flag {
+	FLOW_OFFLOADED = 1,
+	FLOW_TRANSLATED = 2,
+	FLOW_REVERSE = 4,
+};
+
+enum way_kind {
+	NO_WAY = 0xffffffffu,
+	WAY_TO_HOST = 0xfffffffeu,
+	WAY_TO_WIRE = 0xfffffffdu,
+};
 
 struct flow_record {
 	__u64 key[KEY_WORDS];
@@ -99,7 +110,9 @@ struct session_record {
 	__u32 spare[6];
 };
 
-#define NEIGHBOUR_RESOLVED 1
+enum neighbour_state {
+	NEIGHBOUR_RESOLVED = 1,
+};
 
 struct next_hop_record {
 	__u64 destination;
@@ -160,4 +173,17 @@ enum punt_reason {
 	PUNT_NO_XDP_TRANSMIT = 21,
 	PUNT_RETIRED = 22,
 	PUNT_REASONS = 32,
+};
+
+/* Puts the numbers into the object's type information, for the test that compares them. */
+struct numbers {
+	enum limits limits;
+	enum mark mark;
+	enum port_flag port_flag;
+	enum flow_state flow_state;
+	enum flow_flag flow_flag;
+	enum way_kind way_kind;
+	enum neighbour_state neighbour_state;
+	enum drop_reason drop_reason;
+	enum punt_reason punt_reason;
 };

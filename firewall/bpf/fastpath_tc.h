@@ -79,10 +79,18 @@ static __always_inline int fix_checksum(struct __sk_buff *skb, const struct head
 }
 
 /* A device's sum of the whole packet, where there is one, covers the IPv6 header as it was; IPv4's
- * own checksum makes up for what changes in its header. */
-static __always_inline void fix_device_sum(struct __sk_buff *skb, __u32 addresses, _Bool is_transit)
+ * own checksum makes up for what changes in its header, and the transport's for new ports. */
+static __always_inline void fix_device_sum(struct __sk_buff *skb, const struct headers *h, const struct change *change,
+					   _Bool has_checksum, _Bool is_transit)
 {
-	bpf_csum_update(skb, fold32((__u64)addresses + (is_transit ? 0xfffffeff : 0)));
+	__u64 sum = 0;
+
+	if (h->is_ipv6)
+		sum = (__u64)change->addresses + (is_transit ? 0xfffffeff : 0);
+	if (!has_checksum)
+		sum += (__u64)(__u32)~change->old_ports + change->new_ports;
+	if (sum)
+		bpf_csum_update(skb, fold32(sum));
 }
 
 static __always_inline int set_vlan(struct __sk_buff *skb, __u16 from, __u16 to)
@@ -103,6 +111,7 @@ static __always_inline int rewrite_skb(struct __sk_buff *skb, const struct heade
 				       const struct way *way, _Bool is_transit)
 {
 	_Bool is_translated = flow->flags & FLOW_TRANSLATED;
+	_Bool has_checksum = 1;
 	struct change change = {};
 
 	/* A wire changes nothing. */
@@ -125,15 +134,16 @@ static __always_inline int rewrite_skb(struct __sk_buff *skb, const struct heade
 		return -1;
 	if (is_translated) {
 		put_addresses(ip, h, flow->rewrite);
-		if (l4 + sizeof(struct icmp_header) <= end)
+		if (l4 + sizeof(struct icmp_header) <= end) {
 			put_ports(l4, h, &change);
+			has_checksum = h->protocol != IPPROTO_UDP || ((struct udp_header *)l4)->checksum;
+		}
 	}
 	if (is_translated || is_transit)
 		put_hop(ip, h, change.addresses, is_transit);
 	if (way->egress)
 		put_macs(data, way->destination, way->source);
-	if (h->is_ipv6)
-		fix_device_sum(skb, change.addresses, is_transit);
+	fix_device_sum(skb, h, &change, has_checksum, is_transit);
 	return 0;
 }
 

@@ -16,6 +16,8 @@ volatile const __u64 HASH_SEED = 0;
 volatile const __u64 HASH_MULTIPLIER = 1;
 /* Buckets, less one. */
 volatile const __u32 BUCKET_MASK = 0;
+/* Read by nobody. */
+volatile const struct numbers NUMBERS = {};
 
 /* The low bits of MARK_TO_HOST that carry a port's number. */
 #define MARK_PORT_MASK (MAX_PORTS - 1)

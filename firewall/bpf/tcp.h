@@ -23,8 +23,8 @@
 #define STALE_ACK_BYTES 66000
 #define MOST_SCALE 14
 
-/* As many as 40 bytes hold. Of those that say nothing (RFC 9293 3.2) nobody sends more. */
-#define TCP_MOST_OPTIONS 20
+/* As many as 40 bytes hold (RFC 9293 3.1). */
+#define TCP_MOST_OPTIONS 40
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 #define TCP_OPTION_WINDOW_SCALE 3

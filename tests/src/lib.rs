@@ -1,6 +1,7 @@
 //! Network labs, traffic and measurement for Palisade.
 //!
 //! - [`lab`]: network namespaces joined by veth pairs, processes inside them, and the real appliance among those.
+//! - [`fastpath`]: the BPF programs by themselves, run on single packets.
 //! - [`frames`]: frames to send, well-formed or not.
 //! - [`capture`] and [`decode`]: what was seen on a device, and whether its checksums hold.
 //! - [`fuzzing`]: what the fuzz targets do with their input.
@@ -13,6 +14,7 @@
 
 pub mod capture;
 pub mod decode;
+pub mod fastpath;
 pub mod frames;
 pub mod fuzzing;
 pub mod generator;

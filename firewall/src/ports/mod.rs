@@ -15,7 +15,7 @@ pub(crate) use attach::set_transmit;
 pub use attach::{Attached, HOST_PORT, Plan, Ports, answered};
 pub use claim::Claim;
 pub use pair::Pair;
-pub use programs::{KernelCounters, Marks, Programs};
+pub use programs::{KernelCounters, Marks, Memory, OBJECT, PortFacts, Programs, Settings};
 
 use crate::route::kernel::NetlinkError;
 

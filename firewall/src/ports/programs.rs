@@ -1,6 +1,6 @@
 //! The BPF programs: loading, attaching, and the maps that they share with userspace.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -22,7 +22,8 @@ use super::{Pair, PortError, PortId};
 use crate::counters::InterfaceId;
 use crate::session::SessionTable;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
+/// The object that the build script compiled.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
 
 /// Widths of the counter arrays in `bpf/abi.h`.
 const DROP_REASONS: u32 = 64;
@@ -268,6 +269,13 @@ impl Programs {
             .map_err(|error| not_loaded(name, &error))
     }
 
+    /// A loaded program, to be run on packets without attaching it.
+    pub fn descriptor(&self, name: &str) -> Result<BorrowedFd<'_>, PortError> {
+        let program = self.ebpf.program(name).ok_or_else(|| missing(name))?;
+        let descriptor = program.fd().map_err(|error| not_loaded(name, &error))?;
+        Ok(descriptor.as_fd())
+    }
+
     /// Attaches natively.
     pub fn attach_xdp(
         &mut self,
@@ -385,14 +393,17 @@ fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, PortError
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
-    let missing = || PortError::Program {
-        program: name.into(),
-        reason: "it is not in the object".into(),
-    };
     ebpf.program_mut(name)
-        .ok_or_else(missing)?
+        .ok_or_else(|| missing(name))?
         .try_into()
         .map_err(|error| not_loaded(name, &error))
+}
+
+fn missing(program: &str) -> PortError {
+    PortError::Program {
+        program: program.into(),
+        reason: "it is not in the object".into(),
+    }
 }
 
 fn map<M: TryFrom<Map, Error = aya::maps::MapError>>(
