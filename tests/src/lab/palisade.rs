@@ -1,5 +1,6 @@
 //! The real appliance, running in a lab's namespace.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use aya::maps::PerCpuArray;
 use serde_json::Value;
 
 use super::Host;
 use super::directory::Directory;
 use super::http::{self, Response};
+use super::maps;
 use super::memory::Memory;
 use super::process::{Output, Process};
 
@@ -214,6 +217,29 @@ impl Palisade {
             );
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Packets that its programs forwarded themselves from an interface, by the interface's position in the
+    /// configuration. Read from the kernel: no view tells them from those that userspace forwarded.
+    pub fn forwarded_in_kernel(&self, interface: u32) -> Result<u64> {
+        let counts: PerCpuArray<_, [u64; 4]> = maps::of(self.id(), "traffic")?.try_into()?;
+        let per_cpu = counts.get(&interface, 0)?;
+        Ok(per_cpu.iter().map(|[received, ..]| received).sum())
+    }
+
+    /// Packets that its programs gave to userspace at an interface's port, by reason.
+    pub fn punts(&self, interface: &str) -> Result<BTreeMap<String, u64>> {
+        let (_, answer) = self.get("/api/v1/drops")?;
+        let punts = answer["punts"].as_array().context("no punts")?;
+        let here = punts.iter().filter(|count| count["interface"] == interface);
+        here.map(|count| {
+            let reason = count["reason"].as_str().context("no reason")?;
+            Ok((
+                reason.to_owned(),
+                count["packets"].as_u64().context("no number")?,
+            ))
+        })
+        .collect()
     }
 
     /// Packets dropped for a reason, at all interfaces.
