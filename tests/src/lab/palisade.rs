@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use aya::maps::PerCpuArray;
+use aya::maps::{Array, PerCpuArray};
 use serde_json::Value;
 
 use super::Host;
@@ -22,6 +22,9 @@ use super::process::{Output, Process};
 /// How long the appliance may take until it is ready; much more than it should need, since machines get busy.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which word of `abi::DatapathRecord` it is.
+const HALF_OPEN: usize = 8;
 
 /// What is in its directory.
 const CONFIG: &str = "palisade.yaml";
@@ -225,6 +228,12 @@ impl Palisade {
         let counts: PerCpuArray<_, [u64; 4]> = maps::of(self.id(), "traffic")?.try_into()?;
         let per_cpu = counts.get(&interface, 0)?;
         Ok(per_cpu.iter().map(|[received, ..]| received).sum())
+    }
+
+    /// TCP sessions whose handshake is not done, as the programs and userspace count them together.
+    pub fn half_open(&self) -> Result<u64> {
+        let record: Array<_, [u64; 16]> = maps::of(self.id(), "datapath")?.try_into()?;
+        Ok(record.get(&0, 0)?[HALF_OPEN])
     }
 
     /// Packets that its programs gave to userspace at an interface's port, by reason.
