@@ -134,9 +134,18 @@ impl Edge {
         Ok(())
     }
 
-    /// Makes all neighbours known to everybody for good, and waits until the appliance has noticed.
+    /// Makes all neighbours known to everybody for good, and waits until the appliance has noticed and its routes are
+    /// settled: from here on a flow is decided once.
     pub fn know_neighbours(&self) -> Result<()> {
         self.pin_neighbours()?;
+        // The kernel gives a link its own address, and a route, only when it comes to look at the new carrier.
+        eventually("link-local address of each port", || {
+            let interfaces = self.view("interfaces")?;
+            let settled = |interface: &Value| interface["addresses"].to_string().contains("fe80:");
+            let interfaces = interfaces.as_array().map_or(&[][..], Vec::as_slice);
+            ensure!(interfaces.iter().filter(|it| settled(it)).count() == 2);
+            Ok(())
+        })?;
         let ends = [
             ("eth1", Family::V4.client, Chain::CLIENT_MAC),
             ("eth1", Family::V6.client, Chain::CLIENT_MAC),
