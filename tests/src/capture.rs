@@ -14,8 +14,9 @@
 //! ```
 //!
 //! # Limits
-//! Frames are seen as the kernel hands them over: several segments may still be one large one (GSO), and a checksum
-//! that the device would complete is not there yet ([`Captured::checksum_ready`]).
+//! Frames are seen as the kernel hands them over: several segments may still be one large one (GSO; see
+//! [`Captured::on_wire`]), and a checksum that the device would complete is not there yet
+//! ([`Captured::checksum_ready`]). [`Chain::finish_packets`](crate::lab::Chain::finish_packets) keeps senders from both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,8 @@ use crate::socket::PacketSocket;
 /// How long the capturing thread sleeps before it looks whether it should stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+const ETHERNET_BYTES: usize = 14;
+
 /// A frame seen on a device.
 #[derive(Debug, Clone)]
 pub struct Captured {
@@ -43,6 +46,18 @@ pub struct Captured {
     pub outgoing: bool,
     /// False when the transport checksum was left to the device.
     pub checksum_ready: bool,
+    /// Of a GSO packet: what each of its segments carries.
+    pub segment_bytes: Option<u16>,
+}
+
+/// What a captured frame is where devices have done their part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnWire {
+    pub packets: u64,
+    /// From the IP header on, of all of them.
+    pub bytes: u64,
+    /// Of the largest.
+    pub largest_bytes: u64,
 }
 
 impl Captured {
@@ -54,14 +69,33 @@ impl Captured {
         matches!(self.bytes.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd]))
     }
 
-    /// Every checksum in the packet, except a transport checksum that was left to the device.
+    /// Every checksum in the packet. One that was left to the device must have what the device needs.
     pub fn verify_checksums(&self) -> Result<()> {
         decode::verify_network_checksum(&self.bytes)?;
         if self.checksum_ready {
             decode::verify_transport_checksum(&self.bytes)
         } else {
-            Ok(())
+            decode::verify_unfilled_checksum(&self.bytes)
         }
+    }
+
+    /// How many packets this is on the wire: a GSO packet is its segments, each with headers of its own.
+    pub fn on_wire(&self) -> Result<OnWire> {
+        let bytes = (self.bytes.len() - ETHERNET_BYTES) as u64;
+        let Some(segment_bytes) = self.segment_bytes.map(u64::from) else {
+            return Ok(OnWire {
+                packets: 1,
+                bytes,
+                largest_bytes: bytes,
+            });
+        };
+        let header_bytes = bytes - self.decode()?.payload.len() as u64;
+        let packets = (bytes - header_bytes).div_ceil(segment_bytes).max(1);
+        Ok(OnWire {
+            packets,
+            bytes: bytes + (packets - 1) * header_bytes,
+            largest_bytes: bytes.min(header_bytes + segment_bytes),
+        })
     }
 }
 
@@ -71,7 +105,6 @@ pub fn received(packets: &[Captured]) -> Result<Vec<Decoded>> {
         .iter()
         .filter(|packet| !packet.outgoing && packet.is_ip())
         .map(|packet| {
-            ensure!(packet.checksum_ready, "received without its checksum");
             packet.verify_checksums()?;
             packet.decode()
         })
@@ -175,6 +208,7 @@ fn record(
                 vlan: frame.vlan,
                 outgoing: frame.outgoing,
                 checksum_ready: frame.checksum_ready,
+                segment_bytes: frame.segment_bytes,
             });
         }
         if stopping {

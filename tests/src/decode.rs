@@ -189,6 +189,25 @@ pub fn verify_transport_checksum(frame: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A checksum that a sender left to its device: only the pseudo-header's sum stands in the field (what Linux calls
+/// `CHECKSUM_PARTIAL`), and whoever fills it in later relies on that.
+pub fn verify_unfilled_checksum(frame: &[u8]) -> Result<()> {
+    let network = network(frame)?;
+    let at = match network.protocol {
+        IpNextHeaderProtocols::Tcp => 16,
+        IpNextHeaderProtocols::Udp => 6,
+        other => bail!("{other} leaves no checksum to a device"),
+    };
+    let field = network.payload.get(at..at + 2).context("no checksum")?;
+    let sum = ones_complement_sum([network.pseudo_header()?.as_slice()]);
+    ensure!(
+        field == sum.to_be_bytes(),
+        "the unfilled checksum of {} is {field:x?}, not {sum:#x}",
+        network.protocol
+    );
+    Ok(())
+}
+
 struct Network<'a> {
     vlan: Option<u16>,
     source: IpAddr,

@@ -27,7 +27,15 @@ pub(crate) struct Received {
     pub(crate) outgoing: bool,
     pub(crate) vlan: Option<u16>,
     pub(crate) checksum_ready: bool,
+    /// Of a GSO packet: what each of its segments carries.
+    pub(crate) segment_bytes: Option<u16>,
 }
+
+/// What the kernel writes before a frame where `PACKET_VNET_HDR` is set: `struct virtio_net_hdr`.
+const OFFLOAD_HEADER_BYTES: usize = 10;
+/// Where it says of what kind a GSO packet is (0: it is none), and how large its segments are.
+const GSO_KIND_AT: usize = 1;
+const GSO_SIZE_AT: usize = 4;
 
 impl PacketSocket {
     /// For sending only: receives nothing.
@@ -39,6 +47,7 @@ impl PacketSocket {
     pub(crate) fn receiver(host: &Host, device: &str) -> Result<Self> {
         let socket = Self::open(host, device, libc::ETH_P_ALL as u16)?;
         socket.set_option(libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
+        socket.set_option(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
         socket.set_option(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         socket.set_option(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)?;
         Ok(socket)
@@ -118,16 +127,17 @@ impl PacketSocket {
         buffer.resize(LARGEST_FRAME_BYTES, 0);
         let mut control = [0_u64; 16];
         let mut address = MaybeUninit::<libc::sockaddr_ll>::zeroed();
-        let mut parts = libc::iovec {
-            iov_base: buffer.as_mut_ptr().cast(),
-            iov_len: buffer.len(),
-        };
+        let mut offload = [0_u8; OFFLOAD_HEADER_BYTES];
+        let mut parts = [offload.as_mut_slice(), buffer.as_mut_slice()].map(|part| libc::iovec {
+            iov_base: part.as_mut_ptr().cast(),
+            iov_len: part.len(),
+        });
         // SAFETY: all zeros is a valid header: no buffers at all.
         let mut message: libc::msghdr = unsafe { mem::zeroed() };
         message.msg_name = address.as_mut_ptr().cast();
         message.msg_namelen = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-        message.msg_iov = &raw mut parts;
-        message.msg_iovlen = 1;
+        message.msg_iov = parts.as_mut_ptr();
+        message.msg_iovlen = parts.len();
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = size_of_val(&control);
         // SAFETY: every pointer in the header is to a live buffer of the stated length.
@@ -141,10 +151,14 @@ impl PacketSocket {
         let address = unsafe { address.assume_init() };
         let mut received = Received {
             time: SystemTime::UNIX_EPOCH,
-            bytes: buffer[..length].to_vec(),
+            bytes: buffer[..length.saturating_sub(OFFLOAD_HEADER_BYTES)].to_vec(),
             outgoing: address.sll_pkttype == libc::PACKET_OUTGOING,
             vlan: None,
             checksum_ready: true,
+            segment_bytes: (offload[GSO_KIND_AT] != 0).then_some(u16::from_ne_bytes([
+                offload[GSO_SIZE_AT],
+                offload[GSO_SIZE_AT + 1],
+            ])),
         };
         received.read_control(&message);
         Ok(Some(received))

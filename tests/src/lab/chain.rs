@@ -130,4 +130,14 @@ impl Chain {
         }
         Ok(())
     }
+
+    /// Makes both hosts send packets as a wire has them: cut, and with their checksums. For tests that judge what is on
+    /// the wire.
+    pub fn finish_packets(&self) -> Result<()> {
+        for host in [&self.client, &self.server] {
+            let line = "ethtool -K eth0 tx off tso off gso off gro off";
+            host.check(&line.split(' ').collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
 }

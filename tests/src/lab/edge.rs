@@ -1,5 +1,6 @@
 //! The lab of most tests of the datapath: the appliance between client and server.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::Deref;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::{Chain, Host, Lab, Palisade};
+use super::{Chain, Host, Lab, MacAddr, Palisade};
 
 /// How long a lab waits for what must happen; much more than it should need, since machines get busy.
 pub const PATIENCE: Duration = Duration::from_secs(8);
@@ -94,6 +95,7 @@ pub struct Edge {
     // Ends before its namespaces go.
     pub palisade: Palisade,
     chain: Chain,
+    attach: Attach,
 }
 
 impl Deref for Edge {
@@ -115,18 +117,75 @@ impl Edge {
 
     /// As [`Edge::start`], on a chain that was changed before.
     pub fn start_on(chain: Chain, attach: Attach, sections: &str) -> Result<Self> {
-        let yaml = format!(
-            "version: 1\n\
-             interfaces:\n\
-             \x20 left: {{ device: eth1, attach: {attach}, addresses: [192.0.2.1/24, \"2001:db8:1::1/64\"] }}\n\
-             \x20 right: {{ device: eth2, attach: {attach}, addresses: [198.51.100.1/24, \"2001:db8:2::1/64\"] }}\n\
-             zones:\n\
-             \x20 trust: {{ interfaces: [left], host-inbound: [ping, ssh] }}\n\
-             \x20 untrust: {{ interfaces: [right] }}\n\
-             {sections}"
-        );
-        let palisade = Palisade::start(&chain.fw, &yaml)?;
-        Ok(Self { palisade, chain })
+        let palisade = Palisade::start(&chain.fw, &configuration(attach, sections))?;
+        Ok(Self {
+            palisade,
+            chain,
+            attach,
+        })
+    }
+
+    /// Commits other sections; fails if the appliance does not take them.
+    pub fn reload(&mut self, sections: &str) -> Result<()> {
+        let log = self
+            .palisade
+            .reload(&configuration(self.attach, sections))?;
+        ensure!(log.contains("committed"), "{log}");
+        Ok(())
+    }
+
+    /// Makes all neighbours known to everybody for good, and waits until the appliance has noticed and its routes are
+    /// settled: from here on a flow is decided once.
+    pub fn know_neighbours(&self) -> Result<()> {
+        self.pin_neighbours()?;
+        // The kernel gives a link its own address, and a route, only when it comes to look at the new carrier.
+        eventually("link-local address of each port", || {
+            let interfaces = self.view("interfaces")?;
+            let settled = |interface: &Value| interface["addresses"].to_string().contains("fe80:");
+            let interfaces = interfaces.as_array().map_or(&[][..], Vec::as_slice);
+            ensure!(interfaces.iter().filter(|it| settled(it)).count() == 2);
+            Ok(())
+        })?;
+        let ends = [
+            ("eth1", Family::V4.client, Chain::CLIENT_MAC),
+            ("eth1", Family::V6.client, Chain::CLIENT_MAC),
+            ("eth2", Family::V4.server, Chain::SERVER_MAC),
+            ("eth2", Family::V6.server, Chain::SERVER_MAC),
+        ];
+        for (device, address, mac) in ends {
+            self.set_neighbour(device, address, mac)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a neighbour's MAC into the appliance's kernel for good, and waits until the appliance has noticed.
+    pub fn set_neighbour(&self, device: &str, address: IpAddr, mac: MacAddr) -> Result<()> {
+        self.fw.ip_batch(&format!(
+            "neighbour replace {address} lladdr {mac} dev {device} nud permanent\n"
+        ))?;
+        eventually(&format!("neighbour {address} at {mac}"), || {
+            let routes = self.view("routes")?;
+            let known = routes["neighbours"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|neighbour| {
+                    neighbour["address"] == address.to_string()
+                        && neighbour["mac"] == mac.to_string()
+                });
+            ensure!(known, "{routes}");
+            Ok(())
+        })
+    }
+
+    /// Why packets that arrived by an interface were given to userspace, but for what XDP cannot send from there yet
+    /// or, towards a veth without GRO, at all.
+    pub fn punts(&self, interface: &str) -> Result<BTreeMap<String, u64>> {
+        let mut punts = self.palisade.punts(interface)?;
+        if self.attach == Attach::Xdp {
+            punts.remove("no-xdp-transmit");
+        }
+        Ok(punts)
     }
 
     /// A view of the API: `edge.view("nat")`.
@@ -184,6 +243,19 @@ impl Edge {
         );
         Ok(())
     }
+}
+
+fn configuration(attach: Attach, sections: &str) -> String {
+    format!(
+        "version: 1\n\
+         interfaces:\n\
+         \x20 left: {{ device: eth1, attach: {attach}, addresses: [192.0.2.1/24, \"2001:db8:1::1/64\"] }}\n\
+         \x20 right: {{ device: eth2, attach: {attach}, addresses: [198.51.100.1/24, \"2001:db8:2::1/64\"] }}\n\
+         zones:\n\
+         \x20 trust: {{ interfaces: [left], host-inbound: [ping, ssh] }}\n\
+         \x20 untrust: {{ interfaces: [right] }}\n\
+         {sections}"
+    )
 }
 
 impl Drop for Edge {

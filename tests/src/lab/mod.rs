@@ -21,6 +21,7 @@ mod edge;
 mod footprint;
 mod host;
 mod http;
+mod maps;
 mod memory;
 mod nginx;
 mod palisade;

@@ -1,5 +1,6 @@
 //! The real appliance, running in a lab's namespace.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +9,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use aya::maps::{Array, PerCpuArray};
 use serde_json::Value;
 
 use super::Host;
 use super::directory::Directory;
 use super::http::{self, Response};
+use super::maps;
 use super::memory::Memory;
 use super::process::{Output, Process};
 
 /// How long the appliance may take until it is ready; much more than it should need, since machines get busy.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which word of `abi::DatapathRecord` it is.
+const HALF_OPEN: usize = 8;
 
 /// What is in its directory.
 const CONFIG: &str = "palisade.yaml";
@@ -214,6 +220,35 @@ impl Palisade {
             );
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Packets that its programs forwarded themselves from an interface, by the interface's position in the
+    /// configuration. Read from the kernel: no view tells them from those that userspace forwarded.
+    pub fn forwarded_in_kernel(&self, interface: u32) -> Result<u64> {
+        let counts: PerCpuArray<_, [u64; 4]> = maps::of(self.id(), "traffic")?.try_into()?;
+        let per_cpu = counts.get(&interface, 0)?;
+        Ok(per_cpu.iter().map(|[received, ..]| received).sum())
+    }
+
+    /// TCP sessions whose handshake is not done, as the programs and userspace count them together.
+    pub fn half_open(&self) -> Result<u64> {
+        let record: Array<_, [u64; 16]> = maps::of(self.id(), "datapath")?.try_into()?;
+        Ok(record.get(&0, 0)?[HALF_OPEN])
+    }
+
+    /// Packets that its programs gave to userspace at an interface's port, by reason.
+    pub fn punts(&self, interface: &str) -> Result<BTreeMap<String, u64>> {
+        let (_, answer) = self.get("/api/v1/drops")?;
+        let punts = answer["punts"].as_array().context("no punts")?;
+        let here = punts.iter().filter(|count| count["interface"] == interface);
+        here.map(|count| {
+            let reason = count["reason"].as_str().context("no reason")?;
+            Ok((
+                reason.to_owned(),
+                count["packets"].as_u64().context("no number")?,
+            ))
+        })
+        .collect()
     }
 
     /// Packets dropped for a reason, at all interfaces.
