@@ -285,6 +285,8 @@ pub enum EndReason {
     RouteChanged,
     /// The initiator opened another connection between the same ends.
     Reopened,
+    /// By whoever manages the appliance.
+    Cleared,
     Shutdown,
 }
 
@@ -298,6 +300,7 @@ impl EndReason {
             Self::PolicyChanged => "policy-changed",
             Self::RouteChanged => "route-changed",
             Self::Reopened => "reopened",
+            Self::Cleared => "cleared",
             Self::Shutdown => "shutdown",
         }
     }

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// `GET /sessions`: which sessions, and how many at most.
+/// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
+/// always all that match.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct SessionFilter {
+    pub id: Option<u64>,
     /// Either end, before or after translation.
     pub address: Option<IpAddr>,
     /// Either end's port, before or after translation.
@@ -20,6 +22,13 @@ pub struct SessionFilter {
     pub cursor: Option<String>,
     /// 1 to 1,000; 100 unless told.
     pub limit: Option<usize>,
+}
+
+/// `DELETE /sessions`: how many were closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cleared {
+    pub cleared: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

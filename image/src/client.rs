@@ -8,7 +8,7 @@ use firewall::view::Readiness;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Request, StatusCode, header};
+use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -47,7 +47,16 @@ impl Client {
 
     /// The body of `GET path`.
     pub(crate) async fn get(&mut self, path: &str) -> Result<String, ClientError> {
-        let (status, body) = self.ask(path).await?;
+        self.asked(Method::GET, path).await
+    }
+
+    /// The body of `DELETE path`.
+    pub(crate) async fn delete(&mut self, path: &str) -> Result<String, ClientError> {
+        self.asked(Method::DELETE, path).await
+    }
+
+    async fn asked(&mut self, method: Method, path: &str) -> Result<String, ClientError> {
+        let (status, body) = self.ask(method, path).await?;
         if status.is_success() {
             return Ok(body);
         }
@@ -56,21 +65,31 @@ impl Client {
 
     /// Whether the datapath enforces the committed configuration, and if not, what is missing.
     pub(crate) async fn readiness(&mut self) -> Result<Readiness, ClientError> {
-        let (status, body) = self.ask("/readyz").await?;
+        let (status, body) = self.ask(Method::GET, "/readyz").await?;
         match status {
             StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => parsed(&body),
             _ => Err(refusal(status, &body)),
         }
     }
 
-    async fn ask(&mut self, path: &str) -> Result<(StatusCode, String), ClientError> {
-        timeout(PATIENCE, self.exchange(path))
+    async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+    ) -> Result<(StatusCode, String), ClientError> {
+        timeout(PATIENCE, self.exchange(method, path))
             .await
             .map_err(|_| ClientError::Silent)?
     }
 
-    async fn exchange(&mut self, path: &str) -> Result<(StatusCode, String), ClientError> {
-        let request = Request::get(path)
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+    ) -> Result<(StatusCode, String), ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(header::HOST, "palisade")
             .body(Empty::new())?;
         self.requests.ready().await?;

@@ -5,6 +5,7 @@
 //! (as clap exits too).
 
 mod check;
+mod clear;
 mod client;
 mod lab;
 mod logging;
@@ -32,6 +33,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Show(show::Args),
+    Clear(clear::Args),
     Lab(lab::Args),
     #[command(hide = true)]
     LabServer(lab::ServerArgs),
@@ -54,6 +56,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args)?,
         Command::Check(args) => check::check(&args)?,
         Command::Show(args) => show::show(&args)?,
+        Command::Clear(args) => clear::clear(&args)?,
         Command::Lab(args) => lab::lab(&args)?,
         Command::LabServer(args) => lab::serve(&args)?,
         Command::LabClient(args) => lab::visit(&args)?,
@@ -70,6 +73,8 @@ enum Failure {
     #[error(transparent)]
     Show(#[from] show::ShowError),
     #[error(transparent)]
+    Clear(#[from] clear::ClearError),
+    #[error(transparent)]
     Lab(#[from] lab::LabError),
     #[error(transparent)]
     LabServer(#[from] lab::ServerError),
@@ -83,6 +88,7 @@ impl Failure {
             Self::Run(error) => error.is_wrong_input(),
             Self::Check(error) => error.is_wrong_input(),
             Self::Show(error) => error.is_wrong_input(),
+            Self::Clear(error) => error.is_wrong_input(),
             Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
         ExitCode::from(if wrong_input { 2 } else { 1 })

@@ -6,6 +6,8 @@ mod sessions;
 mod tables;
 mod units;
 
+pub(crate) use sessions::{Filter as SessionFilter, sessions_path};
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use firewall::control::{Control, FilterError};
 use firewall::view::{
-    DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
+    Cleared, DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
     SessionPage, SystemView,
 };
 
@@ -16,6 +16,12 @@ pub trait Appliance: Send + Sync + 'static {
     /// # Errors
     /// The filter names something that can't be: an unknown protocol, a cursor from elsewhere.
     fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError>;
+
+    /// Closes all sessions that match.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn clear_sessions(&self, filter: &SessionFilter) -> Result<Cleared, FilterError>;
 
     fn interfaces(&self) -> Vec<InterfaceView>;
     fn policies(&self) -> Vec<PolicyView>;
@@ -32,6 +38,10 @@ impl Appliance for Control {
 
     fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError> {
         self.sessions(filter)
+    }
+
+    fn clear_sessions(&self, filter: &SessionFilter) -> Result<Cleared, FilterError> {
+        self.clear(filter)
     }
 
     fn interfaces(&self) -> Vec<InterfaceView> {

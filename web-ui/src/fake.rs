@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use firewall::control::FilterError;
 use firewall::view::{
-    CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
+    Cleared, CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
     NeighbourView, Offload, OffloadView, PolicyView, Readiness, RouteView, RoutesView,
     SessionFilter, SessionPage, SessionView, SystemView, Traffic,
 };
@@ -83,6 +83,16 @@ impl Appliance for Fake {
         self.system.clone()
     }
 
+    fn clear_sessions(&self, filter: &SessionFilter) -> Result<Cleared, FilterError> {
+        let matching = self.sessions(&SessionFilter {
+            limit: Some(usize::MAX),
+            ..filter.clone()
+        })?;
+        Ok(Cleared {
+            cleared: matching.sessions.len() as u64,
+        })
+    }
+
     fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError> {
         let start = match &filter.cursor {
             None => 0,
@@ -107,9 +117,10 @@ impl Appliance for Fake {
                         session.translated_initiator,
                         session.translated_responder,
                     ];
-                    filter
-                        .address
-                        .is_none_or(|address| ends.iter().any(|end| end.address == address))
+                    filter.id.is_none_or(|id| id == session.id)
+                        && filter
+                            .address
+                            .is_none_or(|address| ends.iter().any(|end| end.address == address))
                         && filter
                             .port
                             .is_none_or(|port| ends.iter().any(|end| end.port == port))

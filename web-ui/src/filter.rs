@@ -50,6 +50,7 @@ fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadPara
     let mut seen = BTreeSet::new();
     for (name, value) in pairs {
         match name.as_str() {
+            "id" => filter.id = Some(parsed(&name, &value, "a session's number")?),
             "address" => filter.address = Some(parsed(&name, &value, "an IPv4 or IPv6 address")?),
             "port" => filter.port = Some(parsed(&name, &value, "a port, 0 to 65535")?),
             "protocol" => filter.protocol = Some(word(&name, &value)?),
@@ -97,8 +98,8 @@ fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
 }
 
 fn unknown(name: &str) -> BadParameter {
-    const KNOWN: [&str; 7] = [
-        "address", "port", "protocol", "policy", "zone", "cursor", "limit",
+    const KNOWN: [&str; 8] = [
+        "address", "port", "protocol", "policy", "zone", "id", "cursor", "limit",
     ];
     let close = KNOWN
         .into_iter()

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use firewall::view::{
-    DropsView, InterfaceView, NatView, PolicyView, RoutesView, SessionPage, SystemView,
+    Cleared, DropsView, InterfaceView, NatView, PolicyView, RoutesView, SessionPage, SystemView,
 };
 
 use crate::appliance::Appliance;
@@ -21,7 +21,7 @@ type Shared = State<Arc<dyn Appliance>>;
 /// The API of `appliance`.
 pub fn router(appliance: Arc<dyn Appliance>) -> Router {
     let api = Router::new()
-        .route("/sessions", get(sessions))
+        .route("/sessions", get(sessions).delete(clear_sessions))
         .route("/interfaces", get(interfaces))
         .route("/policies", get(policies))
         .route("/nat", get(nat))
@@ -43,6 +43,23 @@ async fn sessions(
     Sessions(filter): Sessions,
 ) -> Result<Json<SessionPage>, Problem> {
     Ok(Json(appliance.sessions(&filter)?))
+}
+
+/// A page makes no sense here: what matches is closed, all of it.
+async fn clear_sessions(
+    State(appliance): Shared,
+    Sessions(filter): Sessions,
+) -> Result<Json<Cleared>, Problem> {
+    for (name, given) in [
+        ("cursor", filter.cursor.is_some()),
+        ("limit", filter.limit.is_some()),
+    ] {
+        if given {
+            let detail = format!("{name}: all sessions that match are closed, not a page of them");
+            return Err(Problem::parameter(name, detail));
+        }
+    }
+    Ok(Json(appliance.clear_sessions(&filter)?))
 }
 
 async fn interfaces(State(appliance): Shared, _: NoParameters) -> Json<Vec<InterfaceView>> {
@@ -221,6 +238,26 @@ mod tests {
             let (status, problem) = ask(path).await;
             assert_eq!(status, StatusCode::NOT_FOUND);
             assert_eq!(problem["detail"], format!("there is no {path}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn sessions_are_cleared_by_what_they_are_shown_by() {
+        let clear = async |query: &str| {
+            let path = format!("/api/v1/sessions{query}");
+            let (response, body) = ask_of(Fake::running(), Method::DELETE, &path).await;
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            (response.status(), body)
+        };
+        let (status, body) = clear("?protocol=tcp&zone=trust").await;
+        assert_eq!((status, &body["cleared"]), (StatusCode::OK, &3.into()));
+        let (_, body) = clear("?id=1018").await;
+        assert_eq!(body["cleared"], 1);
+        let (_, body) = clear("").await;
+        assert_eq!(body["cleared"], 5);
+        for query in ["?limit=1", "?cursor=1", "?adress=192.0.2.1"] {
+            let (status, body) = clear(query).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
         }
     }
 

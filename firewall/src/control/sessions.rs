@@ -67,6 +67,26 @@ impl Control {
         })
     }
 
+    /// Closes all sessions that match: their next packets find none, and whether they may open
+    /// another is for the policies. The filter's `cursor` and `limit` mean nothing here.
+    pub fn clear(&self, filter: &view::SessionFilter) -> Result<view::Cleared, FilterError> {
+        let shared = &self.0.shared;
+        let protocol = filter.protocol.as_deref().map(parse_protocol).transpose()?;
+        let now = Timestamp::now();
+        let mut cleared = 0;
+        for slot in (0..shared.table.capacity()).map(Slot) {
+            let Some(Some(session)) = shared.table.snapshot(slot, |_| self.session(slot, now))
+            else {
+                continue;
+            };
+            if admits(filter, protocol, &session) && shared.table.withdraw(slot, session.id) {
+                shared.close_cleared(session.worker, slot, session.id);
+                cleared += 1;
+            }
+        }
+        Ok(view::Cleared { cleared })
+    }
+
     fn session(&self, slot: Slot, now: Timestamp) -> Option<view::SessionView> {
         let table = &self.0.shared.table;
         let record = table.session(slot);
@@ -216,7 +236,8 @@ fn admits(
     ];
     let has_address = |address: IpAddr| ends.iter().any(|end| end.address == address);
     let has_port = |port: u16| ends.iter().any(|end| end.port == port);
-    filter.address.is_none_or(has_address)
+    filter.id.is_none_or(|id| id == session.id)
+        && filter.address.is_none_or(has_address)
         && filter.port.is_none_or(has_port)
         && protocol.is_none_or(|protocol| protocol.to_string() == session.protocol)
         && filter

@@ -23,7 +23,7 @@ use crate::counters::{Counters, InterfaceId};
 use crate::in_force::InForce;
 use crate::ports::PortId;
 use crate::route::{Gateway, Mirror};
-use crate::session::SessionTable;
+use crate::session::{SessionTable, Slot};
 
 /// State that all workers work on.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct WorkerHandle {
     pub waker: Waker,
     pub(crate) reviewed: Reviewed,
     inbox: Mutex<VecDeque<Handoff>>,
+    /// Sessions of this worker that management has withdrawn, by place and id.
+    cleared: Mutex<Vec<(Slot, u64)>>,
 }
 
 /// By what a worker has judged all its sessions.
@@ -87,6 +89,7 @@ impl WorkerHandle {
             waker: Waker::new()?,
             reviewed: Reviewed::default(),
             inbox: Mutex::default(),
+            cleared: Mutex::default(),
         })
     }
 
@@ -100,6 +103,10 @@ impl WorkerHandle {
         drop(inbox);
         self.waker.wake();
         true
+    }
+
+    pub(crate) fn take_cleared(&self) -> Vec<(Slot, u64)> {
+        std::mem::take(&mut *self.cleared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take_inbox(&self) -> VecDeque<Handoff> {
@@ -138,6 +145,19 @@ impl AsFd for Waker {
 impl Shared {
     pub fn wake_all(&self) {
         self.workers.iter().for_each(|worker| worker.waker.wake());
+    }
+
+    /// Has a worker close a session that nobody finds any more.
+    pub(crate) fn close_cleared(&self, worker: u16, slot: Slot, id: u64) {
+        if let Some(worker) = self.workers.get(usize::from(worker)) {
+            let mut cleared = worker
+                .cleared
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            cleared.push((slot, id));
+            drop(cleared);
+            worker.waker.wake();
+        }
     }
 
     /// Most half-open TCP sessions: half of the table, so that a flood of SYNs leaves room for

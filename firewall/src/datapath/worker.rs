@@ -202,6 +202,7 @@ impl Worker {
         let unreviewed = self.review.left();
         let pending_is_due = self.pending.is_due(drained, now);
         let mut walk = self.walk(&shared, &generation, &topology, now);
+        walk.close_cleared();
         worked |= walk.take_inbox();
         if !walk.held.is_empty() {
             walk.release_held();
@@ -371,6 +372,16 @@ impl Walk<'_> {
                     self.counters.drop(interface, reason);
                     self.umem.free(frame);
                 }
+            }
+        }
+    }
+
+    /// Closes the sessions that management has withdrawn.
+    fn close_cleared(&mut self) {
+        for (slot, id) in handle(self.shared, self.id).take_cleared() {
+            // It may have ended by itself meanwhile.
+            if self.shared.table.session(slot).id.load(Relaxed) == id {
+                self.close(slot, EndReason::Cleared);
             }
         }
     }

@@ -303,6 +303,19 @@ impl SessionTable {
         self.live.fetch_sub(1, Relaxed);
     }
 
+    /// Makes a session unfindable at once, whoever owns it; `false` where it is not `id` any more. Its
+    /// owner still has to remove it.
+    pub fn withdraw(&self, slot: Slot, id: u64) -> bool {
+        let _writer = self.lock();
+        let is_same = self.session(slot).id.load(Acquire) == id;
+        if is_same {
+            for direction in [Direction::Forward, Direction::Reverse] {
+                self.unindex(Flow { slot, direction });
+            }
+        }
+        is_same
+    }
+
     /// Lets BPF forward a direction's packets from the next one on; its way is known. Only the
     /// session's owner calls this.
     pub fn offload(&self, flow: Flow, offer: &Offer) {

@@ -1,4 +1,4 @@
-//! `palisade show sessions`: which are asked for, page by page.
+//! Which sessions are meant, and `palisade show sessions`: those, page by page.
 
 use std::net::IpAddr;
 
@@ -8,8 +8,12 @@ use super::lines;
 use super::session_table::table;
 use crate::client::{Client, ClientError, parameter, parsed};
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+/// Which sessions.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Filter {
+    /// Only the session with this number.
+    #[arg(long)]
+    id: Option<u64>,
     /// Only sessions with this address at either end, translated or not.
     #[arg(long)]
     address: Option<IpAddr>,
@@ -25,6 +29,12 @@ pub(crate) struct Args {
     /// Only sessions from or to this zone.
     #[arg(long)]
     zone: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    filter: Filter,
     /// Sessions a page, 1 to 1000.
     #[arg(long)]
     limit: Option<usize>,
@@ -78,18 +88,37 @@ fn path(args: &Args, cursor: Option<&str>) -> String {
     const WHOLE: usize = 1000;
 
     let limit = args.limit.or(args.all.then_some(WHOLE));
-    let given = [
-        ("address", args.address.map(|address| address.to_string())),
-        ("port", args.port.map(|port| port.to_string())),
-        ("protocol", args.protocol.clone()),
-        ("policy", args.policy.clone()),
-        ("zone", args.zone.clone()),
+    let page = [
         ("cursor", cursor.map(str::to_owned)),
         ("limit", limit.map(|limit| limit.to_string())),
     ];
-    let query: Vec<String> = given
-        .iter()
-        .filter_map(|(name, value)| Some(parameter(name, value.as_deref()?)))
+    sessions_path(args.filter.parameters().into_iter().chain(page))
+}
+
+impl Filter {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parameters().iter().all(|(_, value)| value.is_none())
+    }
+
+    pub(crate) fn parameters(&self) -> [(&'static str, Option<String>); 6] {
+        [
+            ("id", self.id.map(|id| id.to_string())),
+            ("address", self.address.map(|address| address.to_string())),
+            ("port", self.port.map(|port| port.to_string())),
+            ("protocol", self.protocol.clone()),
+            ("policy", self.policy.clone()),
+            ("zone", self.zone.clone()),
+        ]
+    }
+}
+
+/// The API's path for sessions with these parameters, as far as they have values.
+pub(crate) fn sessions_path(
+    parameters: impl IntoIterator<Item = (&'static str, Option<String>)>,
+) -> String {
+    let query: Vec<String> = parameters
+        .into_iter()
+        .filter_map(|(name, value)| Some(parameter(name, &value?)))
         .collect();
     if query.is_empty() {
         "/api/v1/sessions".into()
