@@ -225,10 +225,10 @@ fn a_neighbours_new_address_is_used_by_the_next_packet(attach: Attach) -> Result
 }
 
 /// Waits until the appliance has noticed something about its second interface.
-fn wait_for_link(edge: &Edge, what: &str, value: Value) -> Result<()> {
+fn wait_for_link(edge: &Edge, what: &str, value: &Value) -> Result<()> {
     eventually(&format!("{what} {value}"), || {
         let interfaces = edge.view("interfaces")?;
-        ensure!(interfaces[1][what] == value, "{interfaces}");
+        ensure!(interfaces[1][what] == *value, "{interfaces}");
         Ok(())
     })
 }
@@ -238,13 +238,13 @@ fn a_flow_stops_at_a_link_that_is_down_and_goes_on_when_it_is_up(attach: Attach)
     edge.know_neighbours()?;
     let flow = Running::start(&edge, Family::V4)?;
     edge.server.ip_batch("link set eth0 down\n")?;
-    wait_for_link(&edge, "up", false.into())?;
+    wait_for_link(&edge, "up", &false.into())?;
     for number in 1..=3 {
         flow.send(b"into the void")?;
         edge.wait_for_drops("egress-down", number)?;
     }
     edge.server.ip_batch("link set eth0 up\n")?;
-    wait_for_link(&edge, "up", true.into())?;
+    wait_for_link(&edge, "up", &true.into())?;
     // Neighbours of a link that was down are forgotten, also those set by hand.
     edge.know_neighbours()?;
     flow.send(b"there again")?;
@@ -271,7 +271,7 @@ fn a_smaller_mtu_is_told_to_a_running_flow(attach: Attach) -> Result<()> {
         ensure!(flow.server.recv(&mut [0; 1500])? == 1400);
     }
     edge.fw.ip_batch("link set eth2 mtu 1300\n")?;
-    wait_for_link(&edge, "mtu", 1300.into())?;
+    wait_for_link(&edge, "mtu", &1300.into())?;
     for (family, kind) in Family::BOTH.into_iter().zip([(3, 4), (2, 0)]) {
         let capture = Capture::start(&edge.client, "eth0")?;
         frames::send(&edge.client, "eth0", &[frame(family)])?;

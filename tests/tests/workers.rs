@@ -6,8 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use palisade_tests::frames::{self, Frame};
 use palisade_tests::lab::{Chain, Lab, Palisade};
 use palisade_tests::require_lab;
+use serde_json::Value;
 
 const WAIT: Duration = Duration::from_secs(5);
 const FLOWS: u16 = 200;
@@ -118,6 +120,61 @@ fn two_workers_share_the_flows_and_lose_nothing() -> Result<()> {
     let (_, drops) = palisade.get("/api/v1/drops")?;
     assert_eq!(drops["drops"], serde_json::json!([]));
     assert!(palisade.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn packets_that_only_userspace_forwards_reach_the_owner_of_their_flow() -> Result<()> {
+    require_lab!();
+    let chain = Lab::chain("owners")?;
+    let palisade = Palisade::start(&chain.fw, &config("workers: 2"))?;
+    let (clients, server) = sockets(&chain)?;
+    // A second round, so that both directions are the kernel's.
+    ask_all(&clients, &server)?;
+    let ends = ask_all(&clients, &server)?;
+    let owners = |palisade: &Palisade| -> Result<Vec<(Value, Value)>> {
+        let (_, page) = palisade.get("/api/v1/sessions?limit=1000&protocol=udp")?;
+        let sessions = page["sessions"].as_array().context("a list")?;
+        let mut owners: Vec<_> = sessions
+            .iter()
+            .map(|session| (session["id"].clone(), session["worker"].clone()))
+            .collect();
+        owners.sort_by_key(|(id, _)| id.as_u64());
+        Ok(owners)
+    };
+    let before = owners(&palisade)?;
+    assert!(before.iter().any(|(_, worker)| *worker == before[0].1));
+    assert!(before.iter().any(|(_, worker)| *worker != before[0].1));
+    // RFC 791: no operation. Whoever looks for options has to look at the whole packet.
+    let detour = |frame: Frame| frame.ip_options(&[1, 1, 1, 1]).payload(b"detour").build();
+    let mut buffer = [0; 16];
+    for flow in 0..FLOWS {
+        let frame = Frame::between(Chain::CLIENT_MAC, Chain::FW_LEFT_MAC)
+            .ip("192.0.2.10", "198.51.100.10")
+            .udp(20_000 + flow, 7000);
+        frames::send(&chain.client, "eth0", &[detour(frame)])?;
+        let (length, from) = server.recv_from(&mut buffer)?;
+        ensure!(
+            &buffer[..length] == b"detour" && ends.contains(&from),
+            "{from}"
+        );
+    }
+    // Translated, they fall to either worker, whoever owns the session.
+    for end in &ends {
+        let frame = Frame::between(Chain::SERVER_MAC, Chain::FW_RIGHT_MAC)
+            .ip("198.51.100.10", "198.51.100.1")
+            .udp(7000, end.port());
+        frames::send(&chain.server, "eth0", &[detour(frame)])?;
+    }
+    for client in &clients {
+        let (length, _) = client.recv_from(&mut buffer)?;
+        ensure!(&buffer[..length] == b"detour");
+    }
+    assert_eq!(owners(&palisade)?, before);
+    let punts = palisade.punts("left")?;
+    assert_eq!(punts["ip-options"], u64::from(FLOWS), "{punts:?}");
+    let (_, drops) = palisade.get("/api/v1/drops")?;
+    assert_eq!(drops["drops"], serde_json::json!([]));
     Ok(())
 }
 
