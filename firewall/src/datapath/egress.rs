@@ -95,6 +95,7 @@ impl Walk<'_> {
             end.store(interface.0, Relaxed);
         }
         let routes = self.topology.fib.generation;
+        self.hold_back(flow);
         self.shared.table.set_way(flow, number, routes);
         let admitted = if to == Destination::Host {
             admitted

@@ -160,6 +160,7 @@ impl Walk<'_> {
         session.from_zone.store(from.0, Relaxed);
         session.to_zone.store(to.0, Relaxed);
         for flow in [forward, forward.opposite()] {
+            self.hold_back(flow);
             table.permit(flow, self.generation.number);
         }
         true

@@ -169,7 +169,8 @@ impl Worker {
             let (port, queue) = self.active[at];
             let mut frames = std::mem::take(&mut self.frames);
             self.plan.sockets[port][queue].receive(&self.plan.umem, BATCH, &mut frames);
-            drained &= frames.len() < BATCH;
+            // What is not walked yet must not be overtaken.
+            drained &= frames.is_empty();
             if !frames.is_empty() {
                 worked = true;
                 frames
@@ -214,7 +215,7 @@ impl Worker {
             walk.age(since_tick);
             self.last_tick = now;
         }
-        worked |= judging.is_some();
+        worked |= judging.is_some() || !self.pending.is_empty();
         self.judging = judging;
         self.flush();
         if now.since(self.last_statistics) >= STATISTICS {
