@@ -114,14 +114,14 @@ static __always_inline struct fate forward_skb(struct __sk_buff *skb, struct por
 	fate.why = take(&arrival, h, flow, record, state, &way);
 	if (fate.why)
 		return fate;
-	if (rewrite_skb(skb, h, flow, &way, !is_own && way.egress)) {
+	if (rewrite_skb(skb, h, &way, !is_own && way.egress)) {
 		count_drop(number, DROP_REWRITE_FAILED);
 		return fate;
 	}
 	if (!way.egress)
 		fate.action = to_kernel(skb, number);
 	/* The kernel has found the same way itself. */
-	else if (is_own && !(flow->flags & FLOW_TRANSLATED) && (way.egress & ~MARK_TO_PEER) == skb->ifindex)
+	else if (is_own && !way.is_translated && (way.egress & ~MARK_TO_PEER) == skb->ifindex)
 		fate.action = TC_ACT_OK;
 	else
 		fate.action = send_skb(skb, way.egress);
@@ -212,7 +212,7 @@ static __always_inline struct fate forward_frame(struct xdp_md *ctx, struct port
 	fate.why = take(&arrival, h, flow, record, state, &way);
 	if (fate.why)
 		return fate;
-	if (rewrite_frame(ctx, h, flow, &way, port->flags & PORT_UNFILLED)) {
+	if (rewrite_frame(ctx, h, &way, port->flags & PORT_UNFILLED)) {
 		count_drop(number, DROP_REWRITE_FAILED);
 		return fate;
 	}

@@ -20,7 +20,7 @@ struct arrival {
 	_Bool is_frame;     /* at XDP, and can leave only from there */
 };
 
-/* Where it goes. */
+/* Where it goes, and what as. */
 struct way {
 	__u32 egress;       /* device, with MARK_TO_PEER; 0 for the kernel's own stack */
 	__u32 port;
@@ -28,7 +28,14 @@ struct way {
 	__u64 destination;  /* MACs, the VLAN above the source; nothing of these on a wire */
 	__u64 source;
 	_Bool is_wire;
+	_Bool is_translated;
+	__u64 rewrite[KEY_WORDS]; /* the key itself where nothing is translated */
 };
+
+static __always_inline _Bool is_icmp(const struct headers *h)
+{
+	return h->protocol == IPPROTO_ICMP || h->protocol == IPPROTO_ICMPV6;
+}
 
 static __always_inline __u16 upper(__u64 word)
 {
@@ -96,7 +103,7 @@ static __always_inline enum punt_reason find_decision(const struct arrival *arri
 		return PUNT_STALE_ROUTE;
 	if (flow->port != arrival->number || flow->vlan != h->vlan)
 		return PUNT_OTHER_PORT;
-	if ((h->protocol == IPPROTO_ICMP || h->protocol == IPPROTO_ICMPV6) && flow->icmp_kind != h->icmp_kind)
+	if (is_icmp(h) && flow->icmp_kind != h->icmp_kind)
 		return PUNT_ICMP;
 	return find_way(arrival, h, decided, way);
 }
@@ -154,6 +161,7 @@ static __always_inline enum punt_reason take(const struct arrival *arrival, cons
 	enum punt_reason why = find_decision(arrival, h, flow, way);
 	struct session_record *session = 0;
 	struct tcp_news news = {};
+	__u32 interface = flow->interface;
 
 	if (!why && arrival->is_frame)
 		why = can_send_frame(way);
@@ -164,9 +172,15 @@ static __always_inline enum punt_reason take(const struct arrival *arrival, cons
 	}
 	if (why)
 		return why;
+	/* Now: once it is counted, the record may be another flow's before the packet is rewritten. */
+	way->is_translated = flow->flags & FLOW_TRANSLATED;
+	__builtin_memcpy(way->rewrite, flow->rewrite, sizeof(way->rewrite));
+	/* A message that is nothing but zeros has a checksum that cannot be told from what it was. */
+	if (way->is_translated && is_icmp(h) && !(__u32)way->rewrite[4])
+		return PUNT_ICMP;
 	if (!count_flow(flow, state, arrival->packets, arrival->wire_bytes))
 		return PUNT_RETIRED;
-	count_traffic(arrival, flow->interface, way->interface);
+	count_traffic(arrival, interface, way->interface);
 	if (session)
 		note_tcp(session, is_reverse, &h->tcp, &news, find_scale(arrival, h));
 	return PUNT_NONE;

@@ -107,18 +107,17 @@ static __always_inline int set_vlan(struct __sk_buff *skb, __u16 from, __u16 to)
 }
 
 /* Gives the packet the headers it leaves with. */
-static __always_inline int rewrite_skb(struct __sk_buff *skb, const struct headers *h, const struct flow_record *flow,
-				       const struct way *way, _Bool is_transit)
+static __always_inline int rewrite_skb(struct __sk_buff *skb, const struct headers *h, const struct way *way,
+				       _Bool is_transit)
 {
-	_Bool is_translated = flow->flags & FLOW_TRANSLATED;
 	_Bool has_checksum = 1;
 	struct change change = {};
 
 	/* A wire changes nothing. */
 	if (way->is_wire)
 		return 0;
-	if (is_translated) {
-		change = find_change(h, flow->rewrite);
+	if (way->is_translated) {
+		change = find_change(h, way->rewrite);
 		if (fix_checksum(skb, h, &change))
 			return -1;
 	}
@@ -132,14 +131,14 @@ static __always_inline int rewrite_skb(struct __sk_buff *skb, const struct heade
 
 	if (l4 > end)
 		return -1;
-	if (is_translated) {
-		put_addresses(ip, h, flow->rewrite);
+	if (way->is_translated) {
+		put_addresses(ip, h, way->rewrite);
 		if (l4 + sizeof(struct icmp_header) <= end) {
 			put_ports(l4, h, &change);
 			has_checksum = h->protocol != IPPROTO_UDP || ((struct udp_header *)l4)->checksum;
 		}
 	}
-	if (is_translated || is_transit)
+	if (way->is_translated || is_transit)
 		put_hop(ip, h, change.addresses, is_transit);
 	if (way->egress)
 		put_macs(data, way->destination, way->source);

@@ -111,15 +111,14 @@ static __always_inline void adjust_checksum(const struct headers *h, __u16 *chec
 }
 
 /* Gives the packet the headers it leaves with. */
-static __always_inline int rewrite_frame(struct xdp_md *ctx, const struct headers *h, const struct flow_record *flow,
-					 const struct way *way, _Bool may_be_unfilled)
+static __always_inline int rewrite_frame(struct xdp_md *ctx, const struct headers *h, const struct way *way,
+					 _Bool may_be_unfilled)
 {
-	_Bool is_translated = flow->flags & FLOW_TRANSLATED;
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
 	void *ip = data + ETH_HLEN;
 	void *l4 = ip + (h->is_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
-	struct change change = find_change(h, is_translated ? flow->rewrite : h->key);
+	struct change change = find_change(h, way->rewrite);
 
 	if (l4 > end)
 		return -1;
@@ -127,21 +126,21 @@ static __always_inline int rewrite_frame(struct xdp_md *ctx, const struct header
 		__u16 *checksum = l4 + change.field;
 		_Bool unfilled = may_be_unfilled && is_unfilled(h, *checksum);
 
-		if (is_translated && l4 + sizeof(struct icmp_header) <= end)
+		if (way->is_translated && l4 + sizeof(struct icmp_header) <= end)
 			put_ports(l4, h, &change);
 		if (unfilled && way->egress)
-			fill_checksum(ctx, h, is_translated ? flow->rewrite : h->key, checksum);
+			fill_checksum(ctx, h, way->rewrite, checksum);
 		/* Still to be filled, as the kernel will remember: only the addresses are in it. */
-		else if (unfilled && is_translated)
-			*checksum = fold16(pseudo_sum(flow->rewrite, h));
-		else if (is_translated)
+		else if (unfilled)
+			*checksum = fold16(pseudo_sum(way->rewrite, h));
+		else if (way->is_translated)
 			adjust_checksum(h, checksum, &change);
 	}
 	if (way->is_wire)
 		return 0;
-	if (is_translated)
-		put_addresses(ip, h, flow->rewrite);
-	put_hop(ip, h, is_translated ? change.addresses : 0, way->egress != 0);
+	if (way->is_translated)
+		put_addresses(ip, h, way->rewrite);
+	put_hop(ip, h, way->is_translated ? change.addresses : 0, way->egress != 0);
 	if (way->egress)
 		put_macs(data, way->destination, way->source);
 	return 0;

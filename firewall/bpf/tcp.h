@@ -44,12 +44,13 @@ static __always_inline void leave_state(struct session_record *session, __u32 fr
 {
 	if (from == to)
 		return;
-	if (!is_half_open(from) || is_half_open(to)) {
+	if (!is_half_open(from)) {
 		session->tcp_state = to;
 		return;
 	}
-	/* Whoever takes it out of the half-open states counts it. */
-	if (__sync_val_compare_and_swap(&session->tcp_state, from, to) == from) {
+	/* Whoever takes it out of the half-open states counts it, and nobody who saw an older state may put
+	 * it back there: it would be counted twice. */
+	if (__sync_val_compare_and_swap(&session->tcp_state, from, to) == from && !is_half_open(to)) {
 		__u32 first = 0;
 		struct datapath_record *now = bpf_map_lookup_elem(&datapath, &first);
 

@@ -35,8 +35,9 @@ pub struct SessionRecord {
     /// Where the owner lists it; means nothing to anybody else.
     pub owner_index: AtomicU32,
     pub padding: [AtomicU32; 3],
-    /// A TCP session's state. It leaves the half-open states by compare-and-swap: whoever succeeds
-    /// takes the session off `DatapathRecord::half_open`.
+    /// A TCP session's state. From a half-open one it changes by compare-and-swap alone, or by a swap
+    /// when it is closed: whoever takes it out of those takes the session off
+    /// `DatapathRecord::half_open`.
     pub tcp_state: AtomicU32,
     pub tcp_padding: AtomicU32,
     pub initiator: TcpSide,

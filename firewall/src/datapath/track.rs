@@ -81,14 +81,16 @@ impl Walk<'_> {
     /// it out of the half-open states.
     fn enter(&self, slot: Slot, before: State, after: State) {
         let state = &self.shared.table.session(slot).tcp_state;
-        if !before.is_half_open() || after.is_half_open() {
-            if before != after {
-                state.store(after as u32, Relaxed);
-            }
+        if before == after {
             return;
         }
-        let left = state.compare_exchange(before as u32, after as u32, AcqRel, Relaxed);
-        if left.is_ok() {
+        if !before.is_half_open() {
+            state.store(after as u32, Relaxed);
+            return;
+        }
+        // Nor does anybody who saw an older state put it back there.
+        let moved = state.compare_exchange(before as u32, after as u32, AcqRel, Relaxed);
+        if moved.is_ok() && !after.is_half_open() {
             self.shared.in_force.half_open_ended();
         }
     }

@@ -242,7 +242,11 @@ impl SessionTable {
         fill: impl FnOnce(&SessionRecord),
     ) -> Result<Slot, InsertError> {
         let mut writer = self.lock();
-        if self.lookup(&new.forward).is_some() || self.lookup(&new.reverse).is_some() {
+        // Somebody who talks to himself, by the same port, has but one key for both directions.
+        if new.forward == new.reverse
+            || self.lookup(&new.forward).is_some()
+            || self.lookup(&new.reverse).is_some()
+        {
             return Err(InsertError::Conflict);
         }
         let slot = writer.take(now).ok_or(InsertError::Full)?;
@@ -668,6 +672,22 @@ mod tests {
                 )
                 .unwrap();
         }
+    }
+
+    #[test]
+    fn one_key_for_both_directions_is_no_session() {
+        let table = table(16);
+        let mut own = key(1);
+        own.destination = own.source;
+        own.source_port = own.destination_port;
+        let new = NewSession {
+            forward: own,
+            reverse: own.reversed(),
+            worker: 0,
+        };
+        let refused = table.insert(&new, Timestamp(0), |_| {});
+        assert_eq!(refused, Err(InsertError::Conflict));
+        assert_eq!(table.lookup(&own), None);
     }
 
     #[test]
