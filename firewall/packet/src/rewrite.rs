@@ -128,7 +128,11 @@ pub(crate) fn rewrite_transport(
     // The two zeros of ones' complement: where every word is 0, the sum is, too, and its complement
     // is all ones. Only ICMP has such messages, and they are an echo's first few words.
     let is_icmp = from.protocol == ICMP && u16_at(packet, at) == Some(0);
-    if is_icmp && packet.get(l4..).is_some_and(|message| message.iter().all(|byte| *byte == 0)) {
+    if is_icmp
+        && packet
+            .get(l4..)
+            .is_some_and(|message| message.iter().all(|byte| *byte == 0))
+    {
         put(packet, at, &[0xff, 0xff]);
     }
 }
@@ -224,6 +228,23 @@ mod tests {
             rewrite(&mut bytes, &headers, &to);
             assert_eq!(bytes[at..at + 2], [0xff, 0xff], "{transport:?}");
         }
+    }
+
+    #[test]
+    fn an_echo_reply_of_nothing_but_zeros_has_a_right_checksum() {
+        let frame = |identifier| {
+            Frame::v4(Layer4::Icmp {
+                kind: 0,
+                word: [identifier, 0],
+            })
+        };
+        let (mut bytes, headers) = parsed(&frame(1));
+        let to = abi::FlowKey {
+            destination_port: [0, 0],
+            ..headers.key
+        };
+        rewrite(&mut bytes, &headers, &to);
+        assert_eq!(bytes, frame(0).build());
     }
 
     #[test]
