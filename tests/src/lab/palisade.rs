@@ -20,8 +20,9 @@ use super::memory::Memory;
 use super::process::{Output, Process};
 
 /// How long the appliance may take until it is ready; much more than it should need, since machines get busy.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Other labs that come and go hold the kernel's one lock for network devices, now and then for seconds.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which word of `abi::DatapathRecord` it is.
 const HALF_OPEN: usize = 8;
