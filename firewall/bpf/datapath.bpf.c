@@ -80,8 +80,10 @@ static __always_inline int to_kernel(struct __sk_buff *skb, __u32 number)
 		count_drop(number, DROP_UNKNOWN_VLAN);
 		return TC_ACT_SHOT;
 	}
-	if (bpf_skb_vlan_pop(skb))
+	if (bpf_skb_vlan_pop(skb)) {
+		count_drop(number, DROP_REWRITE_FAILED);
 		return TC_ACT_SHOT;
+	}
 	return bpf_redirect(*device, BPF_F_INGRESS);
 }
 

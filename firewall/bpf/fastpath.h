@@ -32,6 +32,11 @@ struct way {
 	__u64 rewrite[KEY_WORDS]; /* the key itself where nothing is translated */
 };
 
+static __always_inline _Bool is_icmp(const struct headers *h)
+{
+	return h->protocol == IPPROTO_ICMP || h->protocol == IPPROTO_ICMPV6;
+}
+
 static __always_inline __u16 upper(__u64 word)
 {
 	return word >> 48;
@@ -98,7 +103,7 @@ static __always_inline enum punt_reason find_decision(const struct arrival *arri
 		return PUNT_STALE_ROUTE;
 	if (flow->port != arrival->number || flow->vlan != h->vlan)
 		return PUNT_OTHER_PORT;
-	if ((h->protocol == IPPROTO_ICMP || h->protocol == IPPROTO_ICMPV6) && flow->icmp_kind != h->icmp_kind)
+	if (is_icmp(h) && flow->icmp_kind != h->icmp_kind)
 		return PUNT_ICMP;
 	return find_way(arrival, h, decided, way);
 }
@@ -170,6 +175,9 @@ static __always_inline enum punt_reason take(const struct arrival *arrival, cons
 	/* Now: once it is counted, the record may be another flow's before the packet is rewritten. */
 	way->is_translated = flow->flags & FLOW_TRANSLATED;
 	__builtin_memcpy(way->rewrite, flow->rewrite, sizeof(way->rewrite));
+	/* A message that is nothing but zeros has a checksum that cannot be told from what it was. */
+	if (way->is_translated && is_icmp(h) && !(__u32)way->rewrite[4])
+		return PUNT_ICMP;
 	if (!count_flow(flow, state, arrival->packets, arrival->wire_bytes))
 		return PUNT_RETIRED;
 	count_traffic(arrival, interface, way->interface);

@@ -124,12 +124,15 @@ static __always_inline int rewrite_frame(struct xdp_md *ctx, const struct header
 		return -1;
 	if (change.field && l4 + change.field + sizeof(__u16) <= end) {
 		__u16 *checksum = l4 + change.field;
-		_Bool unfilled = may_be_unfilled && way->egress && is_unfilled(h, *checksum);
+		_Bool unfilled = may_be_unfilled && is_unfilled(h, *checksum);
 
 		if (way->is_translated && l4 + sizeof(struct icmp_header) <= end)
 			put_ports(l4, h, &change);
-		if (unfilled)
+		if (unfilled && way->egress)
 			fill_checksum(ctx, h, way->rewrite, checksum);
+		/* Still to be filled, as the kernel will remember: only the addresses are in it. */
+		else if (unfilled)
+			*checksum = fold16(pseudo_sum(way->rewrite, h));
 		else if (way->is_translated)
 			adjust_checksum(h, checksum, &change);
 	}

@@ -141,10 +141,11 @@ static __always_inline enum punt_reason read_transport(struct headers *h, const 
 		if (h->is_ipv6 != (h->protocol == IPPROTO_ICMPV6))
 			return PUNT_MALFORMED;
 		return read_icmp(h, l4, end, l4_bytes);
-	/* Extension headers of IPv6, and nothing in IPv4 that needs haste. */
+	/* Extension headers of IPv6; in IPv4 they are protocols like others. */
+	case IPPROTO_FRAGMENT:
+		return h->is_ipv6 ? PUNT_FRAGMENT : PUNT_NONE;
 	case IPPROTO_HOPOPTS:
 	case IPPROTO_ROUTING:
-	case IPPROTO_FRAGMENT:
 	case IPPROTO_AH:
 	case IPPROTO_NONE:
 	case IPPROTO_DSTOPTS:

@@ -205,6 +205,9 @@ static __always_inline enum punt_reason judge_tcp(const struct session_record *s
 	if (!in_window(segment, sender, receiver))
 		return PUNT_TCP_WINDOW;
 	news->moves_window = 1;
+	/* What a reset has closed stays so. */
+	if (news->state == TCP_CLOSED)
+		return PUNT_NONE;
 	finished = sender->flags | (segment->flags & TCP_FIN ? SIDE_FINISHED : 0);
 	if (finished & receiver->flags & SIDE_FINISHED)
 		news->next = TCP_TIME_WAIT;

@@ -161,7 +161,7 @@ fn detours(family: Family, round: usize) -> Vec<Vec<Vec<u8>>> {
     }
 }
 
-/// A stream each way at once, and commits while it runs: the packets that come next after one are userspace's.
+/// Streams each way at once; a commit before each has userspace decide the connection anew.
 fn talk_tcp(edge: &mut Edge, sections: &str, family: Family) -> Result<()> {
     const BYTES: usize = 600_000;
     let listener = edge.server.listen(family.server, 8080)?;
@@ -169,6 +169,11 @@ fn talk_tcp(edge: &mut Edge, sections: &str, family: Family) -> Result<()> {
     let (far, _) = listener.accept()?;
     far.set_read_timeout(Some(PATIENCE))?;
     for _ in 0..3 {
+        edge.reload(sections)?;
+        (&near).write_all(b"anew")?;
+        (&far).read_exact(&mut [0; 4])?;
+        (&far).write_all(b"anew")?;
+        (&near).read_exact(&mut [0; 4])?;
         let ends = [
             (near.try_clone()?, far.try_clone()?),
             (far.try_clone()?, near.try_clone()?),
@@ -178,7 +183,6 @@ fn talk_tcp(edge: &mut Edge, sections: &str, family: Family) -> Result<()> {
             let reader = thread::spawn(move || to.read_exact(&mut vec![0; BYTES]));
             [writer, reader]
         });
-        edge.reload(sections)?;
         for thread in streams.into_iter().flatten() {
             thread.join().ok().context("an end panicked")??;
         }

@@ -170,10 +170,12 @@ fn sessions_that_come_and_go_get_their_own_data_and_leave_nothing(attach: Attach
     let mut edge = Edge::start("hammer", attach, &sections)?;
     edge.know_neighbours()?;
     let stop = Arc::new(AtomicBool::new(false));
+    // Servers outlive their clients.
+    let closing = Arc::new(AtomicBool::new(false));
     let mut servers = Vec::new();
     for family in Family::BOTH {
         serve_tcp(edge.server.listen(family.server, TCP_PORT)?);
-        servers.push(serve_udp(&edge, family.server, UDP_PORT, &stop)?);
+        servers.push(serve_udp(&edge, family.server, UDP_PORT, &closing)?);
     }
     let mut threads = Vec::new();
     for work in [Work::ShortTcp, Work::ShortUdp, Work::LongTcp, Work::LongUdp] {
@@ -198,6 +200,7 @@ fn sessions_that_come_and_go_get_their_own_data_and_leave_nothing(attach: Attach
         eprintln!("{work:?}: {rounds}");
         ensure!(rounds > 10, "{work:?}: {rounds} rounds");
     }
+    closing.store(true, Ordering::Release);
     for server in servers {
         server.join().ok().context("a server panicked")?;
     }

@@ -170,6 +170,7 @@ mod tests {
             ("protocol", "tcp"),
             ("policy", "web-out"),
             ("zone", "trust"),
+            ("id", "1017"),
             ("cursor", "abc"),
             ("limit", "1000"),
         ];

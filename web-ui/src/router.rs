@@ -263,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_method_that_is_not_taken_says_what_is() {
-        for path in ["/api/v1/sessions", "/readyz"] {
+        for path in ["/api/v1/routes", "/readyz"] {
             let (response, body) = ask_of(Fake::running(), Method::DELETE, path).await;
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
             assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");

@@ -123,7 +123,14 @@ pub(crate) fn rewrite_transport(
             delta = delta.change(&old, &new);
         }
     }
-    patch(packet, l4 + field.offset, delta, field.zero);
+    let at = l4 + field.offset;
+    patch(packet, at, delta, field.zero);
+    // The two zeros of ones' complement: where every word is 0, the sum is, too, and its complement
+    // is all ones. Only ICMP has such messages, and they are an echo's first few words.
+    let is_icmp = from.protocol == ICMP && u16_at(packet, at) == Some(0);
+    if is_icmp && packet.get(l4..).is_some_and(|message| message.iter().all(|byte| *byte == 0)) {
+        put(packet, at, &[0xff, 0xff]);
+    }
 }
 
 /// Applies `delta` to the checksum at `at`.

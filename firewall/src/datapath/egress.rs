@@ -88,6 +88,7 @@ impl Walk<'_> {
             self.leads_through(flow, interface);
         }
         let routes = self.topology.fib.generation;
+        self.hold_back(flow);
         self.shared.table.set_way(flow, number, routes);
         let admitted = if to == Destination::Host {
             admitted

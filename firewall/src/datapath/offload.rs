@@ -3,7 +3,9 @@
 //! A TCP session is BPF's before its SYN leaves, because the answer may be here before the worker
 //! looks again. The initiator of anything else may have sent more packets behind the first: until
 //! those that wait in a ring have left, too, its direction stays with the worker, or they would be
-//! overtaken.
+//! overtaken. The same holds for either direction of any session that is decided anew, or finds another
+//! way: meanwhile its packets came here, and of a TCP stream those that are overtaken by more than a
+//! window would be dropped.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use crate::route::Lookup;
 use crate::session::{Direction, Flow, Offer};
 
 /// A worker that never finds its rings empty does not keep a session for longer than this.
-const PATIENCE: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Directions that become BPF's when what came before has left.
 #[derive(Debug, Default)]
@@ -30,7 +32,12 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Whether it is time: the rings are `drained`, or have not been for long enough.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
+    /// Whether it is time: the rings are `drained`, nothing of them is being walked, or that has not been for
+    /// long enough.
     pub(crate) fn is_due(&self, drained: bool, now: Timestamp) -> bool {
         !self.flows.is_empty() && (drained || now.since(self.since) >= PATIENCE)
     }
@@ -63,21 +70,37 @@ impl Walk<'_> {
         };
         let (table, flow) = (&self.shared.table, *flow);
         let offer = self.offer(flow, arrives);
-        let is_first = table.flow(flow).generation.load(Relaxed) == 0;
-        if table.is_offloaded(flow) {
-            table.describe(flow, &offer);
-        } else if flow.direction == Direction::Reverse || self.protocol(flow) == Protocol::TCP {
+        let is_first = self.is_first(flow);
+        if is_first
+            && (flow.direction == Direction::Reverse || self.protocol(flow) == Protocol::TCP)
+        {
             table.offload(flow, &offer);
         } else {
             table.describe(flow, &offer);
             if is_first {
-                let session = table.session(flow.slot).id.load(Relaxed);
-                self.pending.push(flow, session, self.now);
+                self.offload_later(flow);
             }
         }
-        if flow.direction == Direction::Forward && !table.is_offloaded(flow.opposite()) {
+        if flow.direction == Direction::Forward && self.is_first(flow.opposite()) {
             self.offload_answers(flow.opposite(), arrives, *to);
         }
+    }
+
+    /// A direction's packets are userspace's until those that wait here have left.
+    pub(crate) fn hold_back(&mut self, flow: Flow) {
+        if self.shared.table.reclaim(flow) {
+            self.offload_later(flow);
+        }
+    }
+
+    fn offload_later(&mut self, flow: Flow) {
+        let session = self.shared.table.session(flow.slot).id.load(Relaxed);
+        self.pending.push(flow, session, self.now);
+    }
+
+    /// Whether BPF has not been told of a direction yet. What it was told of is offloaded or pending.
+    fn is_first(&self, flow: Flow) -> bool {
+        self.shared.table.flow(flow).generation.load(Relaxed) == 0
     }
 
     /// Now those may go whose predecessors have.

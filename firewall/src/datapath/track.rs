@@ -28,11 +28,14 @@ impl Walk<'_> {
         }
         let session = self.shared.table.session(flow.slot);
         let icmp = icmp_type(&admitted.packet.headers.transport);
-        if session.generation.load(Relaxed) < self.generation.number
-            && !self.decide_again(flow.slot, icmp, self.generation)
-        {
-            self.close(flow.slot, EndReason::PolicyChanged);
-            return Err(admitted.drop(DropReason::PolicyDenied));
+        if session.generation.load(Relaxed) < self.generation.number {
+            if !self.decide_again(flow.slot, icmp, self.generation) {
+                self.close(flow.slot, EndReason::PolicyChanged);
+                return Err(admitted.drop(DropReason::PolicyDenied));
+            }
+            // It came here because BPF no longer trusted the session, and may not be alone.
+            self.hold_back(flow);
+            self.hold_back(flow.opposite());
         }
         if let Transport::IcmpQuery(query) = &admitted.packet.headers.transport {
             // One identifier may be used for queries of several types; each is judged by itself.

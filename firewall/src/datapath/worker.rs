@@ -167,7 +167,8 @@ impl Worker {
             let (port, queue) = self.active[at];
             let mut frames = std::mem::take(&mut self.frames);
             self.plan.sockets[port][queue].receive(&self.plan.umem, BATCH, &mut frames);
-            drained &= frames.len() < BATCH;
+            // What is not walked yet must not be overtaken.
+            drained &= frames.is_empty();
             if !frames.is_empty() {
                 worked = true;
                 frames
@@ -216,7 +217,7 @@ impl Worker {
             walk.age(since_tick);
             self.last_tick = now;
         }
-        worked |= unreviewed.is_some();
+        worked |= unreviewed.is_some() || !self.pending.is_empty();
         self.review.went_on(unreviewed, &shared, self.plan.id);
         self.flush();
         if now.since(self.last_statistics) >= STATISTICS {

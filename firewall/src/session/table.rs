@@ -277,6 +277,11 @@ impl SessionTable {
         is_same
     }
 
+    #[must_use]
+    pub fn is_offloaded(&self, flow: Flow) -> bool {
+        self.flow(flow).flags.load(Relaxed) & FLOW_OFFLOADED != 0
+    }
+
     /// Lets BPF forward a direction's packets from the next one on; its way is known. Only the
     /// session's owner calls this.
     pub fn offload(&self, flow: Flow, offer: &Offer) {
@@ -303,17 +308,20 @@ impl SessionTable {
         record.generation.store(offer.generation as u32, Release);
     }
 
+    /// Userspace wants a direction's packets again; false where it has them already.
+    pub fn reclaim(&self, flow: Flow) -> bool {
+        let record = self.flow(flow);
+        let flags = record.flags.load(Relaxed);
+        record.flags.store(flags & !FLOW_OFFLOADED, Release);
+        flags & FLOW_OFFLOADED != 0
+    }
+
     /// Another configuration permits a direction that was described before.
     pub fn permit(&self, flow: Flow, generation: u64) {
         let record = self.flow(flow);
         if record.generation.load(Relaxed) != 0 {
             record.generation.store(generation as u32, Release);
         }
-    }
-
-    #[must_use]
-    pub fn is_offloaded(&self, flow: Flow) -> bool {
-        self.flow(flow).flags.load(Relaxed) & FLOW_OFFLOADED != 0
     }
 
     /// Where a direction's packets go, by which generation of the routes.

@@ -203,6 +203,10 @@ pub fn advance(
 }
 
 fn next_state(state: State, direction: Direction, sender: &Side, receiver: &Side) -> State {
+    // What a reset has closed stays so.
+    if state == State::Closed {
+        return State::Closed;
+    }
     match (sender.flags & FINISHED != 0, receiver.flags & FINISHED != 0) {
         (true, true) => State::TimeWait,
         (true, false) | (false, true) => State::HalfClosed,

@@ -168,7 +168,7 @@ fn packets() -> Vec<Case> {
         ),
         strange(
             "an IPv6 fragment",
-            IpOptions,
+            Fragment,
             v6().fragment(0, true).payload(&[1; 64]).build(),
         ),
         strange(
