@@ -12,8 +12,9 @@
 //! # Protocol
 //! Any number of readers, in BPF and in userspace, and one writer at a time.
 //!
-//! *To publish*, the writer stores the state `Filling`, fills both records of a session, stores
-//! `Live` with release ordering, and only then writes the index slots, with release stores.
+//! *To publish*, the writer stores the state `Filling` in both flow records of a session and has a
+//! release fence behind it, fills these and the session's record, stores `Live` with release
+//! ordering, and only then writes the index slots, with release stores.
 //!
 //! *To retire*, it clears the slots, then stores `Free`. Every transition raises the state's
 //! sequence. A retired record rests (`session::table` says how long) before it is filled again, so
@@ -21,17 +22,28 @@
 //!
 //! *A reader* loads a slot, then the record's state with acquire ordering, and compares the key;
 //! any state but `Live` is a miss. It takes what it needs, and looks at the state again with all
-//! that done: if the word has changed, the lookup was a miss. BPF counts the packet between the two
-//! by an atomic operation that returns the old value, which orders them on every machine, and
-//! takes the count back in the case that almost never happens.
+//! that done and an acquire fence between: if the word has changed, the lookup was a miss. BPF
+//! counts the packet between the two looks by an atomic operation that returns the old value, which
+//! is a full fence on every machine, and takes the count back in the case that almost never happens.
+//!
+//! So what a reader takes between the two looks is the flow's whose key it compared, rest or no rest.
+//! What it *writes* (counters, `last_seen`, TCP's side of the session) is right by the rest alone,
+//! and so is everything on a machine whose plain loads may overtake one another: BPF has no acquire
+//! load on the kernels that we support.
+//!
+//! *Who finds a flow in userspace* and goes on reading it behind the lookup is its owner, who alone
+//! retires it; others take no more from it than who that is, or read by `SessionTable::snapshot`.
 //!
 //! *Decisions change in place.* `way`, `generation` and the fields beside them are single words,
 //! each valid by itself: a reader compares `generation` and the routes' half of `way` with
 //! `DatapathRecord`, which userspace changes in one store, so that an older decision counts for
-//! nothing from the very next packet on. Userspace writes `way` before it sets `OFFLOADED`.
+//! nothing from the very next packet on. Userspace writes `way`, and the next hop's record before
+//! that, and `generation` behind what it decides; then it sets `OFFLOADED`.
 //!
 //! *Counters* are added to with atomic operations by whoever forwards the packet. `last_seen` is
 //! stored: the later of two packets may lose by the resolution of the clock.
+//!
+//! `session::protocol` has userspace's steps; its tests try them, and BPF's, in every order.
 
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 

@@ -1,6 +1,6 @@
 //! What a packet does to its session: TCP state, a stale generation, a changed route.
 
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use abi::DropReason;
 use packet::Transport;
@@ -11,6 +11,7 @@ use super::shared::Generation;
 use super::worker::Walk;
 use super::{EndReason, Known, Stop, Tracked, tuple_of};
 use crate::counters::InterfaceId;
+use crate::session::protocol;
 use crate::session::tcp::{self, Outcome, Side, State};
 use crate::session::{Direction, Flow, Slot};
 
@@ -80,17 +81,7 @@ impl Walk<'_> {
     /// BPF may be taking another segment of the session at the same time: only one of the two takes
     /// it out of the half-open states.
     fn enter(&self, slot: Slot, before: State, after: State) {
-        let state = &self.shared.table.session(slot).tcp_state;
-        if before == after {
-            return;
-        }
-        if !before.is_half_open() {
-            state.store(after as u32, Relaxed);
-            return;
-        }
-        // Nor does anybody who saw an older state put it back there.
-        let moved = state.compare_exchange(before as u32, after as u32, AcqRel, Relaxed);
-        if moved.is_ok() && !after.is_half_open() {
+        if protocol::enter(&self.shared.table.session(slot).tcp_state, before, after) {
             self.shared.in_force.half_open_ended();
         }
     }
@@ -218,11 +209,9 @@ impl Walk<'_> {
         });
         let session = table.session(slot);
         let id = session.id.load(Relaxed);
-        if rules::Protocol(key.protocol) == rules::Protocol::TCP {
-            let state = session.tcp_state.swap(State::Closed as u32, AcqRel);
-            if State::from_number(state).is_half_open() {
-                self.shared.in_force.half_open_ended();
-            }
+        let is_tcp = rules::Protocol(key.protocol) == rules::Protocol::TCP;
+        if is_tcp && protocol::close(&session.tcp_state) {
+            self.shared.in_force.half_open_ended();
         }
         table.remove(slot, self.now);
         // Nobody finds it any more: what its counters say now is what was forwarded.

@@ -1,7 +1,11 @@
 //! Sessions: the shared table, the TCP state machine, and how long each kind lives.
 
+pub(crate) mod protocol;
 pub mod table;
 pub mod tcp;
 pub mod timeout;
+
+#[cfg(test)]
+mod hammer;
 
 pub use table::{Direction, Flow, InsertError, NewSession, Offer, SessionTable, Slot};

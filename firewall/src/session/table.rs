@@ -12,18 +12,19 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use abi::{
-    Bucket, FLOW_OFFLOADED, FLOW_REVERSE, FLOW_TRANSLATED, FlowKey, FlowRecord, FlowState, NO_WAY,
-    Rewrite, SLOTS_PER_BUCKET, SessionRecord,
+    Bucket, FLOW_OFFLOADED, FLOW_REVERSE, FLOW_TRANSLATED, FlowKey, FlowRecord, NO_WAY, Rewrite,
+    SLOTS_PER_BUCKET, SessionRecord,
 };
 use afxdp::MappedArray;
 use packet::FlowHash;
 
+use super::protocol::{self, Place};
 use crate::clock::Timestamp;
 
 pub struct SessionTable {
@@ -45,10 +46,7 @@ struct Writer {
 
 /// How long a retired place rests. A reader, BPF's among them, that found it just before is done in a
 /// microsecond; only a processor that its hypervisor takes away in that moment needs longer.
-const REST: Duration = Duration::from_millis(100);
-/// Slots of a flow's first bucket that are filled before its second is considered: most lookups then
-/// touch one cache line of the index.
-const PREFERRED: usize = SLOTS_PER_BUCKET - 2;
+pub(super) const REST: Duration = Duration::from_millis(100);
 
 /// A session's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,24 +190,7 @@ impl SessionTable {
     /// The same, with the key's hash known.
     #[must_use]
     pub fn lookup_hashed(&self, key: &FlowKey, hash: u64) -> Option<Flow> {
-        let words = key.words();
-        let tag = hash >> 32;
-        for bucket in self.choices(hash) {
-            for slot in &self.buckets[bucket].slots {
-                let entry = slot.load(Acquire);
-                if entry >> 32 == tag && entry != 0 {
-                    let record = (entry as u32).wrapping_sub(1) as usize;
-                    if self
-                        .flows
-                        .get(record)
-                        .is_some_and(|flow| matches(flow, &words))
-                    {
-                        return Some(flow_of(record));
-                    }
-                }
-            }
-        }
-        None
+        protocol::read(self, &key.words(), hash, flow_of)
     }
 
     /// Starts loading the index for a lookup that will follow.
@@ -223,9 +204,7 @@ impl SessionTable {
     pub fn prefetch_records(&self, hash: u64) {
         for bucket in self.choices(hash) {
             for slot in &self.buckets[bucket].slots {
-                let entry = slot.load(Relaxed);
-                if entry >> 32 == hash >> 32 && entry != 0 {
-                    let record = (entry as u32).wrapping_sub(1) as usize;
+                if let Some(record) = protocol::record_of(slot.load(Relaxed), hash) {
                     self.flows.prefetch(record);
                     self.sessions.prefetch(record / 2);
                     return;
@@ -251,40 +230,26 @@ impl SessionTable {
         }
         let slot = writer.take(now).ok_or(InsertError::Full)?;
         let session = self.session(slot);
-        let pairs = [
-            (Direction::Forward, new.forward, new.reverse),
-            (Direction::Reverse, new.reverse, new.forward),
-        ];
-        for (direction, key, opposite) in pairs {
-            self.write(
-                Flow { slot, direction },
-                &key,
-                &opposite.reversed(),
-                new.worker,
-                now,
-            );
-        }
-        session.created.store(now.0, Relaxed);
-        fill(session);
-        session.id.store(writer.next_id, Release);
-        writer.next_id += 1;
         let forward = Flow {
             slot,
             direction: Direction::Forward,
         };
-        let reverse = Flow {
-            slot,
-            direction: Direction::Reverse,
-        };
-        let both = self.index(forward, &new.forward).is_some() && {
-            let done = self.index(reverse, &new.reverse).is_some();
-            if !done {
-                self.unindex(forward);
-            }
-            done
-        };
-        if !both {
-            self.release(&mut writer, slot, now);
+        let reverse = forward.opposite();
+        let places = [
+            self.place(forward, &new.forward),
+            self.place(reverse, &new.reverse),
+        ];
+        let is_published = protocol::publish(self, &places, || {
+            self.write(forward, &new.forward, &new.reverse.reversed(), new, now);
+            self.write(reverse, &new.reverse, &new.forward.reversed(), new, now);
+            session.created.store(now.0, Relaxed);
+            fill(session);
+            session.id.store(writer.next_id, Release);
+        });
+        writer.next_id += 1;
+        if !is_published {
+            session.id.store(0, Release);
+            writer.resting.push_back((slot, now));
             return Err(InsertError::Full);
         }
         self.live.fetch_add(1, Relaxed);
@@ -295,15 +260,9 @@ impl SessionTable {
     /// records hold stays readable until the place is used again.
     pub fn remove(&self, slot: Slot, now: Timestamp) {
         let mut writer = self.lock();
-        self.unindex(Flow {
-            slot,
-            direction: Direction::Forward,
-        });
-        self.unindex(Flow {
-            slot,
-            direction: Direction::Reverse,
-        });
-        self.release(&mut writer, slot, now);
+        self.session(slot).id.store(0, Release);
+        protocol::retire(self, &self.places(slot));
+        writer.resting.push_back((slot, now));
         self.live.fetch_sub(1, Relaxed);
     }
 
@@ -311,11 +270,9 @@ impl SessionTable {
     /// owner still has to remove it.
     pub fn withdraw(&self, slot: Slot, id: u64) -> bool {
         let _writer = self.lock();
-        let is_same = self.session(slot).id.load(Acquire) == id;
+        let is_same = self.session(slot).id.load(Relaxed) == id;
         if is_same {
-            for direction in [Direction::Forward, Direction::Reverse] {
-                self.unindex(Flow { slot, direction });
-            }
+            protocol::withdraw(self, &self.places(slot));
         }
         is_same
     }
@@ -370,13 +327,11 @@ impl SessionTable {
     /// Where a direction's packets go, by which generation of the routes.
     #[must_use]
     pub fn way(&self, flow: Flow) -> (u32, u32) {
-        let way = self.flow(flow).way.load(Acquire);
-        (way as u32, (way >> 32) as u32)
+        protocol::way(&self.flow(flow).way)
     }
 
     pub fn set_way(&self, flow: Flow, next_hop: u32, route_generation: u32) {
-        let way = u64::from(route_generation) << 32 | u64::from(next_hop);
-        self.flow(flow).way.store(way, Release);
+        protocol::set_way(&self.flow(flow).way, next_hop, route_generation);
     }
 
     #[must_use]
@@ -408,15 +363,18 @@ impl SessionTable {
     /// Reads a session consistently: `None` where it is free, or was replaced while `read` ran.
     pub fn snapshot<T>(&self, slot: Slot, read: impl FnOnce(&SessionRecord) -> T) -> Option<T> {
         let session = self.sessions.get(slot.0 as usize)?;
-        let id = session.id.load(Acquire);
-        let value = (id != 0).then(|| read(session))?;
-        fence(Acquire);
-        (session.id.load(Relaxed) == id).then_some(value)
+        protocol::snapshot(&session.id, || read(session))
     }
 
-    fn write(&self, flow: Flow, key: &FlowKey, rewrite: &Rewrite, worker: u8, now: Timestamp) {
+    fn write(
+        &self,
+        flow: Flow,
+        key: &FlowKey,
+        rewrite: &Rewrite,
+        new: &NewSession,
+        now: Timestamp,
+    ) {
         let record = self.flow(flow);
-        advance(record, FlowState::Filling);
         for (place, word) in record.key.iter().zip(key.words()) {
             place.store(word, Relaxed);
         }
@@ -428,7 +386,7 @@ impl SessionTable {
         record.last_seen.store(now.0, Relaxed);
         record.way.store(u64::from(NO_WAY), Relaxed);
         record.generation.store(0, Relaxed);
-        record.worker.store(worker, Relaxed);
+        record.worker.store(new.worker, Relaxed);
         let mut flags = 0;
         if key != rewrite {
             flags |= FLOW_TRANSLATED;
@@ -437,64 +395,21 @@ impl SessionTable {
             flags |= FLOW_REVERSE;
         }
         record.flags.store(flags, Relaxed);
-        advance(record, FlowState::Live);
     }
 
-    /// Puts a flow into the first of its buckets, or into the emptier when that one fills up.
-    fn index(&self, flow: Flow, key: &FlowKey) -> Option<()> {
-        let hash = self.hash.hash(key);
-        let entry = (hash >> 32) << 32 | (flow.record() as u64 + 1);
-        let free = |bucket: usize| {
-            self.buckets[bucket]
-                .slots
-                .iter()
-                .filter(|slot| slot.load(Relaxed) == 0)
-                .count()
-        };
-        let [first, second] = self.choices(hash);
-        let has_room = free(first) > SLOTS_PER_BUCKET - PREFERRED;
-        let bucket = if has_room || free(first) >= free(second) {
-            first
-        } else {
-            second
-        };
-        let slot = self.buckets[bucket]
-            .slots
-            .iter()
-            .find(|slot| slot.load(Relaxed) == 0)?;
-        slot.store(entry, Release);
-        Some(())
+    /// Where a session that was published stands.
+    fn places(&self, slot: Slot) -> [Place; 2] {
+        [Direction::Forward, Direction::Reverse].map(|direction| {
+            let flow = Flow { slot, direction };
+            self.place(flow, &self.key(flow))
+        })
     }
 
-    fn unindex(&self, flow: Flow) {
-        let hash = self.hash.hash(&self.key(flow));
-        let entry = (hash >> 32) << 32 | (flow.record() as u64 + 1);
-        for bucket in self.choices(hash) {
-            for slot in &self.buckets[bucket].slots {
-                if slot.load(Relaxed) == entry {
-                    slot.store(0, Release);
-                }
-            }
+    fn place(&self, flow: Flow, key: &FlowKey) -> Place {
+        Place {
+            record: flow.record(),
+            hash: self.hash.hash(key),
         }
-    }
-
-    fn release(&self, writer: &mut Writer, slot: Slot, now: Timestamp) {
-        self.session(slot).id.store(0, Release);
-        advance(
-            self.flow(Flow {
-                slot,
-                direction: Direction::Forward,
-            }),
-            FlowState::Free,
-        );
-        advance(
-            self.flow(Flow {
-                slot,
-                direction: Direction::Reverse,
-            }),
-            FlowState::Free,
-        );
-        writer.resting.push_back((slot, now));
     }
 
     /// The two buckets a flow may live in; the second follows from the first and the tag.
@@ -509,6 +424,26 @@ impl SessionTable {
         self.writer
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl protocol::Memory<{ FlowKey::WORDS }> for SessionTable {
+    type U32 = AtomicU32;
+    type U64 = AtomicU64;
+
+    #[inline]
+    fn buckets(&self, hash: u64) -> [&[AtomicU64]; 2] {
+        self.choices(hash)
+            .map(|bucket| self.buckets[bucket].slots.as_slice())
+    }
+
+    fn state(&self, record: usize) -> &AtomicU32 {
+        &self.flows[record].state
+    }
+
+    #[inline]
+    fn flow(&self, record: usize) -> Option<(&AtomicU32, &[AtomicU64; FlowKey::WORDS])> {
+        self.flows.get(record).map(|flow| (&flow.state, &flow.key))
     }
 }
 
@@ -535,7 +470,7 @@ impl fmt::Debug for SessionTable {
     }
 }
 
-fn flow_of(record: usize) -> Flow {
+pub(super) fn flow_of(record: usize) -> Flow {
     let direction = if record & 1 == 0 {
         Direction::Forward
     } else {
@@ -545,25 +480,6 @@ fn flow_of(record: usize) -> Flow {
         slot: Slot((record / 2) as u32),
         direction,
     }
-}
-
-/// True where the record is live and stayed so while its key was compared.
-fn matches(record: &FlowRecord, words: &[u64; FlowKey::WORDS]) -> bool {
-    let state = record.state.load(Acquire);
-    let equal = record
-        .key
-        .iter()
-        .zip(words)
-        .all(|(place, word)| place.load(Relaxed) == *word);
-    fence(Acquire);
-    equal && state & 3 == FlowState::Live as u32 && record.state.load(Relaxed) == state
-}
-
-fn advance(record: &FlowRecord, to: FlowState) {
-    let sequence = (record.state.load(Relaxed) >> 2).wrapping_add(1);
-    record.state.store(sequence << 2 | to as u32, Release);
-    // What is written to the record next must not be seen before this.
-    fence(Release);
 }
 
 #[cfg(test)]
@@ -688,37 +604,5 @@ mod tests {
         let refused = table.insert(&new, Timestamp(0), |_| {});
         assert_eq!(refused, Err(InsertError::Conflict));
         assert_eq!(table.lookup(&own), None);
-    }
-
-    #[test]
-    fn readers_never_find_a_flow_under_a_key_that_is_not_its_own() {
-        let table = table(64);
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for round in 0..100_000u32 {
-                    let n = round % 200;
-                    let now = Timestamp(0) + REST * round;
-                    match table.lookup(&key(n)) {
-                        Some(flow) => table.remove(flow.slot, now),
-                        None => drop(table.insert(&session(n), now, |_| {})),
-                    }
-                }
-                stop.store(true, Relaxed);
-            });
-            scope.spawn(|| {
-                let mut found = 0u64;
-                while !stop.load(Relaxed) {
-                    for n in 0..200 {
-                        found += u64::from(
-                            table
-                                .lookup(&key(n))
-                                .is_some_and(|flow| flow.direction == Direction::Forward),
-                        );
-                    }
-                }
-                assert!(found > 0);
-            });
-        });
     }
 }
