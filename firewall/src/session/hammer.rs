@@ -24,7 +24,7 @@ const READERS: usize = 2;
 /// third nobody reads what was retired before the first, and behind the fifth it is used again.
 const TICK: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_millis(60);
-const TICKS: u32 = 5_000;
+const TICKS: u32 = 2_500;
 const _: () = assert!(TICK.as_nanos() * 5 == REST.as_nanos());
 
 /// Every place once in five ticks; each writer leaves out the others' numbers.
