@@ -120,13 +120,16 @@ pub(crate) fn document(machine: &str, results: &Results, plan: &Plan, rounds: us
          {} ms per latency. Sender, firewall and receiver share the machine, so ratios mean more than figures. The\n\
          ratio is to {REFERENCE}, the median of the rounds' own; of µs, it is one of times.\n\n\
          {EXPLANATIONS}\n\
-         {machine}\n{table}",
+         {machine}\n{table}\n{MISSES}",
         plan.per_rate.as_millis(),
         plan.per_stream.as_secs(),
         plan.per_web_load.as_secs(),
         plan.per_latency.as_millis(),
     )
 }
+
+/// Written by hand: why goals that were missed are missed.
+const MISSES: &str = include_str!("misses.md");
 
 const EXPLANATIONS: &str = "\
 - *bare tc redirect*: a program at both ports that does `bpf_redirect_peer` and nothing else; the ceiling. It is no
@@ -138,7 +141,7 @@ const EXPLANATIONS: &str = "\
 - *lost at half*: the share lost at half of that rate.
 - *one TCP stream*: iperf3, devices as the kernel makes them.
 - *HTTP*: wrk with 32 connections, one thread, against one nginx process, each on a core of its own; a second of
-  warming up first.
+  warming up first. GRO on at every device.
 - *UDP request–response*: one exchange after the other between ordinary sockets, both on the core that the generator
   does not have; half load is the generator beside it, at half of what nftables + masquerade forwards in the same
   round. A response that is lost counts as 50 ms.

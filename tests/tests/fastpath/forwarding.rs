@@ -12,6 +12,7 @@ use palisade_tests::fastpath::{
     ARRIVAL, ARRIVAL_DEVICE, DEPARTURE_DEVICE, DEPARTURE_INTERFACE, FastPath, MARKS, Out, Program,
     Run, TC_OK, TC_REDIRECT, XDP_PASS, as_userspace_sends, headers,
 };
+use palisade_tests::require_lab;
 
 use crate::{TCP_FLAGS, every_kind, ipv4, ipv6, padded, tcp, translations};
 
@@ -108,6 +109,7 @@ fn check_all(path: &mut FastPath, program: Program, way: u32, out: Out) {
 
 #[test]
 fn transit_packets_leave_as_userspace_sends_them() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let way = path.neighbour.0;
     for program in [Program::TcPort, Program::XdpPort] {
@@ -118,6 +120,7 @@ fn transit_packets_leave_as_userspace_sends_them() -> Result<()> {
 
 #[test]
 fn packets_for_the_appliance_itself_keep_their_ttl_and_macs() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     for program in [Program::TcPort, Program::XdpPort] {
         check_all(&mut path, program, WAY_TO_HOST, Out::Host);
@@ -127,6 +130,7 @@ fn packets_for_the_appliance_itself_keep_their_ttl_and_macs() -> Result<()> {
 
 #[test]
 fn the_appliances_own_packets_keep_their_ttl() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let way = path.neighbour.0;
     check_all(&mut path, Program::TcEgress, way, Out::Own);
@@ -135,6 +139,7 @@ fn the_appliances_own_packets_keep_their_ttl() -> Result<()> {
 
 #[test]
 fn a_wire_changes_nothing() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     path.set_port_flags(PORT_WIRE)?;
     for program in [Program::TcPort, Program::XdpPort] {
@@ -145,6 +150,7 @@ fn a_wire_changes_nothing() -> Result<()> {
 
 #[test]
 fn a_redirected_packet_is_marked_and_one_for_a_peer_is_not() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let (frame, way) = (tcp(ipv4(), TCP_FLAGS).build(), path.neighbour.0);
     path.forward(Program::TcPort, &frame, None, way)?;
@@ -166,6 +172,7 @@ fn a_redirected_packet_is_marked_and_one_for_a_peer_is_not() -> Result<()> {
 
 #[test]
 fn the_appliances_own_packets_go_on_where_the_kernel_found_the_way_itself() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let (frame, way) = (tcp(ipv4(), TCP_FLAGS).build(), path.neighbour.0);
     let run = Run::default();
@@ -190,6 +197,7 @@ fn the_appliances_own_packets_go_on_where_the_kernel_found_the_way_itself() -> R
 
 #[test]
 fn marks_let_packets_by() -> Result<()> {
+    require_lab!();
     let path = FastPath::load()?;
     let frame = tcp(ipv4(), TCP_FLAGS).build();
     for (program, mark) in [
@@ -210,6 +218,7 @@ fn marks_let_packets_by() -> Result<()> {
 
 #[test]
 fn a_packet_for_a_vlan_leaves_with_its_tag_beside_it() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let (frame, way) = (tcp(ipv6(), TCP_FLAGS).build(), path.neighbour.0);
     path.set_link(|link| link.vlan = 100);
@@ -226,6 +235,7 @@ fn a_packet_for_a_vlan_leaves_with_its_tag_beside_it() -> Result<()> {
 
 #[test]
 fn a_udp_checksum_that_comes_to_zero_is_sent_as_all_ones() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let way = path.neighbour.0;
     for (base, at) in [(ipv4(), 40), (ipv6(), 60)] {
@@ -275,6 +285,7 @@ fn unfilled(frame: &[u8]) -> Vec<u8> {
 
 #[test]
 fn checksums_left_to_the_device_are_filled_at_xdp() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let payload: Vec<u8> = (0..1_500_u32).map(|at| (at * 31 % 251) as u8).collect();
     for flags in [PORT_UNFILLED, PORT_UNFILLED | PORT_WIRE] {

@@ -7,6 +7,7 @@ use packet::FlowHash;
 use palisade_tests::fastpath::hash::Hashes;
 use palisade_tests::fastpath::{FastPath, Program, Run, headers};
 use palisade_tests::random::Random;
+use palisade_tests::require_lab;
 
 use crate::{ipv4, ipv6};
 
@@ -16,6 +17,7 @@ const SLOTS_PER_BUCKET: u32 = 8;
 
 #[test]
 fn flows_in_either_of_their_buckets_are_found() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::with_sessions(SESSIONS)?;
     let mut random = Random(5);
     let mut frames = Vec::new();
@@ -65,6 +67,7 @@ fn reversed(frame: &[u8]) -> Result<Vec<u8>> {
 
 #[test]
 fn a_removed_flow_is_not_found() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let frame = ipv4().udp(1, 2).build();
     let flow = path.forward(Program::TcPort, &frame, None, path.neighbour.0)?;
@@ -90,6 +93,7 @@ fn a_removed_flow_is_not_found() -> Result<()> {
 
 #[test]
 fn bpf_hashes_as_userspace_does() -> Result<()> {
+    require_lab!();
     let mut random = Random(3);
     for _ in 0..8 {
         let (seed, multiplier) = (random.number(), random.number());

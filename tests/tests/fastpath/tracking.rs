@@ -13,6 +13,7 @@ use packet::{TcpHeader, Transport};
 use palisade_tests::fastpath::{ARRIVAL, FastPath, Program, Run, headers};
 use palisade_tests::frames::Frame;
 use palisade_tests::random::Random;
+use palisade_tests::require_lab;
 
 use crate::ipv4;
 
@@ -349,6 +350,7 @@ fn step(
 
 #[test]
 fn bpf_and_userspace_agree_on_every_segment() -> Result<()> {
+    require_lab!();
     for (program, seed) in [(Program::TcPort, 1), (Program::XdpPort, 2)] {
         let met = compare(program, seed)?;
         println!("{program:?}: {met:?}");

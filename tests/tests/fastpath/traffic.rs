@@ -7,6 +7,7 @@ use anyhow::Result;
 use palisade_tests::fastpath::{
     ARRIVAL, ARRIVAL_INTERFACE, DEPARTURE_INTERFACE, FastPath, Program, Reason, Run, TC_REDIRECT,
 };
+use palisade_tests::require_lab;
 
 use crate::{TCP_FLAGS, ipv4, ipv6, tcp};
 
@@ -36,6 +37,7 @@ fn packets() -> Vec<Gso> {
 
 #[test]
 fn segments_that_fit_are_forwarded_together_and_counted_one_by_one() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let way = path.neighbour.0;
     for Gso {
@@ -74,6 +76,7 @@ fn segments_that_fit_are_forwarded_together_and_counted_one_by_one() -> Result<(
 
 #[test]
 fn segments_that_do_not_fit_are_userspaces() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let way = path.neighbour.0;
     for Gso {
@@ -109,6 +112,7 @@ fn segments_that_do_not_fit_are_userspaces() -> Result<()> {
 
 #[test]
 fn a_flow_knows_when_its_last_packet_was_forwarded() -> Result<()> {
+    require_lab!();
     let mut path = FastPath::load()?;
     let (frame, way) = (tcp(ipv4(), TCP_FLAGS).build(), path.neighbour.0);
     let flow = path.forward(Program::TcPort, &frame, None, way)?;

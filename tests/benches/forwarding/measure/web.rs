@@ -54,6 +54,8 @@ fn serve(
         sessions: SESSIONS,
         ..Shape::default()
     };
+    // XDP hands frames only to devices with NAPI, which GRO gives them; everybody has the same.
+    chain.enable_gro()?;
     contender.set_up(chain, &shape)?;
     let _server = Nginx::start(
         &chain.server,
