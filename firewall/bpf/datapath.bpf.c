@@ -6,10 +6,10 @@
  *   tc_port      tcx ingress of a port: the fast path; else into the port's private veth pair
  *   xdp_port     XDP of a port: the fast path; else straight to its AF_XDP socket
  *   tc_egress    tcx egress of a port: the appliance's own packets: the fast path; else into the host pair
- *   tc_private   tcx ingress of a private pair's outer end: what userspace sent, on to the port
+ *   tc_private   tc ingress of a private pair's outer end: what userspace sent, on to the port
  *   xdp_private  XDP of a private pair's inner end: to the AF_XDP socket
- *   tc_vlan      tcx ingress behind a device that stands in for a VLAN: the appliance's own packets
- *   tc_host      tcx ingress of the host pair's outer end: to the kernel, as if from the port
+ *   tc_vlan      tc ingress behind a device that stands in for a VLAN: the appliance's own packets
+ *   tc_host      tc ingress of the host pair's outer end: to the kernel, as if from the port
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -75,6 +75,10 @@ static __always_inline int to_kernel(struct __sk_buff *skb, __u32 number)
 	/* A priority tag names no VLAN (IEEE 802.1Q 9.6). */
 	if (!skb->vlan_present || !tagged.vlan)
 		return TC_ACT_OK;
+	if (skb->vlan_proto != bpf_htons(ETH_P_8021Q)) {
+		count_drop(number, DROP_UNKNOWN_VLAN);
+		return TC_ACT_SHOT;
+	}
 	device = bpf_map_lookup_elem(&vlans, &tagged);
 	if (!device) {
 		count_drop(number, DROP_UNKNOWN_VLAN);
@@ -123,8 +127,9 @@ static __always_inline struct fate forward_skb(struct __sk_buff *skb, struct por
 	/* The kernel has found the same way itself. */
 	else if (is_own && !way.is_translated && (way.egress & ~MARK_TO_PEER) == skb->ifindex)
 		fate.action = TC_ACT_OK;
+	/* A peer can be redirected to only from where packets arrive. */
 	else
-		fate.action = send_skb(skb, way.egress);
+		fate.action = send_skb(skb, is_own ? way.egress & ~MARK_TO_PEER : way.egress);
 	return fate;
 }
 
@@ -217,6 +222,8 @@ static __always_inline struct fate forward_frame(struct xdp_md *ctx, struct port
 		return fate;
 	}
 	fate.action = way.egress ? bpf_redirect_map(&transmit, way.port, XDP_DROP) : XDP_PASS;
+	if (fate.action == XDP_DROP)
+		count_drop(number, DROP_EGRESS_DOWN);
 	return fate;
 }
 
@@ -332,6 +339,8 @@ int tc_private(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	if (to & MARK_TO_PEER) {
 		skb->mark = 0;
+		/* The pair's own end was not who the frame is for; kernels before 6.12 keep that in mind. */
+		bpf_skb_change_type(skb, PACKET_HOST);
 		return bpf_redirect_peer(to & ~MARK_TO_PEER, 0);
 	}
 	skb->mark = MARK_FORWARDED;

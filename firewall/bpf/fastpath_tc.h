@@ -97,7 +97,8 @@ static __always_inline int set_vlan(struct __sk_buff *skb, __u16 from, __u16 to)
 {
 	int failed = 0;
 
-	if (from == to)
+	/* A tag that stays keeps its priority; one that names no VLAN goes. */
+	if (from == to && to)
 		return 0;
 	if (skb->vlan_present)
 		failed = bpf_skb_vlan_pop(skb);

@@ -128,8 +128,7 @@ static __always_inline void see_ipv6(struct sight *sight, const struct ipv6hdr *
 	sight->spread = spread_ports(addresses, ip + 1, end, ip->nexthdr);
 }
 
-/* Looks at a frame. `protocol` is what its Ethernet header says behind any tag the kernel has
- * already taken out. */
+/* Looks at a frame, as it is behind any tag the kernel has already taken out. */
 static __always_inline struct sight see(const void *frame, const void *end)
 {
 	struct sight sight = { .owner = OWNER_BROKEN };
@@ -151,6 +150,9 @@ static __always_inline struct sight see(const void *frame, const void *end)
 		protocol = tag->protocol;
 		next = tag + 1;
 	}
+	/* The kernel would take any number of priority tags off, and find IP behind them. */
+	if (protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD))
+		return sight;
 	switch (protocol) {
 	case bpf_htons(ETH_P_ARP):
 		see_arp(&sight, next, end);

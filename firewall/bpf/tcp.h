@@ -23,6 +23,9 @@
 #define STALE_ACK_BYTES 66000
 #define MOST_SCALE 14
 
+/* Processors that may move a number on at the same instant. */
+#define MOST_RACES 8
+
 /* As many as 40 bytes hold (RFC 9293 3.1). */
 #define TCP_MOST_OPTIONS 40
 #define TCP_OPTION_END 0
@@ -77,6 +80,21 @@ static __always_inline _Bool in_window(const struct tcp_segment *segment, const 
 	       !after(receiver->end - window - 1, segment->acknowledgment);
 }
 
+/* Moves a sequence number on, and never back: two processors may have segments of one direction at once,
+ * and an acknowledgment of what the slower one forgot would be refused. */
+static __always_inline void move_on(__u32 *place, __u32 to)
+{
+	__u32 seen = *(volatile __u32 *)place;
+
+	for (int i = 0; i < MOST_RACES && after(to, seen); i++) {
+		__u32 was = __sync_val_compare_and_swap(place, seen, to);
+
+		if (was == seen)
+			return;
+		seen = was;
+	}
+}
+
 static __always_inline void update_window(const struct tcp_segment *segment, struct tcp_side *sender,
 					  struct tcp_side *receiver)
 {
@@ -89,13 +107,10 @@ static __always_inline void update_window(const struct tcp_segment *segment, str
 		window = 1;
 	if (window > sender->max_window)
 		sender->max_window = window;
-	if (after(end, sender->end))
-		sender->end = end;
-	if (after(end, sender->max_end))
-		sender->max_end = end;
+	move_on(&sender->end, end);
+	move_on(&sender->max_end, end);
 	limit = segment->acknowledgment + window;
-	if (after(limit, receiver->max_end))
-		receiver->max_end = limit;
+	move_on(&receiver->max_end, limit);
 }
 
 /* RFC 9293 3.1: what a header has room for, and some, so that any masked position is inside. */
@@ -159,7 +174,8 @@ static __always_inline enum punt_reason judge_reset(const struct tcp_segment *se
 	if (after(sender->end - receiver->max_window, segment->sequence) ||
 	    after(segment->sequence, sender->max_end + 1))
 		return PUNT_TCP_WINDOW;
-	if (news->state == TCP_TIME_WAIT)
+	/* What is over stays so. */
+	if (news->state == TCP_TIME_WAIT || news->state == TCP_CLOSED)
 		return PUNT_NONE;
 	news->next = segment->sequence == sender->end || is_half_open(news->state) ? TCP_CLOSED : TCP_HALF_CLOSED;
 	return PUNT_NONE;
@@ -237,9 +253,8 @@ static __always_inline void open_window(struct session_record *session, const st
 	sender->flags = SIDE_SEEN;
 }
 
-/* Notes what `judge_tcp` let pass. The last stores of a packet: the other direction's processor may
- * hold their cache line, and an atomic operation behind them would wait for it. `scale` is what a
- * SYN offers. */
+/* Notes what `judge_tcp` let pass, after the packet was counted: the other direction's processor may
+ * hold the cache line. `scale` is what a SYN offers. */
 static __always_inline void note_tcp(struct session_record *session, _Bool is_reverse,
 				     const struct tcp_segment *segment, const struct tcp_news *news, __u8 scale)
 {

@@ -30,14 +30,16 @@ impl InForce {
         self.record().route_generation.store(generation, Release);
     }
 
+    /// Whether a decision of that generation counts for nothing any more, as BPF compares it.
     #[must_use]
-    pub fn generation(&self) -> u32 {
-        self.record().generation.load(Relaxed)
+    pub fn is_stale_generation(&self, decided: u32) -> bool {
+        is_older(decided, self.record().generation.load(Relaxed))
     }
 
+    /// Whether a way found by those routes counts for nothing any more, as BPF compares it.
     #[must_use]
-    pub fn route_generation(&self) -> u32 {
-        self.record().route_generation.load(Relaxed)
+    pub fn is_stale_route(&self, found: u32) -> bool {
+        is_older(found, self.record().route_generation.load(Relaxed))
     }
 
     /// TCP sessions whose handshake is not done.
@@ -64,4 +66,9 @@ impl InForce {
     fn record(&self) -> &DatapathRecord {
         &self.0[0]
     }
+}
+
+/// `bpf/fastpath.h: is_older`.
+fn is_older(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).cast_signed() < 0
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
 /// always all that match.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct SessionFilter {
     pub id: Option<u64>,
@@ -18,6 +18,8 @@ pub struct SessionFilter {
     pub protocol: Option<String>,
     pub policy: Option<String>,
     pub zone: Option<String>,
+    /// `DELETE` alone: every session, which no filter must say otherwise.
+    pub all: Option<bool>,
     /// Opaque; from `next` of the page before.
     pub cursor: Option<String>,
     /// 1 to 1,000; 100 unless told.

@@ -41,7 +41,9 @@ pub(crate) fn clear(args: &Args) -> Result<(), ClearError> {
     }
     let body = runtime.block_on(async {
         let mut client = Client::connect(&args.socket).await?;
-        client.delete(&sessions_path(filter.parameters())).await
+        let every = ("all", all.then(|| "true".to_owned()));
+        let parameters = filter.parameters().into_iter().chain([every]);
+        client.delete(&sessions_path(parameters)).await
     })?;
     let Cleared { cleared } = client::parsed(&body)?;
     println!("{cleared} sessions closed");

@@ -192,6 +192,8 @@ fn a_request_that_makes_no_sense_is_answered_with_a_problem() -> Result<()> {
         ("GET", "/api/v1/interfaces?zone=trust", 400, Some("zone")),
         ("GET", "/api/v1/nothing", 404, None),
         ("DELETE", "/api/v1/sessions?limit=5", 400, Some("limit")),
+        ("DELETE", "/api/v1/sessions", 400, Some("all")),
+        ("GET", "/api/v1/sessions?all=true", 400, Some("all")),
         ("DELETE", "/api/v1/routes", 405, None),
     ] {
         let answer = palisade.request(method, path, &[], "")?;

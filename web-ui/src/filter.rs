@@ -14,7 +14,7 @@ use firewall::view::SessionFilter;
 
 use crate::problem::Problem;
 
-/// The query of `GET /sessions`.
+/// The query of `GET` and `DELETE /sessions`.
 pub(crate) struct Sessions(pub(crate) SessionFilter);
 
 impl<S: Sync> FromRequestParts<S> for Sessions {
@@ -50,6 +50,7 @@ fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadPara
     let mut seen = BTreeSet::new();
     for (name, value) in pairs {
         match name.as_str() {
+            "all" => filter.all = Some(parsed(&name, &value, "'true' or 'false'")?),
             "id" => filter.id = Some(parsed(&name, &value, "a session's number")?),
             "address" => filter.address = Some(parsed(&name, &value, "an IPv4 or IPv6 address")?),
             "port" => filter.port = Some(parsed(&name, &value, "a port, 0 to 65535")?),
@@ -81,7 +82,7 @@ fn word(name: &str, value: &str) -> Result<String, BadParameter> {
     if value.is_empty() {
         return Err(BadParameter::new(
             name,
-            format!("{name}: empty; leave the parameter out to see all"),
+            format!("{name}: empty; leave the parameter out where it does not matter"),
         ));
     }
     Ok(value.to_owned())
@@ -98,8 +99,8 @@ fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
 }
 
 fn unknown(name: &str) -> BadParameter {
-    const KNOWN: [&str; 8] = [
-        "address", "port", "protocol", "policy", "zone", "id", "cursor", "limit",
+    const KNOWN: [&str; 9] = [
+        "address", "port", "protocol", "policy", "zone", "id", "all", "cursor", "limit",
     ];
     let close = KNOWN
         .into_iter()
@@ -171,6 +172,7 @@ mod tests {
             ("policy", "web-out"),
             ("zone", "trust"),
             ("id", "1017"),
+            ("all", "true"),
             ("cursor", "abc"),
             ("limit", "1000"),
         ];
@@ -200,7 +202,7 @@ mod tests {
         );
         assert_eq!(
             detail(&[("zone", "")]),
-            "zone: empty; leave the parameter out to see all"
+            "zone: empty; leave the parameter out where it does not matter"
         );
     }
 

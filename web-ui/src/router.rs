@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use firewall::view::{
-    Cleared, DropsView, InterfaceView, NatView, PolicyView, RoutesView, SessionPage, SystemView,
+    Cleared, DropsView, InterfaceView, NatView, PolicyView, RoutesView, SessionFilter, SessionPage,
+    SystemView,
 };
 
 use crate::appliance::Appliance;
@@ -42,6 +43,10 @@ async fn sessions(
     State(appliance): Shared,
     Sessions(filter): Sessions,
 ) -> Result<Json<SessionPage>, Problem> {
+    if filter.all.is_some() {
+        let detail = "all: pages hold at most 1000; 'next' leads to the following".to_owned();
+        return Err(Problem::parameter("all", detail));
+    }
     Ok(Json(appliance.sessions(&filter)?))
 }
 
@@ -58,6 +63,16 @@ async fn clear_sessions(
             let detail = format!("{name}: all sessions that match are closed, not a page of them");
             return Err(Problem::parameter(name, detail));
         }
+    }
+    // Not by an empty variable in somebody's script.
+    let names_some = filter
+        != SessionFilter {
+            all: filter.all,
+            ..SessionFilter::default()
+        };
+    if names_some == (filter.all == Some(true)) {
+        let detail = "all: say which sessions by filters, or all=true; not both".to_owned();
+        return Err(Problem::parameter("all", detail));
     }
     Ok(Json(appliance.clear_sessions(&filter)?))
 }
@@ -253,9 +268,16 @@ mod tests {
         assert_eq!((status, &body["cleared"]), (StatusCode::OK, &3.into()));
         let (_, body) = clear("?id=1018").await;
         assert_eq!(body["cleared"], 1);
-        let (_, body) = clear("").await;
+        let (_, body) = clear("?all=true").await;
         assert_eq!(body["cleared"], 5);
-        for query in ["?limit=1", "?cursor=1", "?adress=192.0.2.1"] {
+        for query in [
+            "",
+            "?all=false",
+            "?all=true&zone=trust",
+            "?limit=1",
+            "?cursor=1",
+            "?adress=192.0.2.1",
+        ] {
             let (status, body) = clear(query).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
         }

@@ -46,9 +46,9 @@ pub struct SessionRecord {
 }
 
 /// What the window check knows of one end: how far it has sent, how far it may send, and how much
-/// it has offered to take. Each field only grows while the connection lasts and is stored by itself;
-/// two segments of one direction at the same instant on two processors may leave the older value,
-/// which the next segment mends.
+/// it has offered to take. While the connection lasts the sequence numbers only move on, by
+/// compare-and-swap: two processors may have segments of one direction at the same instant. Of two
+/// windows the smaller may stay, until the next segment.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct TcpSide {
@@ -58,7 +58,7 @@ pub struct TcpSide {
     pub max_end: AtomicU32,
     /// Largest window it has offered, scaled.
     pub max_window: AtomicU32,
-    /// RFC 7323 window scale; `SCALE_UNKNOWN` until its SYN was seen.
+    /// RFC 7323 window scale; 0xff after a SYN that offered none, until the other end has answered.
     pub scale: AtomicU8,
     pub flags: AtomicU8,
     pub padding: AtomicU16,

@@ -184,14 +184,13 @@ impl Control {
                 PacketsWaiting
             };
         }
-        let is_older = |a: u32, b: u32| a.wrapping_sub(b).cast_signed() < 0;
-        if is_older(
-            record.generation.load(Relaxed),
-            shared.in_force.generation(),
-        ) {
+        if shared
+            .in_force
+            .is_stale_generation(record.generation.load(Relaxed))
+        {
             return StaleGeneration;
         }
-        if is_older(route_generation, shared.in_force.route_generation()) {
+        if shared.in_force.is_stale_route(route_generation) {
             return StaleRoute;
         }
         let arrives_at = u16::from(record.port.load(Relaxed));

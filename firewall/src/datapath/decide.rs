@@ -61,6 +61,10 @@ impl Walk<'_> {
             {
                 return Err(miss.drop(DropReason::Martian));
             }
+            // RFC 1812 5.3.4: what was sent to everybody on a link is not for one to forward.
+            Lookup::Forward(_) if !is_host && miss.packet.link().destination.is_group() => {
+                return Err(miss.drop(DropReason::Multicast));
+            }
             // A translated address that no session holds is nobody's: sent back to where it came
             // from, the packet would return until its TTL ends.
             Lookup::Forward(gateway)
@@ -262,6 +266,7 @@ impl Walk<'_> {
             self.shared.in_force.half_open_began();
         }
         self.own_session(slot);
+        self.decide_ahead(slot);
         if log.start || tracing::enabled!(target: "session", tracing::Level::DEBUG) {
             let id = self.shared.table.session(slot).id.load(Relaxed);
             let facts = self.facts(slot, policy);

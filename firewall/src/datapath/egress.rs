@@ -194,8 +194,7 @@ impl Walk<'_> {
     }
 
     pub(crate) fn next_hop_of(&self, gateway: Gateway) -> Option<NextHopId> {
-        let link = self.shared.mirror.link(self.topology, gateway.interface)?;
-        self.shared.mirror.next_hops.find_or_add(gateway, || link)
+        self.shared.mirror.find_or_add(gateway)
     }
 
     pub(crate) fn readiness(&self, id: NextHopId) -> Readiness {

@@ -8,6 +8,7 @@ use packet::{Family, IcmpHeader, Transport};
 use super::shared::Handoff;
 use super::worker::Walk;
 use super::{Admitted, Found, Known, KnownError, Stop};
+use crate::counters::InterfaceId;
 use crate::session::{Direction, Flow};
 
 impl Walk<'_> {
@@ -94,11 +95,12 @@ impl Walk<'_> {
     /// A flow's packets come from the zone at its end, and from no other.
     fn check_zone(&mut self, admitted: Admitted, flow: Flow) -> Result<Admitted, Stop> {
         let session = self.shared.table.session(flow.slot);
-        let expected = match flow.direction {
-            Direction::Forward => session.from_zone.load(Relaxed),
-            Direction::Reverse => session.to_zone.load(Relaxed),
+        let end = match flow.direction {
+            Direction::Forward => session.ingress.load(Relaxed),
+            Direction::Reverse => session.egress.load(Relaxed),
         };
-        if admitted.zone.0 == expected {
+        // By its interface: a zone's number may be another one's in the next configuration.
+        if self.generation.zone(InterfaceId(end)) == Some(admitted.zone) {
             Ok(admitted)
         } else {
             Err(admitted.drop(DropReason::WrongZone))

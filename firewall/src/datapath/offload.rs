@@ -18,7 +18,7 @@ use super::{Destination, Leaving, tuple_of};
 use crate::clock::Timestamp;
 use crate::counters::InterfaceId;
 use crate::ports::{HOST_PORT, PortId};
-use crate::route::Lookup;
+use crate::route::{Gateway, Lookup, NextHopId};
 use crate::session::{Direction, Flow, Offer};
 
 /// A worker that never finds its rings empty does not keep a session for longer than this.
@@ -71,9 +71,7 @@ impl Walk<'_> {
         let (table, flow) = (&self.shared.table, *flow);
         let offer = self.offer(flow, arrives);
         let is_first = self.is_first(flow);
-        if is_first
-            && (flow.direction == Direction::Reverse || self.protocol(flow) == Protocol::TCP)
-        {
+        if is_first && self.protocol(flow) == Protocol::TCP {
             table.offload(flow, &offer);
         } else {
             table.describe(flow, &offer);
@@ -162,15 +160,19 @@ impl Walk<'_> {
         if !self.is_expected_zone(reverse, gateway.interface) {
             return None;
         }
+        self.known_next_hop(gateway).map(|id| id.0)
+    }
+
+    /// The record of a neighbour that there is one of, or that the kernel knows. The mirror is told
+    /// of the latter, to keep it known.
+    pub(crate) fn known_next_hop(&self, gateway: Gateway) -> Option<NextHopId> {
         let mirror = &self.shared.mirror;
-        let known = mirror.next_hops.find(gateway);
-        let id = known.or_else(|| {
-            let id = mirror.adopt(self.topology, gateway)?;
+        mirror.next_hops.find(gateway).or_else(|| {
+            let id = mirror.adopt(gateway)?;
             // The receiver lives as long as the datapath does.
             let _ = self.shared.wanted.send(gateway);
             Some(id)
-        })?;
-        Some(id.0)
+        })
     }
 
     fn offer(&self, flow: Flow, arrives: Arrives) -> Offer {

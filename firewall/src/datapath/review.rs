@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use abi::{NO_WAY, WAY_TO_HOST, WAY_TO_WIRE};
 
-use super::shared::{Generation, Shared};
+use super::hold::Readiness;
+use super::shared::Shared;
 use super::worker::Walk;
 use super::{EndReason, tuple_of};
 use crate::counters::InterfaceId;
@@ -44,9 +45,11 @@ pub(crate) struct Review {
 }
 
 impl Review {
-    /// Begins anew where the subject is another.
+    /// Begins where the subject is another than the last look's. One that is on its way goes on,
+    /// by whatever is in force then, and is followed by another: changes that never cease must not
+    /// keep any session from being looked at.
     pub(crate) fn judge(&mut self, subject: Subject, sessions: usize) {
-        if self.subject != subject {
+        if self.left.is_none() && self.subject != subject {
             self.subject = subject;
             self.left = Some(sessions);
         }
@@ -71,10 +74,9 @@ impl Shared {
         let generation = subject.generation.max(subject.upcoming);
         done.generation.store(generation, Relaxed);
         done.routes.store(subject.routes, SeqCst);
-        let mut all = self.workers.iter();
-        if all.all(|worker| worker.reviewed.routes.load(SeqCst) == subject.routes) {
-            self.in_force.set_route_generation(subject.routes);
-        }
+        let all = self.workers.iter();
+        let routes = all.map(|worker| worker.reviewed.routes.load(SeqCst)).min();
+        self.in_force.set_route_generation(routes.unwrap_or(0));
     }
 
     /// Whether every worker has looked through its sessions for a configuration.
@@ -87,36 +89,45 @@ impl Shared {
 
 impl Walk<'_> {
     /// Looks at the next of the sessions; says how many are left, `None` when none are.
-    pub(crate) fn review_some(
-        &mut self,
-        mut left: usize,
-        upcoming: Option<&Generation>,
-    ) -> Option<usize> {
+    pub(crate) fn review_some(&mut self, mut left: usize) -> Option<usize> {
         for _ in 0..AT_ONCE {
             left = left.min(self.owned.len()).checked_sub(1)?;
             let slot = self.owned[left];
-            self.review(slot, upcoming);
+            self.review(slot);
         }
         Some(left)
     }
 
-    fn review(&mut self, slot: Slot, upcoming: Option<&Generation>) {
+    fn review(&mut self, slot: Slot) {
         let decided_by = |walk: &Self| walk.shared.table.session(slot).generation.load(Relaxed);
-        let icmp = self.icmp_of(slot);
-        if let Some(upcoming) = upcoming
-            && decided_by(self) < upcoming.number
-        {
-            // What it does not permit keeps its decision until that ends.
-            self.decide_again(slot, icmp, upcoming);
-        }
-        let in_force = self.generation;
-        if decided_by(self) < in_force.number && !self.decide_again(slot, icmp, in_force) {
+        self.decide_ahead(slot);
+        if decided_by(self) < self.generation.number && !self.decide_anew(slot) {
             self.close(slot, EndReason::PolicyChanged);
             return;
         }
         for direction in [Direction::Forward, Direction::Reverse] {
             self.review_way(Flow { slot, direction });
         }
+    }
+
+    /// Marks a session as the coming configuration's, if there is one and it permits it. Otherwise it
+    /// keeps its decision until that ends.
+    pub(crate) fn decide_ahead(&self, slot: Slot) {
+        let decided_by = self.shared.table.session(slot).generation.load(Relaxed);
+        if let Some(upcoming) = self.upcoming
+            && decided_by < upcoming.number
+        {
+            self.decide_again(slot, self.icmp_of(slot), upcoming);
+        }
+    }
+
+    /// Judges a session that BPF no longer trusts, because it is not the present configuration's.
+    pub(crate) fn decide_anew(&mut self, slot: Slot) -> bool {
+        for direction in [Direction::Forward, Direction::Reverse] {
+            // Its packets come here, and those that follow must not overtake them.
+            self.hold_back(Flow { slot, direction });
+        }
+        self.decide_again(slot, self.icmp_of(slot), self.generation)
     }
 
     /// Finds a direction's way by the present routes. One that is gone stays as it was: the next
@@ -142,8 +153,18 @@ impl Walk<'_> {
         match self.topology.fib.lookup(destination, spread) {
             Lookup::Local => (known == WAY_TO_HOST).then_some(WAY_TO_HOST),
             Lookup::Forward(gateway) => {
-                let is_expected = self.is_expected_zone(flow, gateway.interface);
-                let id = self.next_hop_of(gateway).filter(|_| is_expected)?;
+                if !self.is_expected_zone(flow, gateway.interface) {
+                    return None;
+                }
+                let id = self.known_next_hop(gateway).or_else(|| {
+                    // Asked for now, it may be there when the routes are put in force.
+                    let id = self.next_hop_of(gateway)?;
+                    let _ = self.shared.wanted.send(gateway);
+                    Some(id)
+                })?;
+                if self.readiness(id) != Readiness::Resolved {
+                    return None;
+                }
                 self.leads_through(flow, gateway.interface);
                 Some(id.0)
             }
@@ -155,14 +176,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether an interface is in the zone that a direction was permitted to go to.
+    /// Whether an interface is in the zone that a direction was permitted to go to: that of the
+    /// interface it leaves by until now.
     pub(crate) fn is_expected_zone(&self, flow: Flow, interface: InterfaceId) -> bool {
         let session = self.shared.table.session(flow.slot);
-        let expected = match flow.direction {
-            Direction::Forward => session.to_zone.load(Relaxed),
-            Direction::Reverse => session.from_zone.load(Relaxed),
+        let end = match flow.direction {
+            Direction::Forward => session.egress.load(Relaxed),
+            Direction::Reverse => session.ingress.load(Relaxed),
         };
-        self.generation.zone(interface).map(|zone| zone.0) == Some(expected)
+        let zone = self.generation.zone(interface);
+        zone.is_some() && zone == self.generation.zone(InterfaceId(end))
     }
 
     /// Remembers the interface that a direction leaves by.

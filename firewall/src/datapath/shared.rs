@@ -106,7 +106,12 @@ impl WorkerHandle {
     }
 
     pub(crate) fn take_cleared(&self) -> Vec<(Slot, u64)> {
-        std::mem::take(&mut *self.cleared.lock().unwrap_or_else(PoisonError::into_inner))
+        /// No more between two batches of packets.
+        const AT_ONCE: usize = 512;
+
+        let mut cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = cleared.len().saturating_sub(AT_ONCE);
+        cleared.split_off(kept)
     }
 
     pub(crate) fn take_inbox(&self) -> VecDeque<Handoff> {

@@ -6,7 +6,7 @@ use abi::DropReason;
 use packet::Transport;
 use rules::{Action, PolicyId, Question};
 
-use super::decide::{NO_POLICY, icmp_type};
+use super::decide::NO_POLICY;
 use super::shared::Generation;
 use super::worker::Walk;
 use super::{EndReason, Known, Stop, Tracked, tuple_of};
@@ -27,15 +27,10 @@ impl Walk<'_> {
             return Ok(Tracked { admitted, flow });
         }
         let session = self.shared.table.session(flow.slot);
-        let icmp = icmp_type(&admitted.packet.headers.transport);
-        if session.generation.load(Relaxed) < self.generation.number {
-            if !self.decide_again(flow.slot, icmp, self.generation) {
-                self.close(flow.slot, EndReason::PolicyChanged);
-                return Err(admitted.drop(DropReason::PolicyDenied));
-            }
-            // It came here because BPF no longer trusted the session, and may not be alone.
-            self.hold_back(flow);
-            self.hold_back(flow.opposite());
+        if session.generation.load(Relaxed) < self.generation.number && !self.decide_anew(flow.slot)
+        {
+            self.close(flow.slot, EndReason::PolicyChanged);
+            return Err(admitted.drop(DropReason::PolicyDenied));
         }
         if let Transport::IcmpQuery(query) = &admitted.packet.headers.transport {
             // One identifier may be used for queries of several types; each is judged by itself.

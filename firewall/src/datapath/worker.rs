@@ -87,6 +87,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) now: Timestamp,
     pub(crate) shared: &'a Shared,
     pub(crate) generation: &'a Generation,
+    /// About to be in force.
+    pub(crate) upcoming: Option<&'a Generation>,
     pub(crate) topology: &'a Topology,
     pub(crate) counters: &'a Counters,
     pub(crate) umem: &'a mut Umem,
@@ -162,6 +164,8 @@ impl Worker {
         let shared = self.shared.clone();
         let generation = shared.generation.load();
         let topology = shared.mirror.topology.load();
+        let upcoming = shared.upcoming.load();
+        let generations = (&**generation, upcoming.as_deref());
         let (mut worked, mut drained) = (false, true);
         for at in 0..self.active.len() {
             let (port, queue) = self.active[at];
@@ -180,7 +184,7 @@ impl Worker {
                     port: PortId(port as u16),
                     again: false,
                 });
-                self.walk(&shared, &generation, &topology, now)
+                self.walk(&shared, generations, &topology, now)
                     .batch(arrivals, &mut parsed);
                 self.parsed = parsed;
                 self.flush();
@@ -193,7 +197,6 @@ impl Worker {
         }
         let since_tick = now.since(self.last_tick);
         let tick = since_tick >= TICK;
-        let upcoming = shared.upcoming.load();
         let subject = Subject {
             generation: generation.number,
             upcoming: upcoming.as_ref().map_or(0, |upcoming| upcoming.number),
@@ -202,8 +205,8 @@ impl Worker {
         self.review.judge(subject, self.owned.len());
         let unreviewed = self.review.left();
         let pending_is_due = self.pending.is_due(drained, now);
-        let mut walk = self.walk(&shared, &generation, &topology, now);
-        walk.close_cleared();
+        let mut walk = self.walk(&shared, generations, &topology, now);
+        worked |= walk.close_cleared();
         worked |= walk.take_inbox();
         if !walk.held.is_empty() {
             walk.release_held();
@@ -211,7 +214,7 @@ impl Worker {
         if pending_is_due {
             walk.offload_pending();
         }
-        let unreviewed = unreviewed.and_then(|left| walk.review_some(left, upcoming.as_deref()));
+        let unreviewed = unreviewed.and_then(|left| walk.review_some(left));
         if tick {
             walk.expire_fragments();
             walk.age(since_tick);
@@ -229,7 +232,7 @@ impl Worker {
     fn walk<'a>(
         &'a mut self,
         shared: &'a Shared,
-        generation: &'a Generation,
+        (generation, upcoming): (&'a Generation, Option<&'a Generation>),
         topology: &'a Topology,
         now: Timestamp,
     ) -> Walk<'a> {
@@ -238,6 +241,7 @@ impl Worker {
             now,
             shared,
             generation,
+            upcoming,
             topology,
             counters: &handle(shared, self.plan.id).counters,
             umem: &mut self.plan.umem,
@@ -341,7 +345,7 @@ impl Worker {
         let shared = self.shared.clone();
         let generation = shared.generation.load();
         let topology = shared.mirror.topology.load();
-        let walk = self.walk(&shared, &generation, &topology, now);
+        let walk = self.walk(&shared, (&**generation, None), &topology, now);
         for slot in walk.owned.clone() {
             let id = shared.table.session(slot).id.load(Relaxed);
             walk.log_end(slot, id, EndReason::Shutdown);
@@ -377,14 +381,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Closes the sessions that management has withdrawn.
-    fn close_cleared(&mut self) {
-        for (slot, id) in handle(self.shared, self.id).take_cleared() {
+    /// Closes some of the sessions that management has withdrawn; true where there were any.
+    fn close_cleared(&mut self) -> bool {
+        let cleared = handle(self.shared, self.id).take_cleared();
+        for &(slot, id) in &cleared {
             // It may have ended by itself meanwhile.
             if self.shared.table.session(slot).id.load(Relaxed) == id {
                 self.close(slot, EndReason::Cleared);
             }
         }
+        !cleared.is_empty()
     }
 
     /// Packets that other workers handed over.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{
-    MAX_PORTS, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP, PORT_XDP_TRANSMIT, PortRecord,
+    MAX_PORTS, MAX_QUEUES, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP, PORT_XDP_TRANSMIT,
+    PortRecord,
 };
 use afxdp::Umem;
 use aya::programs::TcAttachType;
@@ -36,7 +37,7 @@ pub struct Attached {
     /// What arrives may have unfilled checksums: XDP on a veth sees packets before the kernel
     /// has finished them.
     pub unfilled_checksums: bool,
-    /// A veth whose other end is in another network namespace.
+    /// A veth whose other end is in another network namespace, and may be redirected to.
     pub peer_elsewhere: bool,
     _claim: Claim,
 }
@@ -187,10 +188,15 @@ impl Ports {
                         device: link.name.clone(),
                         source,
                     };
-                    (
-                        None,
-                        afxdp::device::receive_queues(&link.name).map_err(failed)?,
-                    )
+                    let queues = afxdp::device::receive_queues(&link.name).map_err(failed)?;
+                    if queues as usize > MAX_QUEUES {
+                        return Err(PortError::Queues {
+                            device: link.name.clone(),
+                            queues,
+                            most: MAX_QUEUES,
+                        });
+                    }
+                    (None, queues)
                 }
             };
             let vlans = make_vlans(handle, config, mode, &link, made).await?;
@@ -198,7 +204,9 @@ impl Ports {
                 vlans,
                 id: PortId(number as u16),
                 unfilled_checksums: mode == AttachMode::Xdp && link.is_veth,
-                peer_elsewhere: link.peer_elsewhere,
+                // What crosses a wire must look to the far end as it is addressed, which a redirect
+                // to the peer does not see to.
+                peer_elsewhere: link.peer_elsewhere && config.system.mode != Mode::Wire,
                 device: link.name.clone(),
                 ifindex: link.ifindex,
                 mode,

@@ -61,6 +61,14 @@ pub enum PortError {
         mtu_bytes: u32,
         most: u32,
     },
+    #[error(
+        "device {device} has {queues} receive queues, and at most {most} are served at XDP; `ethtool -L {device} combined {most}`"
+    )]
+    Queues {
+        device: String,
+        queues: u32,
+        most: usize,
+    },
     #[error("device {device}: its driver {driver} has no native XDP; use `attach: tc`")]
     NoNativeXdp { device: String, driver: String },
     #[error(

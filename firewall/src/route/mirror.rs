@@ -23,6 +23,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use packet::Mac;
 use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::{Handle, MulticastGroup};
+use rustc_hash::FxHashSet;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::fib::{Fib, Gateway, Hop, Route};
@@ -192,15 +193,20 @@ impl Mirror {
     }
 
     /// The record of a neighbour that the kernel can reach now; nobody is asked for.
-    pub(crate) fn adopt(&self, topology: &Topology, gateway: Gateway) -> Option<NextHopId> {
+    pub(crate) fn adopt(&self, gateway: Gateway) -> Option<NextHopId> {
         let ifindex = self.interfaces.get(gateway.interface.index())?.ifindex;
         let neighbour = self
             .neighbour(ifindex, gateway.address)
             .filter(|neighbour| neighbour.usable == NeighbourState::Resolved)?;
-        let link = self.link(topology, gateway.interface)?;
-        let id = self.next_hops.find_or_add(gateway, || link)?;
+        let id = self.find_or_add(gateway)?;
         self.learn(&neighbour);
         Some(id)
+    }
+
+    /// The record of a neighbour, made by how its interface is now where there is none.
+    pub(crate) fn find_or_add(&self, gateway: Gateway) -> Option<NextHopId> {
+        let link = || self.link(&self.topology.load(), gateway.interface);
+        self.next_hops.find_or_add(gateway, link)
     }
 
     /// What BPF has to know of the ports themselves.
@@ -238,15 +244,16 @@ impl Mirror {
             .iter()
             .map(|interface| link_state(tables, interface))
             .collect();
-        let topology = Topology { fib, interfaces };
+        let topology = Arc::new(Topology { fib, interfaces });
+        self.describe_ports(&topology);
+        // A record that is made from here on is made by this; the others are told below.
+        self.topology.store(topology.clone());
         for index in 0..self.interfaces.len() {
             let id = InterfaceId(index as u16);
             if let Some(link) = self.link(&topology, id) {
                 self.next_hops.set_link(id, &link);
             }
         }
-        self.describe_ports(&topology);
-        self.topology.store(Arc::new(topology));
     }
 
     /// Whether what ways depend on is as it was.
@@ -289,6 +296,16 @@ impl Mirror {
         self.next_hops
             .set_neighbour(id, neighbour.usable, neighbour.mac.unwrap_or_default());
         neighbour.usable != NeighbourState::Unresolved
+    }
+
+    /// Neighbours whose end was not heard of are not known any more.
+    fn forget_others(&self, known: &[KernelNeighbour]) {
+        let known: FxHashSet<_> = known
+            .iter()
+            .filter_map(|known| Some((self.interface_of(known.ifindex)?, known.address)))
+            .collect();
+        self.next_hops
+            .forget(|gateway| !known.contains(&(gateway.interface, gateway.address)));
     }
 
     fn remember(&self, neighbour: KernelNeighbour, gone: bool) {
@@ -525,6 +542,7 @@ impl Follower {
         for neighbour in &tables.neighbours {
             self.mirror.learn(neighbour);
         }
+        self.mirror.forget_others(&tables.neighbours);
         *self
             .mirror
             .kernel

@@ -74,7 +74,11 @@ impl NextHops {
     }
 
     /// The record of a neighbour, made where there is none. `None` when all are taken.
-    pub fn find_or_add(&self, gateway: Gateway, link: impl FnOnce() -> Link) -> Option<NextHopId> {
+    pub fn find_or_add(
+        &self,
+        gateway: Gateway,
+        link: impl FnOnce() -> Option<Link>,
+    ) -> Option<NextHopId> {
         let key = (gateway.interface, gateway.address);
         if let Some(id) = self.find(gateway) {
             return Some(id);
@@ -85,6 +89,7 @@ impl NextHops {
         }
         let number = self.used.load(Relaxed);
         let record = self.records.get(number as usize)?;
+        let link = link()?;
         record
             .interface
             .store(u32::from(gateway.interface.0), Relaxed);
@@ -92,7 +97,7 @@ impl NextHops {
             pack(Mac::default(), NeighbourState::Unresolved as u16),
             Relaxed,
         );
-        write_link(record, &link());
+        write_link(record, &link);
         self.used.store(number + 1, Release);
         known.ids.insert(key, NextHopId(number));
         known.gateways.push(gateway);
@@ -138,6 +143,8 @@ impl NextHops {
 
     /// An interface's link has changed: its MAC, its MTU.
     pub fn set_link(&self, interface: InterfaceId, link: &Link) {
+        // One that is being made is made by the link as it is now, or is told here.
+        let _known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let used = self.used.load(Acquire) as usize;
         for record in &self.records[..used] {
             if record.interface.load(Relaxed) == u32::from(interface.0) {
@@ -151,6 +158,18 @@ impl NextHops {
     pub fn gateway(&self, id: NextHopId) -> Option<Gateway> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.gateways.get(id.0 as usize).copied()
+    }
+
+    /// Takes away the MACs of those neighbours.
+    pub fn forget(&self, is_gone: impl Fn(&Gateway) -> bool) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        for (number, _) in (0..)
+            .zip(&known.gateways)
+            .filter(|(_, gateway)| is_gone(gateway))
+        {
+            let unresolved = NeighbourState::Unresolved;
+            self.set_neighbour(NextHopId(number), unresolved, Mac::default());
+        }
     }
 
     /// Lets a neighbour that did not answer be asked again.

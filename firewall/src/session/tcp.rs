@@ -116,15 +116,18 @@ impl Side {
 
     /// Stores what differs from `before`, so that what BPF learnt meanwhile from other segments stays.
     pub fn store_changes(&self, before: &Self, record: &TcpSide) {
-        let words = [
+        for (now, was, place) in [
             (self.end, before.end, &record.end),
             (self.max_end, before.max_end, &record.max_end),
-            (self.max_window, before.max_window, &record.max_window),
-        ];
-        for (now, was, place) in words {
-            if now != was {
-                place.store(now, Relaxed);
+        ] {
+            if now != was && place.compare_exchange(was, now, Relaxed, Relaxed).is_err() {
+                // Moved meanwhile: it only ever moves on.
+                let _ =
+                    place.fetch_update(Relaxed, Relaxed, |then| after(now, then).then_some(now));
             }
+        }
+        if self.max_window != before.max_window {
+            record.max_window.store(self.max_window, Relaxed);
         }
         if self.scale != before.scale {
             record.scale.store(self.scale, Relaxed);
@@ -309,7 +312,8 @@ fn reset(
     }
     let is_exact = segment.sequence == sender.end;
     Ok(Outcome::Pass(match state {
-        State::TimeWait => State::TimeWait,
+        // What is over stays so.
+        State::TimeWait | State::Closed => state,
         _ if is_exact || state.is_half_open() => State::Closed,
         // The end it is for will challenge it, and go on if it was forged; the session then lives
         // on from packet to packet.
@@ -544,6 +548,11 @@ mod tests {
         );
         assert_eq!(talk.state, State::Established);
         talk.send(Reverse, segment(Flags::RST, 501, 0, 0)).unwrap();
+        assert_eq!(talk.state, State::Closed);
+        // Answers to what was on its way, and what was.
+        talk.send(Reverse, segment(Flags::RST, 450, 0, 0)).unwrap();
+        talk.send(Forward, segment(Flags::ACK, 101, 501, 10))
+            .unwrap();
         assert_eq!(talk.state, State::Closed);
     }
 

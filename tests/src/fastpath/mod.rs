@@ -161,7 +161,7 @@ impl FastPath {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let neighbour = next_hops
-            .find_or_add(gateway, departure_link)
+            .find_or_add(gateway, || Some(departure_link()))
             .context("no room for a next hop")?;
         next_hops.set_neighbour(neighbour, NeighbourState::Resolved, NEIGHBOUR_MAC);
         let in_force = InForce::new(memory.datapath);
