@@ -46,7 +46,8 @@ pub(crate) fn clear(args: &Args) -> Result<(), ClearError> {
         client.delete(&sessions_path(parameters)).await
     })?;
     let Cleared { cleared } = client::parsed(&body)?;
-    println!("{cleared} sessions closed");
+    let sessions = if cleared == 1 { "session" } else { "sessions" };
+    println!("{cleared} {sessions} closed");
     Ok(())
 }
 

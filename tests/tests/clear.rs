@@ -26,7 +26,7 @@ fn a_cleared_connection_stops_and_another_goes_on(attach: Attach) -> Result<()> 
     let cleared = edge
         .palisade
         .cli(&["clear", "sessions", "--port", "5001"])?;
-    assert_eq!(cleared.stdout, "1 sessions closed\n");
+    assert_eq!(cleared.stdout, "1 session closed\n");
     assert_eq!(edge.sessions("port=5001")?.len(), 0);
     let [(stopped, _), (near, far)] = &mut pairs[..] else {
         panic!("two connections");
