@@ -13,6 +13,7 @@ in_both_modes!(
     an_address_without_a_port_keeps_the_port,
     static_translation_works_both_ways,
     both_ends_may_be_translated,
+    the_appliance_itself_answers_for_another_of_its_ports,
 );
 
 const WEB: &str = "\
@@ -27,6 +28,33 @@ nat:
     - { name: web6, from: untrust, destination: \"2001:db8:2::1\", port: 443, protocol: tcp, translate: { to: \"2001:db8:1::10\", port: 8443 } }
     - { name: quic6, from: untrust, destination: \"2001:db8:2::1\", port: 443, protocol: udp, translate: { to: \"2001:db8:1::10\", port: 8443 } }
 ";
+
+const OWN: &str = "\
+nat:
+  destination:
+    - { name: own, from: trust, destination: 192.0.2.1, port: 2222, protocol: tcp, translate: { to: 198.51.100.1, port: 22 } }
+";
+
+/// What the kernel sends by itself is translated and forwarded, too, and no later segment takes another way.
+fn the_appliance_itself_answers_for_another_of_its_ports(attach: Attach) -> Result<()> {
+    let edge = Edge::start("own", attach, OWN)?;
+    edge.know_neighbours()?;
+    let listener = edge.fw.listen(Family::V4.right, 22)?;
+    let mut near = edge.client.connect((Family::V4.left, 2222))?;
+    let (mut far, _) = listener.accept()?;
+    for round in 0..5u8 {
+        near.write_all(&[round; 100])?;
+        let mut buffer = [0; 100];
+        far.read_exact(&mut buffer)?;
+        far.write_all(&buffer)?;
+        near.read_exact(&mut buffer)?;
+        assert_eq!(buffer, [round; 100]);
+    }
+    let session = edge.session("protocol=tcp&port=2222")?;
+    assert_eq!(session["destination-nat"], "own");
+    assert_eq!(session["egress"], "host");
+    Ok(())
+}
 
 fn a_port_of_the_appliance_leads_to_another_port_inside(attach: Attach) -> Result<()> {
     let edge = Edge::start("forward", attach, WEB)?;
