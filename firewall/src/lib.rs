@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod appliance;
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod control;
