@@ -8,6 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{OneOfBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::{Action, Located, Named, OneOrMany};
 
@@ -20,14 +22,16 @@ pub struct Sections<'a> {
     pub policies: &'a [Policy],
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Zone {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[schema(value_type = Vec<String>)]
     pub interfaces: OneOrMany<Located<String>>,
     /// Services of the appliance that this zone may use.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub host_inbound: OneOrMany<Located<String>>,
 }
 
@@ -43,44 +47,57 @@ pub enum ApplicationItem {
     Term(Located<Term>),
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Term {
     /// A name or a number.
+    #[schema(value_type = String)]
     pub protocol: Located<String>,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub source_port: OneOrMany<Located<String>>,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub destination_port: OneOrMany<Located<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u8>)]
     pub icmp_type: Option<Located<u8>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u8>)]
     pub icmp_code: Option<Located<u8>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub idle_timeout: Option<Located<String>>,
 }
 
 /// A list of names that may not be empty: left out means `any`, and an empty one is a mistake.
 pub type NameList = Located<OneOrMany<Located<String>>>;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Policy {
+    #[schema(value_type = String)]
     pub name: Located<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     #[serde(default = "enabled", skip_serializing_if = "Clone::clone")]
     pub enabled: bool,
+    #[schema(value_type = Vec<String>)]
     pub from: NameList,
+    #[schema(value_type = Vec<String>)]
     pub to: NameList,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub source: Option<NameList>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub destination: Option<NameList>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub application: Option<NameList>,
     pub action: Action,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<LogEvent>)]
     pub log: OneOrMany<LogEvent>,
 }
 
@@ -88,7 +105,7 @@ fn enabled() -> bool {
     true
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogEvent {
     Start,
@@ -119,6 +136,20 @@ impl Serialize for ApplicationItem {
         }
     }
 }
+
+impl PartialSchema for ApplicationItem {
+    fn schema() -> RefOr<Schema> {
+        OneOfBuilder::new()
+            .item(String::schema())
+            .item(Term::schema())
+            .description(Some(
+                "The name of another application, or a term of this one.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for ApplicationItem {}
 
 enum Item {
     Name(String),
