@@ -19,6 +19,8 @@ mod appliance;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod filter;
+mod openapi;
+mod operation;
 mod problem;
 mod router;
 mod serve;
