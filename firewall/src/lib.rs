@@ -10,6 +10,7 @@ pub mod counters;
 pub mod datapath;
 mod host;
 pub mod in_force;
+pub mod lifecycle;
 mod log;
 pub mod ports;
 pub mod route;

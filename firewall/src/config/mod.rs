@@ -7,7 +7,10 @@
 
 mod access;
 mod document;
+mod edit;
+mod finding;
 mod interfaces;
+mod json;
 mod mistake;
 mod pass;
 mod reader;
@@ -25,6 +28,8 @@ use rules::document::Sections;
 use rules::{Diagnostic, Findings, Place, Rules};
 
 pub use document::{Attach, Document, Mode, PacketDriver};
+pub use edit::{PatchError, PatchProblem};
+pub use finding::Finding;
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
@@ -111,6 +116,13 @@ fn read(text: &str, findings: &mut Findings) -> Option<Config> {
         nat,
         warnings: Vec::new(),
     })
+}
+
+/// The document as JSON, as it was written; `None` where it can't be read.
+#[must_use]
+pub fn to_json(text: &str) -> Option<serde_json::Value> {
+    let root = yaml::parse(text, &mut Findings::default())?;
+    Some(json::of(&root))
 }
 
 fn check_version(document: &Document, findings: &mut Findings) {
