@@ -1,0 +1,104 @@
+//! The configuration over the API: the candidate and its collections, commits, history.
+//!
+//! Every change is one to the candidate, made by [`firewall::lifecycle::Lifecycle`]; here it gets its
+//! shape in HTTP. Answers about the candidate carry its entity tag, and changes take it back in
+//! `If-Match`.
+
+mod answer;
+mod body;
+mod collection;
+mod describe;
+mod document;
+mod edits;
+mod life;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::StatusCode;
+use firewall::lifecycle::{ETag, Lifecycle, Text};
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::problem::Problem;
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Configuration {
+    lifecycle: Lifecycle,
+    /// The last candidate that was looked at: reading it takes a while.
+    seen: Arc<Mutex<Option<Arc<Snapshot>>>>,
+}
+
+/// A candidate, as it is written and as it is shown.
+#[derive(Debug)]
+struct Snapshot {
+    etag: ETag,
+    written: Arc<Value>,
+    /// Lists are lists, even where a single value was written.
+    shown: Value,
+}
+
+impl Snapshot {
+    fn etag(&self) -> &ETag {
+        &self.etag
+    }
+}
+
+impl Configuration {
+    pub(crate) fn new(lifecycle: Lifecycle) -> Self {
+        Self {
+            lifecycle,
+            seen: Arc::default(),
+        }
+    }
+
+    async fn candidate(&self) -> Result<Arc<Snapshot>, Problem> {
+        let text = self.lifecycle.candidate().await.text;
+        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = seen().as_ref().filter(|known| known.etag == text.etag) {
+            return Ok(known.clone());
+        }
+        let snapshot = Arc::new(read(text).await?);
+        *seen() = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+}
+
+async fn read(text: Text) -> Result<Snapshot, Problem> {
+    let Text { yaml, etag, json } = text;
+    // A thread of its own: ten thousand policies take their time.
+    let shown = tokio::task::spawn_blocking(move || firewall::config::shown(&yaml));
+    match shown.await {
+        Ok(Some(shown)) => Ok(Snapshot {
+            etag,
+            written: json,
+            shown,
+        }),
+        Ok(None) | Err(_) => Err(Problem::of_status(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the candidate cannot be read",
+        )),
+    }
+}
+
+/// Below `/api/v1`.
+pub(crate) fn routes() -> OpenApiRouter<Configuration> {
+    let mut router = OpenApiRouter::new()
+        .merge(life::routes())
+        .merge(document::routes());
+    for collection in describe::COLLECTIONS {
+        for (path, handlers) in collection::handlers(collection) {
+            router = router.route(&path, handlers);
+        }
+    }
+    router
+}
+
+/// Adds what `routes` can't say of the collections itself.
+pub(crate) fn describe(document: &mut utoipa::openapi::OpenApi) {
+    for collection in describe::COLLECTIONS {
+        describe::describe(collection, document);
+    }
+}
