@@ -63,6 +63,10 @@ pub enum PacketDriver {
 pub struct Management {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Located<String>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
