@@ -15,18 +15,29 @@
 //!
 //! [`SessionFilter`]: firewall::view::SessionFilter
 
+mod access;
 mod appliance;
+mod body;
+mod durable;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod filter;
+mod headers;
+mod https;
 mod problem;
 mod router;
 mod serve;
 mod socket;
 mod stall;
+#[cfg(test)]
+mod testing;
+mod tls;
 
+pub use access::{Access, AccessError, Caller, Guarded, Peer, Role};
 pub use appliance::Appliance;
+pub use https::{Https, ListenError};
 pub use problem::Problem;
 pub use router::router;
 pub use serve::serve;
 pub use socket::{SocketError, SocketFile, bind};
+pub use tls::{Certificates, TlsError};

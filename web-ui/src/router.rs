@@ -13,14 +13,15 @@ use firewall::view::{
     SystemView,
 };
 
+use crate::access::{Access, Caller, Guarded};
 use crate::appliance::Appliance;
 use crate::filter::{NoParameters, Sessions};
 use crate::problem::Problem;
 
 type Shared = State<Arc<dyn Appliance>>;
 
-/// The API of `appliance`.
-pub fn router(appliance: Arc<dyn Appliance>) -> Router {
+/// The API of `appliance`, for those whom `access` lets in.
+pub fn router(appliance: Arc<dyn Appliance>, access: Arc<Access>) -> Guarded {
     let api = Router::new()
         .route("/sessions", get(sessions).delete(clear_sessions))
         .route("/interfaces", get(interfaces))
@@ -28,15 +29,17 @@ pub fn router(appliance: Arc<dyn Appliance>) -> Router {
         .route("/nat", get(nat))
         .route("/drops", get(drops))
         .route("/routes", get(routes))
-        .route("/system", get(system));
-    Router::new()
+        .route("/system", get(system))
+        .merge(access.routes());
+    let router = Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(map_response(never_stored))
-        .with_state(appliance)
+        .with_state(appliance);
+    Guarded::new(router, access)
 }
 
 async fn sessions(
@@ -106,8 +109,12 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-async fn readyz(State(appliance): Shared) -> Response {
-    let readiness = appliance.readiness();
+/// What is missing is told to the unix socket alone: this needs no credentials.
+async fn readyz(State(appliance): Shared, caller: Option<Caller>) -> Response {
+    let mut readiness = appliance.readiness();
+    if caller.is_none() {
+        readiness.missing.clear();
+    }
     let status = if readiness.ready {
         StatusCode::OK
     } else {
@@ -146,18 +153,18 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::fake::Fake;
+    use crate::access::Peer;
+    use crate::fake::{self, Fake};
 
     async fn ask_of(appliance: Fake, method: Method, path: &str) -> (Response, Vec<u8>) {
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .extension(Peer::Socket)
             .body(Body::empty())
             .unwrap();
-        let response = TowerToHyperService::new(router(Arc::new(appliance)))
-            .call(request)
-            .await
-            .unwrap();
+        let site = fake::site(appliance).into_router();
+        let response = TowerToHyperService::new(site).call(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         (Response::from_parts(head, Body::empty()), body)
