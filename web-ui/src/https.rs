@@ -3,12 +3,11 @@
 //! The bounds of [`crate::serve`] hold here, too. On top of them: a handshake has a time, and one client
 //! can't hold more than a share of the connections. Who speaks plain HTTP here is told so.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_keepidle;
@@ -21,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::access::{Guarded, Peer};
+use crate::crowd::{Crowd, Place};
 use crate::serve::{Door, Limits, serve_within};
 use crate::tls::{self, Certificates, TlsError};
 
@@ -28,7 +28,6 @@ const LIMITS: Limits = Limits {
     connections: 256,
     ..Limits::SOCKET
 };
-const CONNECTIONS_OF_ADDRESS_MAX: usize = 32;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 const BACKLOG: u32 = 128;
 /// Streams of events may be silent for long, and their clients gone.
@@ -269,45 +268,6 @@ async fn refuse_plain_http(mut stream: TcpStream) -> io::Error {
     }
 }
 
-/// How many connections each client has.
-#[derive(Debug, Default)]
-struct Crowd(Mutex<HashMap<IpAddr, usize>>);
-
-impl Crowd {
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = address.to_canonical();
-        let mut crowd = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = crowd.entry(address).or_default();
-        if *count >= CONNECTIONS_OF_ADDRESS_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Place {
-            crowd: Arc::clone(self),
-            address,
-        })
-    }
-}
-
-/// One connection's place; free again when it is dropped.
-#[derive(Debug)]
-struct Place {
-    crowd: Arc<Crowd>,
-    address: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut crowd = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = crowd.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                crowd.remove(&self.address);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::Router;
@@ -316,6 +276,7 @@ mod tests {
 
     use super::*;
     use crate::access::Access;
+    use crate::crowd::CONNECTIONS_OF_ADDRESS_MAX;
     use crate::testing::{Client, Seen};
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -425,20 +386,6 @@ mod tests {
             }
         };
         timeout(PATIENCE, answered).await.expect("room again");
-    }
-
-    #[test]
-    fn each_address_has_places_of_its_own_and_gets_them_back() {
-        let crowd = Arc::new(Crowd::default());
-        let enter = |address: &str| crowd.enter(address.parse().unwrap());
-        let places: Vec<_> = (0..CONNECTIONS_OF_ADDRESS_MAX)
-            .map(|_| enter("192.0.2.1").unwrap())
-            .collect();
-        assert!(enter("192.0.2.1").is_none() && enter("::ffff:192.0.2.1").is_none());
-        assert!(enter("192.0.2.2").is_some());
-        drop(places);
-        assert!(enter("192.0.2.1").is_some());
-        assert!(crowd.0.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
