@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use firewall::audit::AuditLog;
 use firewall::config::{self, Config, ConfigError};
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::FromEnvError;
 use web_ui::SocketError;
 
 use crate::logging::{self, Format};
+use crate::management::{Management, ManagementError, Names};
 
 /// Run the appliance in the current network namespace.
 #[derive(Debug, clap::Args)]
@@ -27,7 +29,7 @@ pub(crate) struct Args {
         default_value = "/etc/palisade/palisade.yaml"
     )]
     pub(crate) config: PathBuf,
-    /// For what must outlive the appliance; nothing has to, yet.
+    /// For what must outlive the appliance: users and tokens, the certificate.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.
@@ -52,27 +54,34 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-    let mut appliance = firewall::Appliance::start(read(args)?)
+    let config = read(args)?;
+    let (managed, names) = (config.management.clone(), Names::of(&config));
+    let mut appliance = firewall::Appliance::start(config)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
     tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
 
-    let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = web_ui::router(Arc::new(appliance.control()));
-    let served = tokio::spawn(web_ui::serve(listener, router, async {
-        let _ = stopped.await;
-    }));
+    let control = appliance.control();
+    let audit = Arc::new(AuditLog);
+    let started =
+        Management::start(control, listener, &args.state_dir, &managed, &names, audit).await;
+    let mut management = match started {
+        Ok(management) => management,
+        Err(error) => {
+            appliance.stop().await;
+            return Err(error.into());
+        }
+    };
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            _ = reload.recv() => commit(&mut appliance, args).await,
+            _ = reload.recv() => commit(&mut appliance, &mut management, args).await,
         }
     }
     appliance.stop().await;
-    let _ = stop_serving.send(());
-    let _ = served.await;
+    management.stop().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -84,20 +93,21 @@ fn read(args: &Args) -> Result<Config, RunError> {
     for warning in &config.warnings {
         log_finding(&file, warning);
     }
-    if let Some(listen) = config.management.listen {
-        tracing::warn!(%listen, "management.listen is not served yet: the API is on the unix socket");
-    }
     Ok(config)
 }
 
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
-async fn commit(appliance: &mut firewall::Appliance, args: &Args) {
+async fn commit(appliance: &mut firewall::Appliance, management: &mut Management, args: &Args) {
     let config = match read(args) {
         Ok(config) => config,
         Err(error) => return tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
     };
+    let managed = config.management.clone();
     match appliance.commit(config).await {
-        Ok(generation) => tracing::info!(generation, "SIGHUP: committed"),
+        Ok(generation) => {
+            tracing::info!(generation, "SIGHUP: committed");
+            management.apply(&managed).await;
+        }
         Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
     }
 }
@@ -150,13 +160,15 @@ pub(crate) enum RunError {
     Invalid { file: PathBuf },
     #[error(transparent)]
     Boot(Box<firewall::BootError>),
+    #[error(transparent)]
+    Management(#[from] ManagementError),
 }
 
 impl RunError {
     pub(crate) fn is_wrong_input(&self) -> bool {
         match self {
             Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
-            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) => false,
+            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) | Self::Management(_) => false,
         }
     }
 }

@@ -143,6 +143,10 @@ impl Applications {
         found.map(Vec::as_slice)
     }
 
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
     pub(crate) fn name_of(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> Option<&Application> {
         self.all
             .iter()

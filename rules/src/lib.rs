@@ -31,7 +31,7 @@ pub use located::{LOCATED, Located, Named, ONE_OR_MANY, OneOrMany};
 pub use names::Names;
 pub use policy::{Action, Log, Policy};
 pub use quantity::{PortRange, parse_duration, parse_ports};
-pub use rules::{Decision, Question, Rules, Zone};
+pub use rules::{Decision, MANAGEMENT, Question, Rules, Zone};
 pub use tuple::{IcmpType, Protocol, Tuple};
 
 /// A zone's number: its position in the document, from 1. 0 is the appliance itself.

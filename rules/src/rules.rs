@@ -10,7 +10,10 @@ use std::time::Duration;
 use crate::application::{Application, Applications};
 use crate::document::{self, Sections};
 use crate::policy::{self, Action, Log, Policy};
-use crate::{Findings, IcmpType, Names, PolicyId, Tuple, ZoneId};
+use crate::{Findings, IcmpType, Names, PolicyId, Protocol, Tuple, ZoneId};
+
+/// The service of a zone's `host-inbound` that is wherever management listens.
+pub const MANAGEMENT: &str = "management";
 
 /// What is allowed. Immutable; a commit makes a new one.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct Rules {
     /// Policies that a packet from a zone can match, in order; by `ZoneId`.
     from_zone: Vec<Box<[PolicyId]>>,
     applications: Applications,
+    /// The TCP port of `MANAGEMENT`.
+    management: Option<u16>,
 }
 
 /// A set of interfaces with one level of trust.
@@ -35,7 +40,10 @@ pub struct Zone {
 #[derive(Clone, Debug)]
 enum Services {
     Any,
-    These(Vec<Arc<Application>>),
+    These {
+        applications: Vec<Arc<Application>>,
+        management: bool,
+    },
 }
 
 /// A packet that starts a session between two zones: addresses before source translation and
@@ -71,7 +79,10 @@ impl Rules {
         let host = Zone {
             name: "host".to_owned(),
             host_inbound: Vec::new(),
-            services: Services::These(Vec::new()),
+            services: Services::These {
+                applications: Vec::new(),
+                management: false,
+            },
         };
         let zones: Vec<Zone> = std::iter::once(host)
             .chain(
@@ -90,9 +101,19 @@ impl Rules {
                 policies,
                 from_zone,
                 applications,
+                management: None,
             },
             names,
         )
+    }
+
+    /// The port at which management listens; none, where it does not.
+    #[must_use]
+    pub fn with_management(self, port: Option<u16>) -> Self {
+        Self {
+            management: port,
+            ..self
+        }
     }
 
     /// Transit traffic: the first policy that matches, else the default, which denies.
@@ -132,9 +153,17 @@ impl Rules {
             .map(|zone| &zone.services)
         {
             Some(Services::Any) => true,
-            Some(Services::These(services)) => services
-                .iter()
-                .any(|service| service.matching(tuple, icmp).is_some()),
+            Some(Services::These {
+                applications,
+                management,
+            }) => {
+                let is_management = tuple.protocol == Protocol::TCP
+                    && self.management == Some(tuple.destination_port);
+                (*management && is_management)
+                    || applications
+                        .iter()
+                        .any(|service| service.matching(tuple, icmp).is_some())
+            }
             None => false,
         }
     }
@@ -187,10 +216,13 @@ fn compile_zone(
     findings: &mut Findings,
 ) -> Zone {
     let mut any = false;
+    let mut management = false;
     let mut services = Vec::new();
     for service in &zone.host_inbound {
         if service.value == "any" {
             any = true;
+        } else if service.value == MANAGEMENT && !applications.knows(MANAGEMENT) {
+            management = true;
         } else if let Some(found) = applications.resolve(service, findings) {
             services.extend(found.iter().cloned());
         }
@@ -205,7 +237,10 @@ fn compile_zone(
         services: if any {
             Services::Any
         } else {
-            Services::These(services)
+            Services::These {
+                applications: services,
+                management,
+            }
         },
     }
 }

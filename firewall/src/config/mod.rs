@@ -28,7 +28,7 @@ pub use document::{Attach, Document, Mode, PacketDriver};
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
-pub use system::{Management, System, Workers};
+pub use system::{CertificateFiles, Management, System, Workers};
 
 /// A configuration without errors, compiled. Immutable; a commit makes a new one.
 #[derive(Debug)]
@@ -90,6 +90,8 @@ fn read(text: &str, findings: &mut Findings) -> Option<Config> {
         },
         findings,
     );
+    let rules = rules.with_management(management.listen.map(|address| address.port()));
+    system::check_management_zones(&document, findings);
     let interfaces = interfaces::compile(&document, &names, findings);
     let routes = routes::compile(&document, &interfaces, findings);
     let nat = nat::NatRules::compile(&document.nat.value, &names, findings);

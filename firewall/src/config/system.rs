@@ -1,10 +1,11 @@
 //! The appliance itself: its name, its mode, its workers, how it is managed.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use rules::{Findings, Located, suggest};
 
-use super::document::{self, Mode, PacketDriver};
+use super::document::{self, Document, Mode, PacketDriver};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct System {
@@ -29,6 +30,16 @@ pub enum Workers {
 pub struct Management {
     /// Where the API is served; `None` for the unix socket alone.
     pub listen: Option<SocketAddr>,
+    /// What is shown to clients; `None` for a certificate of the appliance's own.
+    pub certificate: Option<CertificateFiles>,
+}
+
+/// Absolute paths of a certificate chain and its key, in PEM. Whether there are such files is seen when they are
+/// used: a configuration may be checked elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 const MAX_WORKERS: u16 = 64;
@@ -69,7 +80,66 @@ pub(super) fn compile_management(
         }
         parsed
     });
-    Management { listen }
+    Management {
+        listen,
+        certificate: certificate_files(document, findings),
+    }
+}
+
+fn certificate_files(
+    document: &document::Management,
+    findings: &mut Findings,
+) -> Option<CertificateFiles> {
+    match (&document.certificate, &document.key) {
+        (Some(certificate), Some(key)) => Some(CertificateFiles {
+            certificate: absolute(certificate, findings)?,
+            key: absolute(key, findings)?,
+        }),
+        (None, None) => None,
+        (Some(alone), None) => {
+            findings.error(alone.place, "a certificate needs its key: key: FILE");
+            None
+        }
+        (None, Some(alone)) => {
+            findings.error(
+                alone.place,
+                "a key needs its certificate: certificate: FILE",
+            );
+            None
+        }
+    }
+}
+
+fn absolute(path: &Located<String>, findings: &mut Findings) -> Option<PathBuf> {
+    let found = PathBuf::from(&path.value);
+    if found.is_absolute() {
+        return Some(found);
+    }
+    findings.error(
+        path.place,
+        format!(
+            "'{}' is no absolute path, as in /etc/palisade/tls.pem",
+            path.value
+        ),
+    );
+    None
+}
+
+/// Zones that may use management although it is nowhere to be used.
+pub(super) fn check_management_zones(document: &Document, findings: &mut Findings) {
+    if document.management.listen.is_some() {
+        return;
+    }
+    let services = document
+        .zones
+        .iter()
+        .flat_map(|(_, zone)| &zone.host_inbound);
+    for service in services.filter(|service| service.value == rules::MANAGEMENT) {
+        findings.warning(
+            service.place,
+            "management is on the unix socket alone: there is no management.listen",
+        );
+    }
 }
 
 /// RFC 1123, section 2.1: letters, digits and hyphens, in labels of at most 63.

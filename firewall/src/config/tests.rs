@@ -163,6 +163,40 @@ fn a_document_with_every_section_is_read() {
 }
 
 #[test]
+fn the_service_management_is_the_port_at_which_it_listens() {
+    let text = EXAMPLE.replace("[ping, https]", "[ping, management]");
+    let inbound = |text: &str, zone, port| {
+        let config = parse(text, "edge.yaml").unwrap();
+        let warnings = config.warnings.iter().map(ToString::to_string);
+        let said: Vec<_> = warnings
+            .filter(|said| said.contains("management"))
+            .collect();
+        let tuple = tcp("192.0.2.7", "192.0.2.1", port);
+        (config.rules.host_inbound(ZoneId(zone), &tuple, None), said)
+    };
+    assert_eq!(inbound(&text, 1, 8443), (true, vec![]));
+    assert_eq!(inbound(&text, 1, 443), (false, vec![]));
+    assert_eq!(inbound(&text, 2, 8443), (false, vec![]));
+    let moved = text.replace("0.0.0.0:8443", "\"[::]:9443\"");
+    assert_eq!(inbound(&moved, 1, 9443), (true, vec![]));
+    assert_eq!(inbound(&moved, 1, 8443), (false, vec![]));
+
+    let nowhere = text
+        .replace("  listen: 0.0.0.0:8443\n", "")
+        .replace("management:\n", "");
+    let warning = "14:56: management is on the unix socket alone: there is no management.listen";
+    assert_eq!(
+        inbound(&nowhere, 1, 8443),
+        (false, vec![warning.to_owned()])
+    );
+
+    let own = "applications:\n  management: { protocol: tcp, destination-port: 22 }\n";
+    let own = text.replace("applications:\n", own);
+    assert_eq!(inbound(&own, 1, 22), (true, vec![]));
+    assert_eq!(inbound(&own, 1, 8443), (false, vec![]));
+}
+
+#[test]
 fn what_is_left_out_has_a_default() {
     let config = parse(SMALL, "small.yaml").unwrap();
     let expected = System {
@@ -173,7 +207,11 @@ fn what_is_left_out_has_a_default() {
         sessions: 65_536,
     };
     assert_eq!(config.system, expected);
-    assert_eq!(config.management.listen, None);
+    let alone = Management {
+        listen: None,
+        certificate: None,
+    };
+    assert_eq!(config.management, alone);
     assert_eq!(config.interfaces[0].attach, Attach::Auto);
 }
 
@@ -359,6 +397,18 @@ fn system_values_are_checked() {
     small_with(
         "management: { listen: 8443 }\n",
         &["8:23 '8443' is no address and port, as in 0.0.0.0:8443 or [::]:8443"],
+    );
+    small_with(
+        "management: { certificate: tls.pem, key: /etc/palisade/tls.key }\n",
+        &["8:28 'tls.pem' is no absolute path, as in /etc/palisade/tls.pem"],
+    );
+    small_with(
+        "management: { certificate: /etc/palisade/tls.pem }\n",
+        &["8:28 a certificate needs its key: key: FILE"],
+    );
+    small_with(
+        "management: { key: /etc/palisade/tls.key }\n",
+        &["8:20 a key needs its certificate: certificate: FILE"],
     );
 }
 
