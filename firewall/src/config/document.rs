@@ -19,7 +19,13 @@ pub struct Document {
     #[serde(skip_serializing_if = "Named::is_empty")]
     pub addresses: Named<document::Addresses>,
     #[serde(skip_serializing_if = "Named::is_empty")]
+    pub feeds: Named<document::Feed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub countries: Option<document::Countries>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
     pub applications: Named<document::Application>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    pub schedules: Named<document::Schedule>,
     pub policies: Vec<document::Policy>,
     pub nat: Located<nat::document::Nat>,
 }
@@ -36,6 +42,9 @@ pub struct System {
     pub packet_driver: PacketDriver,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Located<u32>>,
+    /// Who is asked for names, in place of /etc/resolv.conf.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub name_servers: OneOrMany<Located<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
