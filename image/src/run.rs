@@ -8,8 +8,10 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use firewall::config::{self, Config, ConfigError};
+use firewall::objects::{self, Objects};
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
@@ -27,7 +29,7 @@ pub(crate) struct Args {
         default_value = "/etc/palisade/palisade.yaml"
     )]
     pub(crate) config: PathBuf,
-    /// For what must outlive the appliance; nothing has to, yet.
+    /// For what must outlive the appliance: what it last knew of names and feeds.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.
@@ -52,7 +54,14 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-    let mut appliance = firewall::Appliance::start(read(args)?)
+    let objects = Objects::new(&args.state_dir);
+    let mut changes = objects.changes();
+    // Nothing can be asked for before there are addresses and routes.
+    let config = objects
+        .prepare(&read(args)?, Duration::ZERO)
+        .await
+        .map_err(refused)?;
+    let mut appliance = firewall::Appliance::start(config)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
@@ -67,7 +76,8 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            _ = reload.recv() => commit(&mut appliance, args).await,
+            _ = reload.recv() => commit(&mut appliance, &objects, args).await,
+            () = changes.next() => follow_objects(&mut appliance, &objects).await,
         }
     }
     appliance.stop().await;
@@ -81,8 +91,17 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
 fn read(args: &Args) -> Result<Config, RunError> {
     let config = config::load(&args.config).map_err(refused)?;
     let file = args.config.display().to_string();
-    for warning in &config.warnings {
-        log_finding(&file, warning);
+    let files = objects::check_files(&config);
+    for finding in config.warnings.iter().chain(&files) {
+        log_finding(&file, finding);
+    }
+    if files
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
+        return Err(RunError::Invalid {
+            file: args.config.clone(),
+        });
     }
     if let Some(listen) = config.management.listen {
         tracing::warn!(%listen, "management.listen is not served yet: the API is on the unix socket");
@@ -90,15 +109,40 @@ fn read(args: &Args) -> Result<Config, RunError> {
     Ok(config)
 }
 
+/// How long a commit waits for what it asks of the outside and nobody knows yet.
+const OBJECT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
-async fn commit(appliance: &mut firewall::Appliance, args: &Args) {
-    let config = match read(args) {
-        Ok(config) => config,
-        Err(error) => return tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+async fn commit(appliance: &mut firewall::Appliance, objects: &Objects, args: &Args) {
+    let committed = async {
+        let config = read(args)?;
+        let config = objects.prepare(&config, OBJECT_PATIENCE).await;
+        let config = config.map_err(refused)?;
+        let committed = appliance.commit(config).await;
+        committed.map_err(Box::new).map_err(RunError::Commit)
     };
-    match appliance.commit(config).await {
+    match committed.await {
         Ok(generation) => tracing::info!(generation, "SIGHUP: committed"),
-        Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+        Err(error) => {
+            tracing::error!(%error, "SIGHUP: the configuration stays as it is");
+            objects.follow(&appliance.in_force().config);
+        }
+    }
+}
+
+/// What policies name has other addresses now, or a schedule has come to its time: the configuration in
+/// force says something else.
+async fn follow_objects(appliance: &mut firewall::Appliance, objects: &Objects) {
+    let in_force = appliance.in_force();
+    let changed = async {
+        let config = config::recompile(&in_force.config, &objects.facts()).map_err(refused)?;
+        objects.follow(&config);
+        let committed = appliance.commit(config).await;
+        committed.map_err(Box::new).map_err(RunError::Commit)
+    };
+    match changed.await {
+        Ok(generation) => tracing::info!(generation, "objects have changed: committed"),
+        Err(error) => tracing::error!(%error, "objects have changed, and are not enforced"),
     }
 }
 
@@ -150,13 +194,15 @@ pub(crate) enum RunError {
     Invalid { file: PathBuf },
     #[error(transparent)]
     Boot(Box<firewall::BootError>),
+    #[error(transparent)]
+    Commit(Box<firewall::CommitError>),
 }
 
 impl RunError {
     pub(crate) fn is_wrong_input(&self) -> bool {
         match self {
             Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
-            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) => false,
+            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) | Self::Commit(_) => false,
         }
     }
 }

@@ -8,14 +8,14 @@ use rules::document::{self, FeedContent};
 use rules::{Findings, Located, Named, parse_duration};
 
 /// A list of addresses that somebody else keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Feed {
     pub name: String,
     pub source: FeedSource,
     pub limits: FeedLimits,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FeedSource {
     /// Read again whenever it changes.
     File(PathBuf),
@@ -29,7 +29,7 @@ pub enum FeedSource {
 }
 
 /// What a feed must be for it to be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FeedLimits {
     /// Entries.
     pub at_least: u32,

@@ -665,16 +665,16 @@ fn feeds_and_name_servers_are_checked() {
             "9:14 'feed.txt' is no full path, as in /etc/palisade/feed.txt",
             "9:33 a file is read when it changes: refresh and ca-file go with a url",
             "10:3 feed 'b' comes from nowhere: url or file",
-            "11:54 5s is too often: at least 30s",
-            "11:68 at-least 9 is more than at-most 8",
-            "11:97 '0%' is no share: from 1% to 100%",
+            "11:52 5s is too often: at least 30s",
+            "11:66 at-least 9 is more than at-most 8",
+            "11:94 '0%' is no share: from 1% to 100%",
         ],
     );
     small_with(
         "system: { name-servers: [192.0.2.53, \"[2001:db8::53]:5353\", 0.0.0.0, localhost] }\n",
         &[
-            "8:62 '0.0.0.0' is no name server: an address, with a port where it is not 53",
-            "8:71 'localhost' is no name server: an address, with a port where it is not 53",
+            "8:61 '0.0.0.0' is no name server: an address, with a port where it is not 53",
+            "8:70 'localhost' is no name server: an address, with a port where it is not 53",
         ],
     );
     small_with(
