@@ -56,15 +56,15 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
     let objects = Objects::new(&args.state_dir);
     let mut changes = objects.changes();
-    // Nothing can be asked for before there are addresses and routes.
     let config = objects
-        .prepare(&read(args)?, Duration::ZERO)
+        .prepare(&read(args)?, BOOT_PATIENCE)
         .await
         .map_err(refused)?;
     let mut appliance = firewall::Appliance::start(config)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
+    objects.follow(&appliance.in_force().config);
     tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
 
     let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -110,24 +110,24 @@ fn read(args: &Args) -> Result<Config, RunError> {
 }
 
 /// How long a commit waits for what it asks of the outside and nobody knows yet.
-const OBJECT_PATIENCE: Duration = Duration::from_secs(5);
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// Enough for what is read from files. Nobody can be asked before there are addresses and routes.
+const BOOT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
 async fn commit(appliance: &mut firewall::Appliance, objects: &Objects, args: &Args) {
     let committed = async {
         let config = read(args)?;
-        let config = objects.prepare(&config, OBJECT_PATIENCE).await;
+        let config = objects.prepare(&config, COMMIT_PATIENCE).await;
         let config = config.map_err(refused)?;
         let committed = appliance.commit(config).await;
         committed.map_err(Box::new).map_err(RunError::Commit)
     };
     match committed.await {
         Ok(generation) => tracing::info!(generation, "SIGHUP: committed"),
-        Err(error) => {
-            tracing::error!(%error, "SIGHUP: the configuration stays as it is");
-            objects.follow(&appliance.in_force().config);
-        }
+        Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
     }
+    objects.follow(&appliance.in_force().config);
 }
 
 /// What policies name has other addresses now, or a schedule has come to its time: the configuration in
@@ -136,7 +136,6 @@ async fn follow_objects(appliance: &mut firewall::Appliance, objects: &Objects) 
     let in_force = appliance.in_force();
     let changed = async {
         let config = config::recompile(&in_force.config, &objects.facts()).map_err(refused)?;
-        objects.follow(&config);
         let committed = appliance.commit(config).await;
         committed.map_err(Box::new).map_err(RunError::Commit)
     };
@@ -144,6 +143,7 @@ async fn follow_objects(appliance: &mut firewall::Appliance, objects: &Objects) 
         Ok(generation) => tracing::info!(generation, "objects have changed: committed"),
         Err(error) => tracing::error!(%error, "objects have changed, and are not enforced"),
     }
+    objects.follow(&appliance.in_force().config);
 }
 
 /// Completes when the process is asked to end. The handlers are in place when this returns.

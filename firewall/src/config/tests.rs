@@ -679,6 +679,6 @@ fn feeds_and_name_servers_are_checked() {
     );
     small_with(
         "policies:\n  - { name: p, from: trust, to: untrust, action: permit, schedule: never }\n",
-        &["8:68 no schedule is named 'never'"],
+        &["9:68 no schedule is named 'never'"],
     );
 }

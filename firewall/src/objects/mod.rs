@@ -20,7 +20,7 @@ mod testing;
 mod tests;
 mod watched;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,6 +66,22 @@ enum Kept {
     Schedules(Timestamp),
 }
 
+impl Kept {
+    /// Of the same object, but by other means.
+    fn is_another_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fqdn(name, servers), Self::Fqdn(other, others)) => {
+                name == other && servers != others
+            }
+            (Self::Feed(feed, servers), Self::Feed(other, others)) => {
+                feed.name == other.name && (feed, servers) != (other, others)
+            }
+            (Self::Countries(path, _), Self::Countries(other, _)) => path != other,
+            _ => false,
+        }
+    }
+}
+
 /// Changes that come together are taken together: names of one configuration are asked for at one time.
 const SETTLE: Duration = Duration::from_millis(100);
 /// How often the clock is compared: it may be set at any time.
@@ -89,39 +105,37 @@ impl Objects {
         self.0.board.facts()
     }
 
-    /// Keeps what this configuration asks for, and nothing else. Must be called within a tokio runtime, for
-    /// every configuration that is about to be in force, and for the one that stays when that is refused.
+    /// Keeps what this configuration asks for, and nothing else. To be called within a tokio runtime with
+    /// every configuration that has come into force, and with the one that stays when another was refused.
     pub fn follow(&self, config: &Config) {
         let wanted = config.outside();
-        self.0.board.keep_only(&wanted);
+        let all = all_kept(config, &wanted);
         let mut followed = self.followed();
-        let servers = &config.system.name_servers;
-        let resolver = match &followed.resolver {
-            Some((known, resolver)) if known == servers => resolver.clone(),
-            _ => Arc::new(Resolver::new(servers.clone())),
-        };
-        followed.resolver = Some((servers.clone(), resolver.clone()));
+        followed.keepers.retain(|kept, _| all.contains(kept));
         followed.schedules = config.rules.schedules().to_vec();
-        let mut before = std::mem::take(&mut followed.keepers);
-        for kept in all_kept(config, &wanted) {
-            let keeper = before.remove(&kept);
-            let keeper = keeper.unwrap_or_else(|| self.keeper(kept.clone(), &resolver));
-            followed.keepers.insert(kept, keeper);
-        }
+        self.0.board.keep_only(&wanted);
+        self.start(all, config, &mut followed);
+        drop(followed);
         let store = self.0.store.clone();
         drop(tokio::task::spawn_blocking(move || store.tidy(&wanted)));
     }
 
-    /// Follows a configuration that is about to be in force, waits for what it asks of the outside, at most
-    /// so long, and returns it compiled by what is known then. Without the wait, a new feed would deny
-    /// for a moment all that it might.
+    /// Begins to keep what a configuration asks for that is about to be in force, waits for it, at most so
+    /// long, and returns the configuration compiled by what is known then. Without the wait, a new
+    /// feed would deny for a moment all that it might. What is in force is followed on.
     pub async fn prepare(
         &self,
         config: &Config,
         patience: Duration,
     ) -> Result<Config, ConfigError> {
-        self.follow(config);
         let wanted = config.outside();
+        let mut new = all_kept(config, &wanted);
+        {
+            let mut followed = self.followed();
+            // What is kept otherwise now is known, and is not to be changed by one that may be refused.
+            new.retain(|kept| !followed.keepers.keys().any(|now| now.is_another_of(kept)));
+            self.start(new, config, &mut followed);
+        }
         let known = async {
             while !self.0.board.knows_all(&wanted) {
                 sleep(KNOWN_STEP).await;
@@ -129,9 +143,7 @@ impl Objects {
         };
         // What is not known by now is so later, and then is a change.
         let _ = tokio::time::timeout(patience, known).await;
-        let config = config::recompile(config, &self.facts())?;
-        self.follow(&config);
-        Ok(config)
+        config::recompile(config, &self.facts())
     }
 
     /// Notices from here on.
@@ -157,6 +169,19 @@ impl Objects {
         self.0.board.view().into_iter().chain(schedules).collect()
     }
 
+    fn start(&self, all: HashSet<Kept>, config: &Config, followed: &mut Followed) {
+        let servers = &config.system.name_servers;
+        let resolver = match &followed.resolver {
+            Some((known, resolver)) if known == servers => resolver.clone(),
+            _ => Arc::new(Resolver::new(servers.clone())),
+        };
+        followed.resolver = Some((servers.clone(), resolver.clone()));
+        for kept in all {
+            let keeper = followed.keepers.entry(kept);
+            keeper.or_insert_with_key(|kept| self.keeper(kept.clone(), &resolver));
+        }
+    }
+
     fn keeper(&self, kept: Kept, resolver: &Arc<Resolver>) -> Keeper {
         let (board, store) = (self.0.board.clone(), self.0.store.clone());
         let resolver = resolver.clone();
@@ -178,7 +203,7 @@ impl Objects {
     }
 }
 
-fn all_kept(config: &Config, wanted: &BTreeSet<Outside>) -> Vec<Kept> {
+fn all_kept(config: &Config, wanted: &BTreeSet<Outside>) -> HashSet<Kept> {
     let servers = &config.system.name_servers;
     let fqdns = wanted.iter().filter_map(|outside| match outside {
         Outside::Fqdn(name) => Some(Kept::Fqdn(name.clone(), servers.clone())),

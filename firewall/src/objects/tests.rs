@@ -469,8 +469,15 @@ fn what_a_configuration_asks_for_is_known_when_it_is_prepared() {
         assert!(!permits(&with_name) && permits(&prepared));
         assert!(tokio::time::timeout(PATIENCE, changes.next()).await.is_ok());
 
+        // One that may yet be refused takes nothing away.
+        objects.follow(&prepared);
+        let without = config(&policy("203.0.113.1"));
+        objects.prepare(&without, PATIENCE).await.unwrap();
+        let prepared = objects.prepare(&with_name, Duration::ZERO).await.unwrap();
+        assert!(permits(&prepared));
+
         // What is followed no more is forgotten.
-        objects.follow(&config(&policy("203.0.113.1")));
+        objects.follow(&without);
         assert_eq!(objects.view(), []);
         assert!(objects.facts().known.is_empty());
     });
