@@ -8,9 +8,11 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use firewall::audit::AuditLog;
 use firewall::config::{self, Config, ConfigError};
+use firewall::objects::{self, Objects};
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
@@ -29,7 +31,8 @@ pub(crate) struct Args {
         default_value = "/etc/palisade/palisade.yaml"
     )]
     pub(crate) config: PathBuf,
-    /// For what must outlive the appliance: users and tokens, the certificate.
+    /// For what must outlive the appliance: users and tokens, the certificate, what it last knew of
+    /// names and feeds.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.
@@ -54,12 +57,18 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-    let config = read(args)?;
+    let objects = Objects::new(&args.state_dir);
+    let mut changes = objects.changes();
+    let config = objects
+        .prepare(&read(args)?, BOOT_PATIENCE)
+        .await
+        .map_err(refused)?;
     let (managed, names) = (config.management.clone(), Names::of(&config));
     let mut appliance = firewall::Appliance::start(config)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
+    objects.follow(&appliance.in_force().config);
     tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
 
     let control = appliance.control();
@@ -77,7 +86,8 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            _ = reload.recv() => commit(&mut appliance, &mut management, args).await,
+            _ = reload.recv() => commit(&mut appliance, &objects, &mut management, args).await,
+            () = changes.next() => follow_objects(&mut appliance, &objects).await,
         }
     }
     appliance.stop().await;
@@ -90,26 +100,65 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
 fn read(args: &Args) -> Result<Config, RunError> {
     let config = config::load(&args.config).map_err(refused)?;
     let file = args.config.display().to_string();
-    for warning in &config.warnings {
-        log_finding(&file, warning);
+    let files = objects::check_files(&config);
+    for finding in config.warnings.iter().chain(&files) {
+        log_finding(&file, finding);
+    }
+    if files
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
+        return Err(RunError::Invalid {
+            file: args.config.clone(),
+        });
     }
     Ok(config)
 }
 
+/// How long a commit waits for what it asks of the outside and nobody knows yet.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// Enough for what is read from files. Nobody can be asked before there are addresses and routes.
+const BOOT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
-async fn commit(appliance: &mut firewall::Appliance, management: &mut Management, args: &Args) {
-    let config = match read(args) {
-        Ok(config) => config,
-        Err(error) => return tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+async fn commit(
+    appliance: &mut firewall::Appliance,
+    objects: &Objects,
+    management: &mut Management,
+    args: &Args,
+) {
+    let committed = async {
+        let config = read(args)?;
+        let config = objects.prepare(&config, COMMIT_PATIENCE).await;
+        let config = config.map_err(refused)?;
+        let committed = appliance.commit(config).await;
+        committed.map_err(Box::new).map_err(RunError::Commit)
     };
-    let managed = config.management.clone();
-    match appliance.commit(config).await {
+    match committed.await {
         Ok(generation) => {
             tracing::info!(generation, "SIGHUP: committed");
+            let managed = appliance.in_force().config.management.clone();
             management.apply(&managed).await;
         }
         Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
     }
+    objects.follow(&appliance.in_force().config);
+}
+
+/// What policies name has other addresses now, or a schedule has come to its time: the configuration in
+/// force says something else.
+async fn follow_objects(appliance: &mut firewall::Appliance, objects: &Objects) {
+    let in_force = appliance.in_force();
+    let changed = async {
+        let config = config::recompile(&in_force.config, &objects.facts()).map_err(refused)?;
+        let committed = appliance.commit(config).await;
+        committed.map_err(Box::new).map_err(RunError::Commit)
+    };
+    match changed.await {
+        Ok(generation) => tracing::info!(generation, "objects have changed: committed"),
+        Err(error) => tracing::error!(%error, "objects have changed, and are not enforced"),
+    }
+    objects.follow(&appliance.in_force().config);
 }
 
 /// Completes when the process is asked to end. The handlers are in place when this returns.
@@ -162,13 +211,19 @@ pub(crate) enum RunError {
     Boot(Box<firewall::BootError>),
     #[error(transparent)]
     Management(#[from] ManagementError),
+    #[error(transparent)]
+    Commit(Box<firewall::CommitError>),
 }
 
 impl RunError {
     pub(crate) fn is_wrong_input(&self) -> bool {
         match self {
             Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
-            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) | Self::Management(_) => false,
+            Self::Runtime(_)
+            | Self::Socket(_)
+            | Self::Boot(_)
+            | Self::Management(_)
+            | Self::Commit(_) => false,
         }
     }
 }

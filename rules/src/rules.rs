@@ -4,12 +4,17 @@
 //! Policies of a zone are tried one after the other. That is honest and easy to check; its cost
 //! grows with the number of policies, and is paid once for a session.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::application::{Application, Applications};
 use crate::document::{self, Sections};
+use crate::facts::{Facts, Outside};
 use crate::policy::{self, Action, Log, Policy};
+use crate::schedule::{ScheduleState, Schedules};
 use crate::{Findings, IcmpType, Names, PolicyId, Protocol, Tuple, ZoneId};
 
 /// The service of a zone's `host-inbound` that is wherever management listens.
@@ -26,6 +31,8 @@ pub struct Rules {
     applications: Applications,
     /// The TCP port of `MANAGEMENT`.
     management: Option<u16>,
+    schedules: Vec<ScheduleState>,
+    outside: BTreeSet<Outside>,
 }
 
 /// A set of interfaces with one level of trust.
@@ -71,10 +78,14 @@ pub struct Decision<'a> {
 }
 
 impl Rules {
-    /// Checks and compiles; everything wrong goes to `findings`. The names are what the rest of
-    /// the document may refer to.
-    pub fn compile(document: Sections<'_>, findings: &mut Findings) -> (Self, Names) {
-        let names = Names::compile(document.zones, document.addresses, findings);
+    /// Checks and compiles by what is known of the outside; everything wrong goes to `findings`. The
+    /// names are what the rest of the document may refer to.
+    pub fn compile(
+        document: Sections<'_>,
+        facts: &Facts,
+        findings: &mut Findings,
+    ) -> (Self, Names) {
+        let names = Names::compile(&document, facts, findings);
         let applications = Applications::compile(document.applications, findings);
         let host = Zone {
             name: "host".to_owned(),
@@ -92,11 +103,24 @@ impl Rules {
                     .map(|(name, zone)| compile_zone(&name.value, zone, &applications, findings)),
             )
             .collect();
-        let policies = policy::compile(document.policies, &names, &applications, findings);
+        let schedules = Schedules::compile(document.schedules, facts.now, findings);
+        let policies = policy::compile(
+            document.policies,
+            &names,
+            &applications,
+            &schedules,
+            findings,
+        );
+        let objects = names.outside();
+        let outside = objects
+            .chain(policies.iter().flat_map(Policy::outside))
+            .cloned();
         let numbers = (0u16..).take(zones.len()).map(ZoneId);
         let from_zone = numbers.map(|zone| starting_in(zone, &policies)).collect();
         (
             Self {
+                schedules: schedules.into_states(),
+                outside: outside.collect(),
                 zones,
                 policies,
                 from_zone,
@@ -116,7 +140,26 @@ impl Rules {
         }
     }
 
-    /// Transit traffic: the first policy that matches, else the default, which denies.
+    /// Every packet that starts a session. Policies first; the appliance's own traffic that none of
+    /// them names is decided by what a zone may ask of the appliance, and permitted from it.
+    pub fn decide(&self, question: &Question) -> Decision<'_> {
+        let decision = self.classify(question);
+        let permitted = if decision.policy.is_some() {
+            return decision;
+        } else if question.to == ZoneId::HOST {
+            self.host_inbound(question.from, &question.tuple, question.icmp)
+        } else {
+            question.from == ZoneId::HOST
+        };
+        let action = if permitted {
+            Action::Permit
+        } else {
+            Action::Deny
+        };
+        Decision { action, ..decision }
+    }
+
+    /// Policies alone: the first policy that matches, else the default, which denies.
     pub fn classify(&self, question: &Question) -> Decision<'_> {
         let candidates = self
             .from_zone
@@ -185,9 +228,33 @@ impl Rules {
         &self.policies[id.0 as usize]
     }
 
-    /// All of them, disabled ones included; the first is `PolicyId(0)`.
+    /// All of them, disabled and inactive ones included; the first is `PolicyId(0)`.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// What the rules ask of the outside, unknown or not.
+    pub fn outside(&self) -> &BTreeSet<Outside> {
+        &self.outside
+    }
+
+    /// All of them, whether or not a policy names them, at the instant that was compiled for.
+    pub fn schedules(&self) -> &[ScheduleState] {
+        &self.schedules
+    }
+
+    /// When to compile again, if nothing else changes.
+    pub fn next_schedule_change(&self) -> Option<Timestamp> {
+        let used: BTreeSet<_> = self
+            .policies
+            .iter()
+            .filter_map(|policy| policy.schedule.as_deref())
+            .collect();
+        self.schedules
+            .iter()
+            .filter(|schedule| used.contains(schedule.name.as_str()))
+            .filter_map(|schedule| schedule.next_change)
+            .min()
     }
 
     /// The best-known name for a session: an application of the document, else a built-in one.

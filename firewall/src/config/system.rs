@@ -1,9 +1,9 @@
 //! The appliance itself: its name, its mode, its workers, how it is managed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use rules::{Findings, Located, suggest};
+use rules::{Findings, Located, OneOrMany, suggest};
 
 use super::document::{self, Document, Mode, PacketDriver};
 
@@ -15,6 +15,8 @@ pub struct System {
     pub packet_driver: PacketDriver,
     /// How many sessions the table holds.
     pub sessions: u32,
+    /// Empty: those of /etc/resolv.conf.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// How many threads walk packets.
@@ -46,6 +48,9 @@ const MAX_WORKERS: u16 = 64;
 const MIN_SESSIONS: u32 = 1_024;
 const MAX_SESSIONS: u32 = 4_194_304;
 const DEFAULT_SESSIONS: u32 = 65_536;
+/// RFC 1035, section 4.2.
+const DNS_PORT: u16 = 53;
+const MAX_NAME_SERVERS: usize = 8;
 /// Linux: `__NEW_UTS_LEN`.
 const MAX_HOST_NAME_BYTES: usize = 64;
 
@@ -56,6 +61,7 @@ pub(super) fn compile(document: &document::System, findings: &mut Findings) -> S
         workers: workers(document.workers.as_ref(), findings),
         packet_driver: document.packet_driver,
         sessions: sessions(document.sessions, findings),
+        name_servers: name_servers(&document.name_servers, findings),
     }
 }
 
@@ -201,4 +207,32 @@ fn sessions(number: Option<Located<u32>>, findings: &mut Findings) -> u32 {
         );
     }
     number.value
+}
+
+/// Addresses, each with a port where it is another than DNS's.
+fn name_servers(items: &OneOrMany<Located<String>>, findings: &mut Findings) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    for item in items {
+        let address = item.value.parse::<IpAddr>();
+        let server = address.map(|address| SocketAddr::new(address, DNS_PORT));
+        match server.or_else(|_| item.value.parse::<SocketAddr>()) {
+            Ok(server) if server.port() != 0 && !server.ip().is_unspecified() => {
+                servers.push(server);
+            }
+            _ => findings.error(
+                item.place,
+                format!(
+                    "'{}' is no name server: an address, with a port where it is not {DNS_PORT}",
+                    item.value
+                ),
+            ),
+        }
+    }
+    if let Some(item) = items.0.get(MAX_NAME_SERVERS) {
+        findings.error(
+            item.place,
+            format!("there are more than {MAX_NAME_SERVERS} name servers"),
+        );
+    }
+    servers
 }
