@@ -12,6 +12,7 @@ mod host;
 pub mod in_force;
 pub mod lifecycle;
 mod log;
+pub mod objects;
 pub mod ports;
 pub mod route;
 pub mod session;

@@ -257,6 +257,27 @@ pub struct NeighbourView {
     pub state: String,
 }
 
+/// What only the outside can say (a host name, a feed, a country), or a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ObjectView {
+    /// `fqdn`, `feed`, `country` or `schedule`.
+    pub kind: String,
+    pub name: String,
+    /// `known`; `kept`, from before the attempts failed or the appliance started; `unknown`. For a
+    /// schedule `on` or `off`.
+    pub state: String,
+    /// Of addresses, merged.
+    pub ranges: u64,
+    /// Times are RFC 3339.
+    pub last_success: Option<String>,
+    /// Of the attempts since.
+    pub last_error: Option<String>,
+    pub last_error_at: Option<String>,
+    /// When it is asked for again, or the schedule changes.
+    pub next_change: Option<String>,
+}
+
 /// `GET /readyz`: whether the datapath enforces the committed configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

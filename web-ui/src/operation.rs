@@ -10,9 +10,11 @@ use firewall::view::{
     Cleared, DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
     SessionPage, SystemView,
 };
+use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::Caller;
 use crate::appliance::Appliance;
 use crate::filter::{NoParameters, Sessions};
 use crate::problem::Problem;
@@ -127,14 +129,19 @@ async fn healthz() -> &'static str {
 }
 
 /// Whether the datapath enforces the committed configuration.
+///
+/// Needs no credentials, so over the network it tells nothing but whether.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = OK, body = Readiness), (status = SERVICE_UNAVAILABLE, body = Readiness)))]
-async fn readyz(State(appliance): Shared) -> Response {
+async fn readyz(State(appliance): Shared, caller: Option<Caller>) -> Response {
     let readiness = appliance.readiness();
     let status = if readiness.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(readiness)).into_response()
+    match caller {
+        Some(_) => (status, Json(readiness)).into_response(),
+        None => (status, Json(json!({ "ready": readiness.ready }))).into_response(),
+    }
 }

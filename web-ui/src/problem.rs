@@ -24,6 +24,24 @@ pub struct Problem {
     /// The query parameter that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
+    /// Everything that is wrong with a document, where it is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Mistake>,
+}
+
+/// What is wrong with a document, and where: an error, or a warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Mistake {
+    pub severity: String,
+    /// RFC 6901; empty for the document as a whole.
+    pub pointer: String,
+    /// From 1, in the document as YAML.
+    pub line: u32,
+    pub column: u32,
+    pub message: String,
+    /// What was probably meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
 }
 
 impl Problem {
@@ -38,6 +56,29 @@ impl Problem {
             detail: detail.into(),
             pointer: None,
             parameter: Some(parameter.into()),
+            errors: Vec::new(),
+        }
+    }
+
+    /// A problem of a kind that programs may want to know.
+    pub(crate) fn of_kind(
+        kind: &str,
+        title: &str,
+        status: StatusCode,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind: kind.into(),
+            title: title.into(),
+            ..Self::of_status(status, detail)
+        }
+    }
+
+    /// Points into the request's body.
+    pub(crate) fn at(self, pointer: impl Into<String>) -> Self {
+        Self {
+            pointer: Some(pointer.into()),
+            ..self
         }
     }
 
@@ -50,6 +91,7 @@ impl Problem {
             detail: detail.into(),
             pointer: None,
             parameter: None,
+            errors: Vec::new(),
         }
     }
 }

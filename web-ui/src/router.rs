@@ -2,28 +2,31 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
 use crate::problem::Problem;
 use crate::{openapi, operation};
 
-/// The API of `appliance`.
-pub fn router(appliance: Arc<dyn Appliance>) -> Router {
-    let api = OpenApiRouter::new().merge(operation::routes());
+/// The API of `appliance`, for those whom `access` lets in.
+pub fn router(appliance: Arc<dyn Appliance>, access: Arc<Access>) -> Guarded {
+    let api = OpenApiRouter::new()
+        .merge(operation::routes())
+        .merge(access.routes());
     let all = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", api)
         .merge(operation::probes())
         .with_state(appliance);
-    openapi::served(all)
+    let router = openapi::served(all)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(map_response(never_stored))
+        .layer(map_response(never_stored));
+    Guarded::new(router, access)
 }
 
 async fn not_found(uri: Uri) -> Problem {
@@ -56,18 +59,18 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::fake::Fake;
+    use crate::access::Peer;
+    use crate::fake::{self, Fake};
 
     async fn ask_of(appliance: Fake, method: Method, path: &str) -> (Response, Vec<u8>) {
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .extension(Peer::Socket)
             .body(Body::empty())
             .unwrap();
-        let response = TowerToHyperService::new(router(Arc::new(appliance)))
-            .call(request)
-            .await
-            .unwrap();
+        let site = fake::site(appliance).into_router();
+        let response = TowerToHyperService::new(site).call(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         (Response::from_parts(head, Body::empty()), body)

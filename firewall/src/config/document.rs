@@ -25,8 +25,16 @@ pub struct Document {
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     pub addresses: Named<document::Addresses>,
     #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, document::Feed>)]
+    pub feeds: Named<document::Feed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub countries: Option<document::Countries>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
     #[schema(value_type = BTreeMap<String, Vec<document::ApplicationItem>>)]
     pub applications: Named<document::Application>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, document::Schedule>)]
+    pub schedules: Named<document::Schedule>,
     pub policies: Vec<document::Policy>,
     #[schema(value_type = nat::document::Nat)]
     pub nat: Located<nat::document::Nat>,
@@ -48,6 +56,10 @@ pub struct System {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub sessions: Option<Located<u32>>,
+    /// Who is asked for names, in place of /etc/resolv.conf.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub name_servers: OneOrMany<Located<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -76,6 +88,12 @@ pub struct Management {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub listen: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub certificate: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub key: Option<Located<String>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -1,11 +1,11 @@
 //! What requests bring: documents, JSON, preconditions, parameters; each refused with a problem.
 
+use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::Json;
-use axum::body::Bytes;
 use firewall::lifecycle::{Format, IfMatch};
 use serde::de::DeserializeOwned;
 
@@ -37,6 +37,26 @@ impl<S: Send + Sync> FromRequest<S> for DocumentBody {
     }
 }
 
+/// A document that may be left out: what is not there is empty, or has no media type.
+pub(super) struct OptionalDocument(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalDocument {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if media_type(request.headers()).is_empty() {
+            let bytes = Bytes::from_request(request, state).await?;
+            return if bytes.is_empty() {
+                Ok(Self(None))
+            } else {
+                Err(unsupported("", "application/yaml or application/json"))
+            };
+        }
+        let body = DocumentBody::from_request(request, state).await?;
+        Ok(Self(Some(body.text).filter(|text| !text.is_empty())))
+    }
+}
+
 /// A JSON value of a known shape. Takes the media types of patches, too.
 pub(super) struct JsonBody<T>(pub(super) T);
 
@@ -45,7 +65,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match media_type(request.headers()) {
-            "application/json" | "application/merge-patch+json" | "application/json-patch+json" => {}
+            "application/json" | "application/merge-patch+json" | "application/json-patch+json" => {
+            }
             other => return Err(unsupported(other, "application/json")),
         }
         let bytes = Bytes::from_request(request, state).await?;

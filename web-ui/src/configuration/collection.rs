@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get, post};
 use firewall::audit::Actor;
 use firewall::lifecycle::IfMatch;
 use json_patch::Patch;
-use jsonptr::PointerBuf;
+use json_patch::jsonptr::PointerBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +22,7 @@ use super::answer::{self, Tagged, edited};
 use super::body::{Expected, JsonBody, Parameters};
 use super::edits::{self, Impossible, Place};
 use super::{Configuration, Snapshot};
-use crate::caller::Caller;
+use crate::access::Caller;
 use crate::problem::Problem;
 
 /// A section of the document that holds named things.
@@ -49,7 +49,7 @@ pub(super) enum Shape {
 
 impl Collection {
     pub(super) fn pointer(&self) -> PointerBuf {
-        PointerBuf::from_tokens(self.at)
+        PointerBuf::from_tokens(self.at.iter().copied())
     }
 
     /// The field of a resource that names it.
@@ -83,33 +83,34 @@ pub(super) fn handlers(
             create(collection, state, caller, expected, query, body)
         },
     );
-    let one = get(move |state: State<Configuration>, name: Path<String>| {
-        show(collection, state, name)
-    })
-    .put(
-        move |state: State<Configuration>,
-              caller: Caller,
-              expected: Expected,
-              name: Path<String>,
-              body: JsonBody<Map<String, Value>>| {
-            replace(collection, state, caller, expected, name, body)
-        },
-    )
-    .patch(
-        move |state: State<Configuration>,
-              caller: Caller,
-              expected: Expected,
-              name: Path<String>,
-              body: JsonBody<Map<String, Value>>| {
-            merge(collection, state, caller, expected, name, body)
-        },
-    )
-    .delete(
-        move |state: State<Configuration>,
-              caller: Caller,
-              expected: Expected,
-              name: Path<String>| remove(collection, state, caller, expected, name),
-    );
+    let one =
+        get(move |state: State<Configuration>, name: Path<String>| show(collection, state, name))
+            .put(
+                move |state: State<Configuration>,
+                      caller: Caller,
+                      expected: Expected,
+                      name: Path<String>,
+                      body: JsonBody<Map<String, Value>>| {
+                    replace(collection, state, caller, expected, name, body)
+                },
+            )
+            .patch(
+                move |state: State<Configuration>,
+                      caller: Caller,
+                      expected: Expected,
+                      name: Path<String>,
+                      body: JsonBody<Map<String, Value>>| {
+                    merge(collection, state, caller, expected, name, body)
+                },
+            )
+            .delete(
+                move |state: State<Configuration>,
+                      caller: Caller,
+                      expected: Expected,
+                      name: Path<String>| {
+                    remove(collection, state, caller, expected, name)
+                },
+            );
     let mut paths = vec![
         (format!("/config/{}", collection.path), all),
         (format!("/config/{}/{{name}}", collection.path), one),
@@ -219,7 +220,7 @@ async fn show(
 async fn create(
     collection: &'static Collection,
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     Parameters(place): Parameters<PlaceQuery>,
     JsonBody(body): JsonBody<Map<String, Value>>,
@@ -253,7 +254,7 @@ async fn create(
 async fn replace(
     collection: &'static Collection,
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     Path(name): Path<String>,
     JsonBody(mut body): JsonBody<Map<String, Value>>,
@@ -282,7 +283,7 @@ async fn replace(
 async fn merge(
     collection: &'static Collection,
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     Path(name): Path<String>,
     JsonBody(patch): JsonBody<Map<String, Value>>,
@@ -320,7 +321,7 @@ async fn merge(
 async fn remove(
     collection: &'static Collection,
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
@@ -332,7 +333,7 @@ async fn remove(
 async fn reorder(
     collection: &'static Collection,
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     JsonBody(wanted): JsonBody<Move>,
 ) -> Result<Response, Problem> {
@@ -370,11 +371,7 @@ async fn change(
             return Ok(snapshot);
         }
         let seen = IfMatch::from(snapshot.etag().clone());
-        match state
-            .lifecycle
-            .patch(Patch(operations), &seen, actor)
-            .await
-        {
+        match state.lifecycle.patch(Patch(operations), &seen, actor).await {
             Ok(_) => return state.candidate().await,
             Err(firewall::lifecycle::EditError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),

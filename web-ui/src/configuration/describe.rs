@@ -2,9 +2,10 @@
 
 use firewall::config::document::{Interface, Route};
 use nat::document::{DestinationRule, Pool, SourceRule, StaticRule};
-use rules::document::{ApplicationItem, Policy, Zone};
+use rules::document::{ApplicationItem, Feed, Policy, Schedule, Zone};
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{
     ArrayBuilder, ContentBuilder, HttpMethod, Object, ObjectBuilder, OpenApi, PathItem, Ref, RefOr,
     Required, ResponseBuilder, Schema, Type,
@@ -45,6 +46,20 @@ pub(super) static COLLECTIONS: &[Collection] = &[
             content: Some("addresses"),
         },
         schema: || listed::<String>("AddressObject", "addresses"),
+    },
+    Collection {
+        path: "feeds",
+        noun: "feed",
+        at: &["feeds"],
+        shape: Shape::Map { content: None },
+        schema: named::<Feed>,
+    },
+    Collection {
+        path: "schedules",
+        noun: "schedule",
+        at: &["schedules"],
+        shape: Shape::Map { content: None },
+        schema: named::<Schedule>,
     },
     Collection {
         path: "applications",
@@ -131,7 +146,7 @@ fn listed<T: ToSchema>(name: &str, content: &str) -> Described {
         .required("name")
         .property(content, ArrayBuilder::new().items(T::schema()))
         .required(content)
-        .additional_properties(Some(false.into()));
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     Described {
         name: name.to_owned(),
         resource: resource.build().into(),
@@ -176,7 +191,10 @@ pub(super) fn describe(collection: &Collection, document: &mut OpenApi) {
     item.put = Some(words.replace());
     item.patch = Some(words.merge());
     item.delete = Some(words.remove());
-    document.paths.paths.insert(format!("{base}/{{name}}"), item);
+    document
+        .paths
+        .paths
+        .insert(format!("{base}/{{name}}"), item);
     if collection.is_ordered() {
         let item = PathItem::new(HttpMethod::Post, words.reorder());
         document.paths.paths.insert(format!("{base}/move"), item);
@@ -244,12 +262,15 @@ impl Words<'_> {
             )
             .required(Some(Required::True))
             .build();
-        self.operation("change", "Change the fields that the body names (RFC 7396).")
-            .parameter(name())
-            .parameter(if_match())
-            .request_body(Some(patch))
-            .response("200", json("As it is now", self.schema.clone()))
-            .build()
+        self.operation(
+            "change",
+            "Change the fields that the body names (RFC 7396).",
+        )
+        .parameter(name())
+        .parameter(if_match())
+        .request_body(Some(patch))
+        .response("200", json("As it is now", self.schema.clone()))
+        .build()
     }
 
     fn remove(&self) -> utoipa::openapi::path::Operation {

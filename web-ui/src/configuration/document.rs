@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::answer::{EditedView, Tagged};
 use super::body::{DocumentBody, Expected, JsonBody};
 use super::{Configuration, edits};
-use crate::caller::Caller;
+use crate::access::Caller;
 use crate::filter::NoParameters;
 use crate::problem::Problem;
 
@@ -31,7 +31,11 @@ pub(super) fn routes() -> OpenApiRouter<Configuration> {
 /// As JSON, or as the YAML that was committed where the header `Accept` asks for `application/yaml`.
 #[utoipa::path(get, path = "/config/running", tag = "configuration",
     responses((status = OK, content((Document = "application/json"), (String = "application/yaml")))))]
-async fn running(State(state): State<Configuration>, headers: HeaderMap, _: NoParameters) -> Response {
+async fn running(
+    State(state): State<Configuration>,
+    headers: HeaderMap,
+    _: NoParameters,
+) -> Response {
     let text = state.lifecycle.in_force().await.text;
     whole(&text, &headers)
 }
@@ -39,7 +43,11 @@ async fn running(State(state): State<Configuration>, headers: HeaderMap, _: NoPa
 /// The configuration that the next commit puts in force.
 #[utoipa::path(get, path = "/config/candidate", tag = "configuration",
     responses((status = OK, content((Document = "application/json"), (String = "application/yaml")))))]
-async fn candidate(State(state): State<Configuration>, headers: HeaderMap, _: NoParameters) -> Response {
+async fn candidate(
+    State(state): State<Configuration>,
+    headers: HeaderMap,
+    _: NoParameters,
+) -> Response {
     let text = state.lifecycle.candidate().await.text;
     whole(&text, &headers)
 }
@@ -51,7 +59,7 @@ async fn candidate(State(state): State<Configuration>, headers: HeaderMap, _: No
     responses((status = OK, body = EditedView)))]
 async fn replace(
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     body: DocumentBody,
 ) -> Result<Response, Problem> {
@@ -69,7 +77,7 @@ async fn replace(
     responses((status = OK, body = EditedView)))]
 async fn patch(
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     JsonBody(patch): JsonBody<Patch>,
 ) -> Result<Response, Problem> {
@@ -83,7 +91,7 @@ async fn patch(
     responses((status = OK, body = EditedView)))]
 async fn discard(
     State(state): State<Configuration>,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
 ) -> Result<Response, Problem> {
     Ok(answer(state.lifecycle.discard(&expected, &actor).await?))
@@ -111,7 +119,10 @@ async fn change_system(
 
 /// How the appliance is managed, in the candidate.
 #[utoipa::path(get, path = "/config/management", tag = "configuration", responses((status = OK, body = Management)))]
-async fn management(State(state): State<Configuration>, _: NoParameters) -> Result<Response, Problem> {
+async fn management(
+    State(state): State<Configuration>,
+    _: NoParameters,
+) -> Result<Response, Problem> {
     section(&state, "management").await
 }
 
@@ -138,7 +149,7 @@ async fn section(state: &Configuration, name: &str) -> Result<Response, Problem>
 async fn change_section(
     state: &Configuration,
     name: &'static str,
-    Caller(actor): Caller,
+    Caller { actor, .. }: Caller,
     Expected(expected): Expected,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<Response, Problem> {
@@ -158,7 +169,7 @@ async fn change_section(
     section(state, name).await
 }
 
-fn answer(edited: firewall::lifecycle::Edited) -> Response {
+pub(super) fn answer(edited: firewall::lifecycle::Edited) -> Response {
     let view = EditedView {
         etag: edited.etag.to_string(),
         changed: edited.changed,

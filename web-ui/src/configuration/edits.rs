@@ -4,8 +4,8 @@
 //! included, stays as it is. Works on two views of one document: `written`, which is what operations
 //! are applied to, and `shown`, in which lists are always lists and defaults are left out.
 
+use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation};
-use jsonptr::PointerBuf;
 use serde_json::{Map, Value};
 
 use super::collection::{Collection, Shape};
@@ -272,10 +272,7 @@ fn make_section(written: &Value, collection: &Collection) -> Operations {
     let last = collection.at.len() - 1;
     for (depth, token) in collection.at.iter().enumerate() {
         pointer = pointer.with_trailing_token(*token);
-        if written
-            .pointer(pointer.as_str())
-            .is_none_or(Value::is_null)
-        {
+        if written.pointer(pointer.as_str()).is_none_or(Value::is_null) {
             let empty = match collection.shape {
                 Shape::List { .. } if depth == last => Value::Array(Vec::new()),
                 Shape::List { .. } | Shape::Map { .. } => Value::Object(Map::new()),

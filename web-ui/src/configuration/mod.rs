@@ -11,8 +11,6 @@ mod describe;
 mod document;
 mod edits;
 mod life;
-#[cfg(test)]
-mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
