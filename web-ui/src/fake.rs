@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use firewall::CommitError;
 use firewall::audit::AuditLog;
+use firewall::config::Config;
 use firewall::control::FilterError;
+use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
     Cleared, CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
     NeighbourView, Offload, OffloadView, PolicyView, Readiness, RouteView, RoutesView,
     SessionFilter, SessionPage, SessionView, SystemView, Traffic,
 };
+use futures_util::future::BoxFuture;
 
 use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
@@ -178,13 +182,73 @@ impl Appliance for Fake {
     }
 }
 
-/// The API of `appliance`, with users in memory.
+/// The API of `appliance`, with users in memory and [`CONFIGURATION`] in force.
 ///
 /// # Panics
-/// Where passwords can't be hashed.
-pub fn site(appliance: Fake) -> Guarded {
+/// Where passwords can't be hashed, or the system has no place for temporary files.
+pub async fn site(appliance: Fake) -> Guarded {
     let access = Access::open(None, Arc::new(AuditLog)).expect("users in memory");
-    crate::router(Arc::new(appliance), access)
+    crate::router(
+        Arc::new(appliance),
+        lifecycle(&TempDir::new()).await,
+        access,
+    )
+}
+
+/// What is in force in a [`lifecycle`] at first.
+pub const CONFIGURATION: &str = "\
+version: 1
+interfaces:
+  left: { device: eth1, addresses: [192.0.2.1/24] }
+  right: { device: eth2, addresses: [198.51.100.1/24] }
+zones:
+  trust: { interfaces: left, host-inbound: [ping] }
+  untrust: { interfaces: right }
+# Who is where.
+addresses:
+  lan: 192.0.2.0/24   # everybody
+  web-servers: [192.0.2.10, 192.0.2.16/28]
+policies:
+  # Everybody may look at pages.
+  - { name: web-out, from: trust, to: untrust, source: lan, application: [http, https], action: permit }
+  - { name: no-mail, from: trust, to: untrust, application: smtp, action: reject }
+  - name: rest
+    from: any
+    to: any
+    action: deny
+";
+
+/// A configuration's life, with a datapath that enforces anything at once.
+///
+/// # Panics
+/// Where the system has no place for temporary files.
+pub async fn lifecycle(dir: &TempDir) -> Lifecycle {
+    let file = dir.path().join("palisade.yaml");
+    std::fs::write(&file, CONFIGURATION).expect("a file");
+    let options = firewall::lifecycle::Options {
+        file,
+        state_dir: dir.path().join("state"),
+        audit: Arc::new(AuditLog),
+        compile: Arc::new(firewall::config::parse),
+    };
+    let (_, opened) = Lifecycle::open(options).expect("a configuration");
+    opened.enforced(Box::new(Obedient(1)), 1).await
+}
+
+/// A datapath that counts generations.
+#[derive(Debug)]
+struct Obedient(u64);
+
+impl Datapath for Obedient {
+    fn commit(&mut self, _: Config) -> BoxFuture<'_, Result<u64, CommitError>> {
+        self.0 += 1;
+        let generation = self.0;
+        Box::pin(async move { Ok(generation) })
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// A directory that goes when its test ends, also when it fails.

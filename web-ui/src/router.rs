@@ -6,22 +6,26 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::map_response;
 use axum::response::Response;
+use firewall::lifecycle::Lifecycle;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
+use crate::configuration::{self, Configuration};
 use crate::problem::Problem;
 use crate::{openapi, operation};
 
-/// The API of `appliance`, for those whom `access` lets in.
-pub fn router(appliance: Arc<dyn Appliance>, access: Arc<Access>) -> Guarded {
+/// The API of `appliance` and its configuration, for those whom `access` lets in.
+pub fn router(appliance: Arc<dyn Appliance>, lifecycle: Lifecycle, access: Arc<Access>) -> Guarded {
     let api = OpenApiRouter::new()
         .merge(operation::routes())
+        .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
-    let all = OpenApiRouter::with_openapi(openapi::base())
+    let mut all = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", api)
         .merge(operation::probes())
         .with_state(appliance);
+    configuration::describe(all.get_openapi_mut());
     let router = openapi::served(all)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
