@@ -7,7 +7,7 @@
 
 mod access;
 mod document;
-mod edit;
+pub mod edit;
 mod finding;
 mod interfaces;
 mod json;
@@ -29,7 +29,7 @@ use rules::{Diagnostic, Findings, Place, Rules};
 
 pub use document::{Attach, Document, Mode, PacketDriver};
 pub use edit::{PatchError, PatchProblem};
-pub use finding::Finding;
+pub use finding::{Finding, findings};
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
