@@ -7,7 +7,7 @@
 
 mod access;
 pub mod document;
-mod edit;
+pub mod edit;
 mod feeds;
 mod finding;
 mod interfaces;
@@ -32,7 +32,7 @@ use rules::{Diagnostic, Facts, Findings, Outside, Place, Rules};
 pub use document::{Attach, Document, Mode, PacketDriver};
 pub use edit::{PatchError, PatchProblem};
 pub use feeds::{Feed, FeedLimits, FeedSource};
-pub use finding::Finding;
+pub use finding::{Finding, findings};
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;

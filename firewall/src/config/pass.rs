@@ -8,6 +8,10 @@ use rules::{Findings, suggest};
 use super::mistake::Mistake;
 use super::yaml::{Kind, Node};
 
+/// What a finding says about a map that lacks something: the place alone can't tell a map from its
+/// first key.
+pub(super) const IS_MISSING: &str = " is missing";
+
 /// What the passes have learnt so far.
 #[derive(Default)]
 pub(super) struct Pass {
@@ -88,7 +92,7 @@ impl Pass {
         if !known && !misspelt && !unreadable {
             self.findings
                 .borrow_mut()
-                .error(map.place, format!("the key '{name}' is missing"));
+                .error(map.place, format!("the key '{name}'{IS_MISSING}"));
         }
     }
 

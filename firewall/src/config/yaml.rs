@@ -11,19 +11,43 @@
 use std::collections::{HashMap, HashSet};
 
 use rules::{Findings, Place};
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
+use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StructureStyle};
 
-const MAX_BYTES: usize = 8 << 20;
+pub(super) const MAX_BYTES: usize = 8 << 20;
 /// The shape of a configuration needs eight.
-const MAX_DEPTH: usize = 32;
-const MAX_NODES: u32 = 1_000_000;
+pub(super) const MAX_DEPTH: usize = 32;
+pub(super) const MAX_NODES: u32 = 1_000_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Different for every node of a tree.
     pub(super) id: u32,
     pub(super) place: Place,
+    pub(super) source: Source,
     pub(super) kind: Kind,
+}
+
+/// How a node is written in the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    /// Bytes; without the anchor before it. A block list starts at its first item, dash included or
+    /// not.
+    pub(super) start: usize,
+    /// Of a block scalar, whitespace behind it may be included.
+    pub(super) end: usize,
+    pub(super) style: Style,
+    /// The anchor that it has; 0 for none.
+    pub(super) anchor: usize,
+    /// The anchor that it repeats; 0 for none. What is below such a node is written elsewhere.
+    pub(super) alias: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Lists and maps by indentation; scalars after `|` and `>`.
+    Block,
+    /// Lists and maps in brackets; all other scalars.
+    Flow,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +103,7 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
     let mut composer = Composer::new(findings);
     for event in Parser::new_from_str(text) {
         let outcome = match event {
-            Ok((event, span)) => composer.event(event, place(&span)),
+            Ok((event, span)) => composer.event(event, &span),
             Err(error) => {
                 let mark = error.marker();
                 Err(Fatal {
@@ -96,6 +120,13 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
     Some(composer.root.unwrap_or(Node {
         id: 0,
         place: start,
+        source: Source {
+            start: text.len(),
+            end: text.len(),
+            style: Style::Flow,
+            anchor: 0,
+            alias: 0,
+        },
         kind: Kind::Null,
     }))
 }
@@ -119,7 +150,7 @@ struct Composer<'a> {
 struct Open {
     id: u32,
     place: Place,
-    anchor: usize,
+    source: Source,
     content: Content,
 }
 
@@ -130,6 +161,58 @@ enum Content {
         keys: HashSet<String>,
         key: Option<Node>,
     },
+}
+
+impl Open {
+    /// `end`: where the closing event stands. That of a block is somewhere behind it.
+    fn into_node(self, end: usize) -> Node {
+        let Self {
+            id,
+            place,
+            mut source,
+            content,
+        } = self;
+        let kind = match content {
+            Content::Seq(items) => Kind::Seq(items),
+            Content::Map { entries, .. } => Kind::Map(entries),
+        };
+        let last = match &kind {
+            Kind::Seq(items) => items.last(),
+            Kind::Map(entries) => entries.last().map(|(_, value)| value),
+            Kind::Null | Kind::Scalar { .. } => None,
+        };
+        source.end = match last {
+            Some(last) if source.style == Style::Block => last.source.end,
+            _ => end,
+        };
+        Node {
+            id,
+            place,
+            source,
+            kind,
+        }
+    }
+}
+
+impl Source {
+    fn new(span: &Span, style: Style, anchor: usize) -> Self {
+        Self {
+            start: offset(span.start),
+            end: offset(span.end),
+            style,
+            anchor,
+            alias: 0,
+        }
+    }
+}
+
+impl From<StructureStyle> for Style {
+    fn from(style: StructureStyle) -> Self {
+        match style {
+            StructureStyle::Block => Self::Block,
+            StructureStyle::Flow => Self::Flow,
+        }
+    }
 }
 
 impl<'a> Composer<'a> {
@@ -144,7 +227,8 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn event(&mut self, event: Event<'_>, place: Place) -> Result<(), Fatal> {
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Fatal> {
+        let place = place(span);
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -167,37 +251,35 @@ impl<'a> Composer<'a> {
                         quoted: !plain,
                     }
                 };
-                self.close(Node { id, place, kind }, anchor)?;
-            }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.reject_tag(tag.is_some(), place);
-                self.open(Content::Seq(Vec::new()), anchor, place)?;
-            }
-            Event::MappingStart(_, anchor, tag) => {
-                self.reject_tag(tag.is_some(), place);
-                self.open(
-                    Content::Map {
-                        entries: Vec::new(),
-                        keys: HashSet::new(),
-                        key: None,
-                    },
-                    anchor,
-                    place,
-                )?;
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open {
+                let style = match style {
+                    ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+                    _ => Style::Flow,
+                };
+                let source = Source::new(span, style, anchor);
+                self.close(Node {
                     id,
                     place,
-                    anchor,
-                    content,
-                }) = self.open.pop()
-                {
-                    let kind = match content {
-                        Content::Seq(items) => Kind::Seq(items),
-                        Content::Map { entries, .. } => Kind::Map(entries),
-                    };
-                    self.close(Node { id, place, kind }, anchor)?;
+                    source,
+                    kind,
+                })?;
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                self.reject_tag(tag.is_some(), place);
+                let source = Source::new(span, style.into(), anchor);
+                self.open(Content::Seq(Vec::new()), source, place)?;
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                self.reject_tag(tag.is_some(), place);
+                let content = Content::Map {
+                    entries: Vec::new(),
+                    keys: HashSet::new(),
+                    key: None,
+                };
+                self.open(content, Source::new(span, style.into(), anchor), place)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.open.pop() {
+                    self.close(open.into_node(offset(span.end)))?;
                 }
             }
             Event::Alias(anchor) => {
@@ -212,7 +294,11 @@ impl<'a> Composer<'a> {
                     return Err(too_deep(place));
                 }
                 self.renumber(&mut copy, place)?;
-                self.close(copy, 0)?;
+                copy.source = Source {
+                    alias: anchor,
+                    ..Source::new(span, Style::Flow, 0)
+                };
+                self.close(copy)?;
             }
             Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) => {}
             // Comments, where the library is built with them, and aliases to nothing, which it
@@ -222,7 +308,7 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn open(&mut self, content: Content, anchor: usize, place: Place) -> Result<(), Fatal> {
+    fn open(&mut self, content: Content, source: Source, place: Place) -> Result<(), Fatal> {
         let id = self.count(place)?;
         if self.open.len() == MAX_DEPTH {
             return Err(too_deep(place));
@@ -230,18 +316,18 @@ impl<'a> Composer<'a> {
         self.open.push(Open {
             id,
             place,
-            anchor,
+            source,
             content,
         });
         Ok(())
     }
 
     /// A node is complete: it becomes the next part of the innermost open container.
-    fn close(&mut self, node: Node, anchor: usize) -> Result<(), Fatal> {
-        if anchor != 0 {
+    fn close(&mut self, node: Node) -> Result<(), Fatal> {
+        if node.source.anchor != 0 {
             let mut copy = node.clone();
             self.renumber(&mut copy, node.place)?;
-            self.anchors.insert(anchor, copy);
+            self.anchors.insert(node.source.anchor, copy);
         }
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.root = Some(node),
@@ -323,6 +409,11 @@ fn too_deep(place: Place) -> Fatal {
         place,
         message: format!("values nest deeper than {MAX_DEPTH}"),
     }
+}
+
+/// The parser knows offsets in bytes, since it is given a `str`.
+fn offset(marker: Marker) -> usize {
+    marker.byte_offset().unwrap_or_default()
 }
 
 fn place(span: &Span) -> Place {
