@@ -144,7 +144,7 @@ mod tests {
         let (listener, _file) = web_ui::bind(&socket).unwrap();
         tokio::spawn(web_ui::serve(
             listener,
-            web_ui::fake::site(appliance),
+            web_ui::fake::site(appliance).await,
             std::future::pending(),
         ));
         answer(&args(words, &socket.to_string_lossy()), Some(100)).await

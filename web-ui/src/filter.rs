@@ -35,7 +35,7 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
         match pairs(parts)?.first() {
             None => Ok(Self),
             Some((name, _)) => Err(Problem::parameter(
-                name,
+                name.as_str(),
                 format!("'{name}': this path takes no parameters"),
             )),
         }

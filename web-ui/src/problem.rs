@@ -12,18 +12,18 @@ use utoipa::ToSchema;
 pub struct Problem {
     /// What kind of problem: `about:blank` where the status says it all (RFC 9457 §4.2.1).
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The same for every problem of this type.
-    pub title: String,
+    pub title: Box<str>,
     pub status: u16,
     /// What is wrong with this request, and how to mend it.
     pub detail: String,
     /// JSON pointer (RFC 6901) to what is wrong in the request's body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pointer: Option<String>,
+    pub pointer: Option<Box<str>>,
     /// The query parameter that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parameter: Option<String>,
+    pub parameter: Option<Box<str>>,
     /// Everything that is wrong with a document, where it is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Mistake>,
@@ -48,7 +48,7 @@ impl Problem {
     const INVALID_PARAMETER: &str = "urn:palisade:problem:invalid-parameter";
 
     /// 400: a query parameter that is unknown, or has a value that can't be.
-    pub(crate) fn parameter(parameter: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn parameter(parameter: impl Into<Box<str>>, detail: impl Into<String>) -> Self {
         Self {
             kind: Self::INVALID_PARAMETER.into(),
             title: "A query parameter is wrong".into(),
@@ -75,7 +75,7 @@ impl Problem {
     }
 
     /// Points into the request's body.
-    pub(crate) fn at(self, pointer: impl Into<String>) -> Self {
+    pub(crate) fn at(self, pointer: impl Into<Box<str>>) -> Self {
         Self {
             pointer: Some(pointer.into()),
             ..self

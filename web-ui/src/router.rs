@@ -73,7 +73,7 @@ mod tests {
             .extension(Peer::Socket)
             .body(Body::empty())
             .unwrap();
-        let site = fake::site(appliance).into_router();
+        let site = fake::site(appliance).await.into_router();
         let response = TowerToHyperService::new(site).call(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();

@@ -49,7 +49,7 @@ impl IntoResponse for Refusal {
         };
         let mut problem = Problem::of_status(status, self.to_string());
         if let Some(kind) = kind {
-            problem.kind = format!("urn:palisade:problem:{kind}");
+            problem.kind = format!("urn:palisade:problem:{kind}").into();
         }
         let mut response = problem.into_response();
         let retry_after = match self {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::accounts::tests::user;
 use super::*;
-use crate::fake::{Fake, TempDir};
+use crate::fake::{self, Fake, TempDir};
 use crate::https::Https;
 use crate::testing::{Client, Seen};
 use crate::tls::Certificates;
@@ -60,7 +60,11 @@ impl Bench {
         let audit = Arc::new(Recorder::default());
         let mut access = Access::open(state_dir, audit.clone()).unwrap();
         Arc::get_mut(&mut access).unwrap().refusal_time = Duration::from_millis(10);
-        let site = crate::router(Arc::new(Fake::running()), Arc::clone(&access));
+        let site = crate::router(
+            Arc::new(Fake::running()),
+            fake::lifecycle(&TempDir::new()).await,
+            Arc::clone(&access),
+        );
         let certificates = Certificates::open(None, "edge-1", &[]).unwrap();
         let mut https = Https::new(site.clone(), Arc::clone(&certificates)).unwrap();
         let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -721,7 +725,11 @@ async fn what_is_missing_is_told_by_the_socket_alone() {
         },
         ..Fake::running()
     };
-    let site = crate::router(Arc::new(waiting), access);
+    let site = crate::router(
+        Arc::new(waiting),
+        fake::lifecycle(&TempDir::new()).await,
+        access,
+    );
     let certificates = Certificates::open(None, "edge-1", &[]).unwrap();
     let mut https = Https::new(site.clone(), Arc::clone(&certificates)).unwrap();
     https

@@ -79,10 +79,10 @@ pub(super) fn invalid(findings: Vec<Finding>) -> Problem {
         .collect();
     let (detail, pointer) = match errors.as_slice() {
         [] => ("the document has mistakes".to_owned(), None),
-        [only] => (only.message.clone(), Some(only.pointer.clone())),
+        [only] => (only.message.clone(), Some(only.pointer.as_str().into())),
         [first, rest @ ..] => (
             format!("{} (and {} more)", first.message, rest.len()),
-            Some(first.pointer.clone()),
+            Some(first.pointer.as_str().into()),
         ),
     };
     let problem = Problem::of_kind(

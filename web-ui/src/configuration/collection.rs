@@ -234,7 +234,7 @@ async fn create(
     }
     let name = name_in(&body, collection)?.to_owned();
     let make = |snapshot: &Snapshot| {
-        edits::create(&snapshot.written, collection, &name, body.clone(), &place)
+        edits::create(snapshot.written(), collection, &name, body.clone(), &place)
     };
     let snapshot = change(&state, &actor, &expected, make).await?;
     let made = found(&snapshot, collection, &name)?;
@@ -268,7 +268,7 @@ async fn replace(
     }
     let make = |snapshot: &Snapshot| {
         edits::replace(
-            &snapshot.written,
+            snapshot.written(),
             &snapshot.shown,
             collection,
             &name,
@@ -306,7 +306,7 @@ async fn merge(
             return Ok(Vec::new());
         };
         edits::replace(
-            &snapshot.written,
+            snapshot.written(),
             &snapshot.shown,
             collection,
             &name,
@@ -325,7 +325,7 @@ async fn remove(
     Expected(expected): Expected,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let make = |snapshot: &Snapshot| edits::remove(&snapshot.written, collection, &name);
+    let make = |snapshot: &Snapshot| edits::remove(snapshot.written(), collection, &name);
     let snapshot = change(&state, &actor, &expected, make).await?;
     Ok(Tagged(snapshot.etag(), StatusCode::NO_CONTENT).into_response())
 }
@@ -345,7 +345,7 @@ async fn reorder(
         ));
     }
     let make =
-        |snapshot: &Snapshot| edits::reorder(&snapshot.written, collection, &wanted.names, &place);
+        |snapshot: &Snapshot| edits::reorder(snapshot.written(), collection, &wanted.names, &place);
     let snapshot = change(&state, &actor, &expected, make).await?;
     let candidate = edited(&state, &snapshot).await;
     Ok(candidate.into_response())

@@ -154,7 +154,7 @@ async fn change_section(
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     let snapshot = state.candidate().await?;
-    let operations = edits::merge_section(&snapshot.written, &snapshot.shown, name, body);
+    let operations = edits::merge_section(snapshot.written(), &snapshot.shown, name, body);
     // Between the look and the change, nobody else may have changed it.
     let seen = match expected {
         IfMatch::Any => IfMatch::from(snapshot.etag().clone()),
@@ -190,7 +190,7 @@ pub(super) fn whole(text: &Text, headers: &HeaderMap) -> Response {
             .any(|kind| kind.split(';').next().unwrap_or_default().trim() == name)
     };
     if accepts("application/json") || accepts("*/*") || accepts("application/*") {
-        return Tagged(&text.etag, Json(&*text.json)).into_response();
+        return Tagged(&text.etag, Json(text.json())).into_response();
     }
     if accepts("application/yaml") || accepts("text/yaml") || accepts("text/*") {
         let kind = [(header::CONTENT_TYPE, "application/yaml")];

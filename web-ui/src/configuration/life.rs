@@ -38,7 +38,10 @@ pub(super) fn routes() -> OpenApiRouter<Configuration> {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct ConfigView {
-    in_force: RevisionView,
+    /// Of the configuration in force.
+    revision: u64,
+    /// `start-file` or `commit`.
+    source: String,
     generation: u64,
     /// When it is undone unless somebody confirms; RFC 3339.
     confirm_by: Option<String>,
@@ -132,7 +135,8 @@ async fn status(State(state): State<Configuration>, _: NoParameters) -> Json<Con
     let in_force = state.lifecycle.in_force().await;
     let changed = state.lifecycle.candidate().await.changed;
     Json(ConfigView {
-        in_force: in_force.revision.into(),
+        revision: in_force.revision,
+        source: source(in_force.source).into(),
         generation: in_force.generation,
         confirm_by: in_force.confirm_by.map(rfc3339),
         changed,
@@ -237,7 +241,7 @@ async fn rollback(
 /// Committed configurations, newest first.
 #[utoipa::path(get, path = "/config/history", tag = "configuration", responses((status = OK, body = [RevisionView])))]
 async fn history(State(state): State<Configuration>, _: NoParameters) -> Json<Vec<RevisionView>> {
-    let history = state.lifecycle.history().await;
+    let history = state.lifecycle.history();
     Json(history.into_iter().map(RevisionView::from).collect())
 }
 
@@ -286,12 +290,15 @@ impl From<Revision> for RevisionView {
                 RevisionState::Undone => "undone",
             }
             .into(),
-            source: match revision.source {
-                Source::StartFile => "start-file",
-                Source::Commit => "commit",
-            }
-            .into(),
+            source: source(revision.source).into(),
         }
+    }
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::StartFile => "start-file",
+        Source::Commit => "commit",
     }
 }
 

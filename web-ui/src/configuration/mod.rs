@@ -11,6 +11,8 @@ mod describe;
 mod document;
 mod edits;
 mod life;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,15 +34,18 @@ pub(crate) struct Configuration {
 /// A candidate, as it is written and as it is shown.
 #[derive(Debug)]
 struct Snapshot {
-    etag: ETag,
-    written: Arc<Value>,
+    text: Text,
     /// Lists are lists, even where a single value was written.
     shown: Value,
 }
 
 impl Snapshot {
     fn etag(&self) -> &ETag {
-        &self.etag
+        &self.text.etag
+    }
+
+    fn written(&self) -> &Value {
+        self.text.json()
     }
 }
 
@@ -55,7 +60,7 @@ impl Configuration {
     async fn candidate(&self) -> Result<Arc<Snapshot>, Problem> {
         let text = self.lifecycle.candidate().await.text;
         let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = seen().as_ref().filter(|known| known.etag == text.etag) {
+        if let Some(known) = seen().as_ref().filter(|known| *known.etag() == text.etag) {
             return Ok(known.clone());
         }
         let snapshot = Arc::new(read(text).await?);
@@ -65,15 +70,15 @@ impl Configuration {
 }
 
 async fn read(text: Text) -> Result<Snapshot, Problem> {
-    let Text { yaml, etag, json } = text;
     // A thread of its own: ten thousand policies take their time.
-    let shown = tokio::task::spawn_blocking(move || firewall::config::shown(&yaml));
-    match shown.await {
-        Ok(Some(shown)) => Ok(Snapshot {
-            etag,
-            written: json,
-            shown,
-        }),
+    let snapshot = tokio::task::spawn_blocking(move || {
+        Some(Snapshot {
+            shown: firewall::config::shown(&text.yaml)?,
+            text,
+        })
+    });
+    match snapshot.await {
+        Ok(Some(snapshot)) => Ok(snapshot),
         Ok(None) | Err(_) => Err(Problem::of_status(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the candidate cannot be read",
