@@ -2,14 +2,17 @@
 //!
 //! The order matters: signals first, because the first process of a container gets no default
 //! handlers; then the socket, because a second appliance in the same place must stop before it
-//! touches a device; then the datapath; then the API, which answers when there is something to say.
+//! touches a device; then the state directory, for the same reason; then the datapath; then the API,
+//! which answers when there is something to say.
 
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use firewall::config::{self, Config, ConfigError};
+use firewall::audit::AuditLog;
+use firewall::config::{self, Config, ConfigError, Report};
+use firewall::lifecycle::{Lifecycle, OpenError, Options, ReloadError, Reloaded};
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
@@ -20,14 +23,14 @@ use crate::logging::{self, Format};
 /// Run the appliance in the current network namespace.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The configuration to enforce.
+    /// The configuration to start with; a change of it is taken over at a start and by SIGHUP.
     #[arg(
         long,
         value_name = "FILE",
         default_value = "/etc/palisade/palisade.yaml"
     )]
     pub(crate) config: PathBuf,
-    /// For what must outlive the appliance; nothing has to, yet.
+    /// For what must outlive the appliance: committed configurations and their history.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.
@@ -52,14 +55,20 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-    let mut appliance = firewall::Appliance::start(read(args)?)
+    let (config, opened) = Lifecycle::open(options(args)).map_err(refused)?;
+    warn(opened.name(), &config);
+    let appliance = firewall::Appliance::start(config)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
-    tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
+    let control = appliance.control();
+    let generation = control.system().generation;
+    let lifecycle = opened.enforced(Box::new(appliance), generation).await;
+    let revision = lifecycle.in_force_revision();
+    tracing::info!(config = %args.config.display(), revision, socket = %args.socket.display(), "enforcing");
 
     let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = web_ui::router(Arc::new(appliance.control()));
+    let router = web_ui::router(Arc::new(control));
     let served = tokio::spawn(web_ui::serve(listener, router, async {
         let _ = stopped.await;
     }));
@@ -67,38 +76,64 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            _ = reload.recv() => commit(&mut appliance, args).await,
+            _ = reload.recv() => take_over(&lifecycle, args).await,
         }
     }
-    appliance.stop().await;
+    lifecycle.stop().await;
     let _ = stop_serving.send(());
     let _ = served.await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Reads the configuration; what it warns of is logged.
-fn read(args: &Args) -> Result<Config, RunError> {
-    let config = config::load(&args.config).map_err(refused)?;
-    let file = args.config.display().to_string();
+fn options(args: &Args) -> Options {
+    Options {
+        file: args.config.clone(),
+        state_dir: args.state_dir.clone(),
+        audit: Arc::new(AuditLog),
+        compile: Arc::new(config::parse),
+    }
+}
+
+fn warn(file: &str, config: &Config) {
     for warning in &config.warnings {
-        log_finding(&file, warning);
+        log_finding(file, warning);
     }
     if let Some(listen) = config.management.listen {
         tracing::warn!(%listen, "management.listen is not served yet: the API is on the unix socket");
     }
-    Ok(config)
 }
 
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
-async fn commit(appliance: &mut firewall::Appliance, args: &Args) {
-    let config = match read(args) {
-        Ok(config) => config,
-        Err(error) => return tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
-    };
-    match appliance.commit(config).await {
-        Ok(generation) => tracing::info!(generation, "SIGHUP: committed"),
-        Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+async fn take_over(lifecycle: &Lifecycle, args: &Args) {
+    match lifecycle.reload().await {
+        Ok(Reloaded::TakenOver {
+            revision,
+            generation,
+            warnings,
+        }) => {
+            let file = args.config.display().to_string();
+            for warning in &warnings {
+                log_finding(&file, warning);
+            }
+            tracing::info!(revision, generation, "SIGHUP: committed");
+        }
+        Ok(Reloaded::Unchanged {
+            revision,
+            generation,
+        }) => {
+            tracing::info!(
+                revision,
+                generation,
+                "SIGHUP: committed again; the file has nothing new"
+            );
+        }
+        Err(error) => {
+            if let ReloadError::StartFile(ConfigError::Invalid(report)) = &error {
+                log_report(report);
+            }
+            tracing::error!(%error, "SIGHUP: the configuration stays as it is");
+        }
     }
 }
 
@@ -115,17 +150,22 @@ fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// Each finding goes to the log, where it can be read; the error that ends the process is short.
-fn refused(error: ConfigError) -> RunError {
+fn refused(error: OpenError) -> RunError {
     match error {
-        ConfigError::Unreadable { .. } => RunError::Unreadable(error),
-        ConfigError::Invalid(report) => {
-            for finding in &report.diagnostics {
-                log_finding(&report.file, finding);
-            }
+        OpenError::StartFile(ConfigError::Invalid(report)) => {
+            log_report(&report);
             RunError::Invalid {
                 file: report.file.into(),
             }
         }
+        OpenError::StartFile(error @ ConfigError::Unreadable { .. }) => RunError::Unreadable(error),
+        error @ OpenError::Locked(_) => RunError::State(error),
+    }
+}
+
+fn log_report(report: &Report) {
+    for finding in &report.diagnostics {
+        log_finding(&report.file, finding);
     }
 }
 
@@ -149,6 +189,8 @@ pub(crate) enum RunError {
     #[error("{0} can't be enforced: the log says why, and so does 'palisade check {0}'", file.display())]
     Invalid { file: PathBuf },
     #[error(transparent)]
+    State(OpenError),
+    #[error(transparent)]
     Boot(Box<firewall::BootError>),
 }
 
@@ -156,7 +198,7 @@ impl RunError {
     pub(crate) fn is_wrong_input(&self) -> bool {
         match self {
             Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
-            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) => false,
+            Self::Runtime(_) | Self::Socket(_) | Self::State(_) | Self::Boot(_) => false,
         }
     }
 }

@@ -34,6 +34,7 @@ pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
 pub use system::{Management, System, Workers};
+pub use yaml::MAX_BYTES;
 
 /// A configuration without errors, compiled. Immutable; a commit makes a new one.
 #[derive(Debug)]
