@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use afxdp::{BindMode, Injector, Socket, SocketConfig, Umem};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::future::BoxFuture;
 use nat::Leases;
 use packet::FlowHash;
 use rand::rngs::StdRng;
@@ -26,6 +27,7 @@ use crate::control::{AttachedPort, Control};
 use crate::datapath::{Event, Generation, Shared, Worker, WorkerHandle, WorkerPlan};
 use crate::host;
 use crate::in_force::InForce;
+use crate::lifecycle::Datapath;
 use crate::log;
 use crate::ports::{self, AttachMode, Attached, Plan, PortError, Ports, transmit};
 use crate::route::mirror::{Follower, Mirrored};
@@ -251,6 +253,16 @@ impl Appliance {
         followers.iter().for_each(tokio::task::JoinHandle::abort);
         self.ports.detach(&self.handle).await;
         self.settings.undo(&self.handle).await;
+    }
+}
+
+impl Datapath for Appliance {
+    fn commit(&mut self, config: Config) -> BoxFuture<'_, Result<u64, CommitError>> {
+        Box::pin(self.commit(config))
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin((*self).stop())
     }
 }
 

@@ -88,6 +88,12 @@ impl Control {
         }
     }
 
+    /// The configuration that the datapath enforces.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<Generation> {
+        self.0.shared.generation.load_full()
+    }
+
     pub fn system(&self) -> view::SystemView {
         let shared = &self.0.shared;
         let generation = shared.generation.load();

@@ -7,6 +7,7 @@
 mod check;
 mod clear;
 mod client;
+mod enforcer;
 mod lab;
 mod logging;
 mod management;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use firewall::audit::Audit;
 use firewall::config::{self, Config};
 use firewall::control::Control;
+use firewall::lifecycle::Lifecycle;
 use ipnet::IpNet;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -22,19 +23,29 @@ pub(crate) struct Management {
     served: JoinHandle<()>,
 }
 
+/// What management is about.
+pub(crate) struct Parts {
+    pub(crate) control: Control,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) audit: Arc<dyn Audit>,
+}
+
 impl Management {
-    /// Serves on `socket`, and where `config` says.
+    /// Serves on `socket`, and where the configuration in force says.
     pub(crate) async fn start(
-        control: Control,
+        parts: Parts,
         socket: UnixListener,
         state_dir: &Path,
-        config: &config::Management,
         names: &Names,
-        audit: Arc<dyn Audit>,
     ) -> Result<Self, ManagementError> {
-        let access = Access::open(Some(state_dir), audit)?;
+        let access = Access::open(Some(state_dir), parts.audit)?;
         let certificates = Certificates::open(Some(state_dir), &names.host, &names.addresses)?;
-        let site = web_ui::router(Arc::new(control), Arc::clone(&access));
+        let config = parts.control.in_force().config.management.clone();
+        let site = web_ui::router(
+            Arc::new(parts.control),
+            parts.lifecycle,
+            Arc::clone(&access),
+        );
         let mut https = Https::new(site.clone(), Arc::clone(&certificates))?;
         certificates.show(config.certificate.clone());
         https.listen(config.listen).await?;

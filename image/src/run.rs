@@ -2,37 +2,39 @@
 //!
 //! The order matters: signals first, because the first process of a container gets no default
 //! handlers; then the socket, because a second appliance in the same place must stop before it
-//! touches a device; then the datapath; then the API, which answers when there is something to say.
+//! touches a device; then the state directory, for the same reason; then the datapath; then the API,
+//! which answers when there is something to say.
 
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use firewall::audit::AuditLog;
-use firewall::config::{self, Config, ConfigError};
-use firewall::objects::{self, Objects};
+use firewall::config::{Config, ConfigError, Report};
+use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded};
+use firewall::objects::Objects;
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
 use web_ui::SocketError;
 
+use crate::enforcer::{self, Enforcer};
 use crate::logging::{self, Format};
-use crate::management::{Management, ManagementError, Names};
+use crate::management::{Management, ManagementError, Names, Parts};
 
 /// Run the appliance in the current network namespace.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The configuration to enforce.
+    /// The configuration to start with; a change of it is taken over at a start and by SIGHUP.
     #[arg(
         long,
         value_name = "FILE",
         default_value = "/etc/palisade/palisade.yaml"
     )]
     pub(crate) config: PathBuf,
-    /// For what must outlive the appliance: users and tokens, the certificate, what it last knew of
-    /// names and feeds.
+    /// For what must outlive the appliance: committed configurations and their history, users and
+    /// tokens, the certificate, what it last knew of names and feeds.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.
@@ -58,27 +60,30 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
     let objects = Objects::new(&args.state_dir);
-    let mut changes = objects.changes();
-    let config = objects
-        .prepare(&read(args)?, BOOT_PATIENCE)
-        .await
-        .map_err(refused)?;
-    let (managed, names) = (config.management.clone(), Names::of(&config));
-    let mut appliance = firewall::Appliance::start(config)
+    let mut objects_changed = objects.changes();
+    let (config, opened) = Lifecycle::open(options(args, &objects)).map_err(refused)?;
+    warn(opened.name(), &config);
+    let names = Names::of(&config);
+    let enforcer = Enforcer::start(config, objects)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
-    objects.follow(&appliance.in_force().config);
-    tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
+    let control = enforcer.appliance.control();
+    let generation = control.system().generation;
+    let lifecycle = opened.enforced(Box::new(enforcer), generation).await;
+    let mut changes = lifecycle.subscribe();
+    let revision = lifecycle.in_force_revision();
+    tracing::info!(config = %args.config.display(), revision, socket = %args.socket.display(), "enforcing");
 
-    let control = appliance.control();
-    let audit = Arc::new(AuditLog);
-    let started =
-        Management::start(control, listener, &args.state_dir, &managed, &names, audit).await;
-    let mut management = match started {
+    let parts = Parts {
+        control: control.clone(),
+        lifecycle: lifecycle.clone(),
+        audit: Arc::new(AuditLog),
+    };
+    let mut management = match Management::start(parts, listener, &args.state_dir, &names).await {
         Ok(management) => management,
         Err(error) => {
-            appliance.stop().await;
+            lifecycle.stop().await;
             return Err(error.into());
         }
     };
@@ -86,79 +91,81 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            _ = reload.recv() => commit(&mut appliance, &objects, &mut management, args).await,
-            () = changes.next() => follow_objects(&mut appliance, &objects).await,
+            _ = reload.recv() => {
+                take_over(&lifecycle, args).await;
+                // Its files may have changed, even where the configuration has not.
+                management.apply(&control.in_force().config.management).await;
+            }
+            () = objects_changed.next() => refresh(&lifecycle).await,
+            change = changes.recv() => {
+                // Whoever was too slow to be told of a commit looks at what is in force, too.
+                if !matches!(change, Ok(Change::Edited { .. } | Change::Confirmed { .. })) {
+                    management.apply(&control.in_force().config.management).await;
+                }
+            }
         }
     }
-    appliance.stop().await;
+    lifecycle.stop().await;
     management.stop().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Reads the configuration; what it warns of is logged.
-fn read(args: &Args) -> Result<Config, RunError> {
-    let config = config::load(&args.config).map_err(refused)?;
-    let file = args.config.display().to_string();
-    let files = objects::check_files(&config);
-    for finding in config.warnings.iter().chain(&files) {
-        log_finding(&file, finding);
+fn options(args: &Args, objects: &Objects) -> Options {
+    Options {
+        file: args.config.clone(),
+        state_dir: args.state_dir.clone(),
+        audit: Arc::new(AuditLog),
+        compile: enforcer::compile(objects),
     }
-    if files
-        .iter()
-        .any(|finding| finding.severity == Severity::Error)
-    {
-        return Err(RunError::Invalid {
-            file: args.config.clone(),
-        });
-    }
-    Ok(config)
 }
 
-/// How long a commit waits for what it asks of the outside and nobody knows yet.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
-/// Enough for what is read from files. Nobody can be asked before there are addresses and routes.
-const BOOT_PATIENCE: Duration = Duration::from_secs(1);
+fn warn(file: &str, config: &Config) {
+    for warning in &config.warnings {
+        log_finding(file, warning);
+    }
+}
 
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
-async fn commit(
-    appliance: &mut firewall::Appliance,
-    objects: &Objects,
-    management: &mut Management,
-    args: &Args,
-) {
-    let committed = async {
-        let config = read(args)?;
-        let config = objects.prepare(&config, COMMIT_PATIENCE).await;
-        let config = config.map_err(refused)?;
-        let committed = appliance.commit(config).await;
-        committed.map_err(Box::new).map_err(RunError::Commit)
-    };
-    match committed.await {
-        Ok(generation) => {
-            tracing::info!(generation, "SIGHUP: committed");
-            let managed = appliance.in_force().config.management.clone();
-            management.apply(&managed).await;
+async fn take_over(lifecycle: &Lifecycle, args: &Args) {
+    match lifecycle.reload().await {
+        Ok(Reloaded::TakenOver {
+            revision,
+            generation,
+            warnings,
+        }) => {
+            let file = args.config.display().to_string();
+            for warning in &warnings {
+                log_finding(&file, warning);
+            }
+            tracing::info!(revision, generation, "SIGHUP: committed");
         }
-        Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+        Ok(Reloaded::Unchanged {
+            revision,
+            generation,
+        }) => {
+            tracing::info!(
+                revision,
+                generation,
+                "SIGHUP: committed again; the file has nothing new"
+            );
+        }
+        Err(error) => {
+            if let ReloadError::StartFile(ConfigError::Invalid(report)) = &error {
+                log_report(report);
+            }
+            tracing::error!(%error, "SIGHUP: the configuration stays as it is");
+        }
     }
-    objects.follow(&appliance.in_force().config);
 }
 
 /// What policies name has other addresses now, or a schedule has come to its time: the configuration in
 /// force says something else.
-async fn follow_objects(appliance: &mut firewall::Appliance, objects: &Objects) {
-    let in_force = appliance.in_force();
-    let changed = async {
-        let config = config::recompile(&in_force.config, &objects.facts()).map_err(refused)?;
-        let committed = appliance.commit(config).await;
-        committed.map_err(Box::new).map_err(RunError::Commit)
-    };
-    match changed.await {
+async fn refresh(lifecycle: &Lifecycle) {
+    match lifecycle.refresh().await {
         Ok(generation) => tracing::info!(generation, "objects have changed: committed"),
         Err(error) => tracing::error!(%error, "objects have changed, and are not enforced"),
     }
-    objects.follow(&appliance.in_force().config);
 }
 
 /// Completes when the process is asked to end. The handlers are in place when this returns.
@@ -174,17 +181,22 @@ fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// Each finding goes to the log, where it can be read; the error that ends the process is short.
-fn refused(error: ConfigError) -> RunError {
+fn refused(error: OpenError) -> RunError {
     match error {
-        ConfigError::Unreadable { .. } => RunError::Unreadable(error),
-        ConfigError::Invalid(report) => {
-            for finding in &report.diagnostics {
-                log_finding(&report.file, finding);
-            }
+        OpenError::StartFile(ConfigError::Invalid(report)) => {
+            log_report(&report);
             RunError::Invalid {
                 file: report.file.into(),
             }
         }
+        OpenError::StartFile(error @ ConfigError::Unreadable { .. }) => RunError::Unreadable(error),
+        error @ OpenError::Locked(_) => RunError::State(error),
+    }
+}
+
+fn log_report(report: &Report) {
+    for finding in &report.diagnostics {
+        log_finding(&report.file, finding);
     }
 }
 
@@ -208,11 +220,11 @@ pub(crate) enum RunError {
     #[error("{0} can't be enforced: the log says why, and so does 'palisade check {0}'", file.display())]
     Invalid { file: PathBuf },
     #[error(transparent)]
+    State(OpenError),
+    #[error(transparent)]
     Boot(Box<firewall::BootError>),
     #[error(transparent)]
     Management(#[from] ManagementError),
-    #[error(transparent)]
-    Commit(Box<firewall::CommitError>),
 }
 
 impl RunError {
@@ -221,9 +233,9 @@ impl RunError {
             Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
             Self::Runtime(_)
             | Self::Socket(_)
+            | Self::State(_)
             | Self::Boot(_)
-            | Self::Management(_)
-            | Self::Commit(_) => false,
+            | Self::Management(_) => false,
         }
     }
 }

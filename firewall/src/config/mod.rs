@@ -37,6 +37,7 @@ pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
 pub use system::{CertificateFiles, Management, System, Workers};
+pub use yaml::MAX_BYTES;
 
 /// A configuration without errors, compiled. Immutable; a commit makes a new one.
 #[derive(Debug)]
@@ -70,11 +71,15 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// Reads a text as if nothing were known of the outside, which is safe to enforce until
 /// [`recompile`] knows more. `file` names it in every finding.
 pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+    parse_with(text, file, &Facts::default())
+}
+
+/// The same by what is known of the outside.
+pub fn parse_with(text: &str, file: &str, facts: &Facts) -> Result<Config, ConfigError> {
     let mut findings = Findings::default();
     let document = yaml::parse(text, &mut findings)
         .and_then(|root| reader::read::<Document>(&root, &mut findings));
-    let facts = Facts::default();
-    let config = document.map(|document| compile(document, text, &facts, &mut findings));
+    let config = document.map(|document| compile(document, text, facts, &mut findings));
     finish(config, findings, file)
 }
 

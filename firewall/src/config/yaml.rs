@@ -13,7 +13,8 @@ use std::collections::{HashMap, HashSet};
 use rules::{Findings, Place};
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StructureStyle};
 
-pub(super) const MAX_BYTES: usize = 8 << 20;
+/// The largest document.
+pub const MAX_BYTES: usize = 8 << 20;
 /// The shape of a configuration needs eight.
 pub(super) const MAX_DEPTH: usize = 32;
 pub(super) const MAX_NODES: u32 = 1_000_000;

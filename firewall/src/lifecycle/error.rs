@@ -1,9 +1,21 @@
 //! Why something was refused. Nothing has changed where one of these is returned.
 
+use std::path::PathBuf;
+
 use crate::CommitError;
-use crate::config::{Finding, PatchError};
+use crate::config::{ConfigError, Finding, PatchError};
 
 use super::text::{ETag, IfMatch};
+
+/// Why there is no configuration to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{} belongs to another appliance that runs: give each its own --state-dir", .0.display())]
+    Locked(PathBuf),
+    /// The start file, and there is no good revision either.
+    #[error(transparent)]
+    StartFile(ConfigError),
+}
 
 /// Why the candidate stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +75,17 @@ pub enum RefreshError {
     Datapath(#[from] CommitError),
     #[error("the appliance is stopping")]
     Stopping,
+}
+
+/// Why the start file was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error(transparent)]
+    StartFile(ConfigError),
+    #[error(transparent)]
+    Commit(#[from] CommitFailed),
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,9 +14,25 @@
 //! # Limits
 //! The last [`REVISIONS`] revisions are kept.
 
+mod boot;
+mod candidate;
+mod commit;
+mod decision;
+mod diff;
+mod disk;
 mod error;
+mod reload;
 mod revision;
+mod running;
+#[cfg(test)]
+mod scratch;
+mod state_dir;
+mod store;
+mod task;
+#[cfg(test)]
+mod tests;
 mod text;
+mod undo;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -25,14 +41,22 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use tokio::sync::broadcast;
 
 use crate::CommitError;
 use crate::audit::{Actor, Audit};
-use crate::config::{Config, ConfigError, Finding};
+use crate::config::{Config, ConfigError, Finding, findings};
+use candidate::Edit;
+use running::{Inner, Picture, found};
+use task::{blocking, whole};
 
+pub use boot::Opened;
+pub use diff::Diff;
 pub use error::{
-    CommitFailed, ConfirmError, EditError, NoSuchRevision, ReadOnly, RefreshError, StoreError,
+    CommitFailed, ConfirmError, EditError, NoSuchRevision, OpenError, ReadOnly, RefreshError,
+    ReloadError, StoreError,
 };
+pub use reload::Reloaded;
 pub use revision::{Revision, RevisionState, Source};
 pub use text::{ETag, IfMatch, Text};
 
@@ -56,7 +80,6 @@ pub type Compile = Arc<dyn Fn(&str, &str) -> Result<Config, ConfigError> + Send 
 
 /// What a lifecycle is made of.
 #[derive(Clone)]
-#[expect(missing_debug_implementations)]
 pub struct Options {
     /// What the appliance was started with. Read, never written.
     pub file: PathBuf,
@@ -66,9 +89,19 @@ pub struct Options {
     pub compile: Compile,
 }
 
-/// The handle. Cheap to clone; what is long runs elsewhere than on the caller's thread.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("file", &self.file)
+            .field("state_dir", &self.state_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The handle. Cheap to clone. What takes long runs elsewhere than on the caller's thread, and to its
+/// end even when nobody waits for it any more.
 #[derive(Clone, Debug)]
-pub struct Lifecycle(());
+pub struct Lifecycle(Arc<Inner>);
 
 /// The configuration that the next commit puts in force.
 #[derive(Clone, Debug)]
@@ -82,7 +115,9 @@ pub struct Candidate {
 #[derive(Clone, Debug)]
 pub struct InForce {
     pub text: Text,
-    pub revision: Revision,
+    /// Its number in the history.
+    pub revision: u64,
+    pub source: Source,
     /// What the datapath calls it.
     pub generation: u64,
     /// When it is undone unless somebody confirms.
@@ -143,16 +178,6 @@ pub enum Which {
     Revision(u64),
 }
 
-/// From one configuration to another.
-#[derive(Clone, Debug, Serialize)]
-pub struct Diff {
-    pub changed: bool,
-    /// Unified, of the texts.
-    pub text: String,
-    /// RFC 6902, of the documents: applied to the one it gives the other.
-    pub patch: json_patch::Patch,
-}
-
 #[derive(Clone, Debug)]
 pub struct CommitRequest {
     pub comment: String,
@@ -196,14 +221,40 @@ pub enum Change {
     },
 }
 
-#[allow(clippy::todo, clippy::unused_async, unused_variables)]
 impl Lifecycle {
     pub async fn candidate(&self) -> Candidate {
-        todo!()
+        let picture = self.0.picture();
+        Candidate {
+            text: picture.candidate().clone().read().await,
+            changed: picture.candidate.is_some(),
+        }
     }
 
     pub async fn in_force(&self) -> InForce {
-        todo!()
+        let picture = self.0.picture();
+        let Picture {
+            generation,
+            manifest,
+            in_force,
+            alarms,
+            ..
+        } = &*picture;
+        InForce {
+            text: in_force.clone().read().await,
+            revision: manifest.in_force,
+            source: manifest.source_in_force(),
+            generation: *generation,
+            confirm_by: manifest.awaiting.map(|awaiting| awaiting.deadline),
+            file: self.0.options.file.clone(),
+            file_hash: manifest.start_file.clone(),
+            alarms: alarms.clone(),
+        }
+    }
+
+    /// The number of the revision in force.
+    #[must_use]
+    pub fn in_force_revision(&self) -> u64 {
+        self.0.picture().manifest.in_force
     }
 
     /// Makes a document the candidate.
@@ -214,7 +265,8 @@ impl Lifecycle {
         if_match: &IfMatch,
         actor: &Actor,
     ) -> Result<Edited, EditError> {
-        todo!()
+        self.edit(Edit::Replace(document, format), if_match, actor)
+            .await
     }
 
     /// Changes the candidate; comments and order of what is not changed stay.
@@ -224,12 +276,12 @@ impl Lifecycle {
         if_match: &IfMatch,
         actor: &Actor,
     ) -> Result<Edited, EditError> {
-        todo!()
+        self.edit(Edit::Patch(patch), if_match, actor).await
     }
 
     /// Throws the changes away: the candidate is what is in force.
     pub async fn discard(&self, if_match: &IfMatch, actor: &Actor) -> Result<Edited, EditError> {
-        todo!()
+        self.edit(Edit::Discard, if_match, actor).await
     }
 
     /// Makes an earlier revision the candidate.
@@ -239,43 +291,124 @@ impl Lifecycle {
         if_match: &IfMatch,
         actor: &Actor,
     ) -> Result<Edited, EditError> {
-        todo!()
+        self.edit(Edit::Load(revision), if_match, actor).await
+    }
+
+    async fn edit(
+        &self,
+        edit: Edit,
+        if_match: &IfMatch,
+        actor: &Actor,
+    ) -> Result<Edited, EditError> {
+        let (inner, if_match, actor) = (self.0.clone(), if_match.clone(), actor.clone());
+        whole(async move { inner.edit(edit, &if_match, &actor).await }).await
     }
 
     /// Looks at a document, or at the candidate where there is `None`.
     pub async fn check(&self, document: Option<String>) -> Report {
-        todo!()
+        let document = document.unwrap_or_else(|| self.0.picture().candidate().yaml.to_string());
+        let compile = self.0.options.compile.clone();
+        blocking(move || match compile(&document, "document") {
+            Ok(config) => Report {
+                valid: true,
+                findings: findings(&document, &config.warnings),
+            },
+            Err(error) => Report {
+                valid: false,
+                findings: found(&document, &error),
+            },
+        })
+        .await
     }
 
     pub async fn diff(&self, from: Which, to: Which) -> Result<Diff, NoSuchRevision> {
-        todo!()
+        let (old, new) = (self.text_of(from).await?, self.text_of(to).await?);
+        let names = [from.to_string(), to.to_string()];
+        Ok(blocking(move || diff::between(&old, &new, names.each_ref().map(String::as_str))).await)
     }
 
+    async fn text_of(&self, which: Which) -> Result<Text, NoSuchRevision> {
+        let picture = self.0.picture();
+        match which {
+            Which::InForce => Ok(picture.in_force.clone()),
+            Which::Candidate => Ok(picture.candidate().clone()),
+            Which::Revision(number) => Ok(self.revision(number).await?.1),
+        }
+    }
+
+    /// Puts the candidate in force. Where nothing has changed, confirms the commit that awaits it.
     pub async fn commit(&self, request: CommitRequest) -> Result<Committed, CommitFailed> {
-        todo!()
+        let inner = self.0.clone();
+        whole(async move { inner.commit(request).await }).await
     }
 
     /// Confirms the commit that awaits it, and says which it was.
     pub async fn confirm(&self, actor: &Actor) -> Result<u64, ConfirmError> {
-        todo!()
+        let (inner, actor) = (self.0.clone(), actor.clone());
+        whole(async move { inner.confirm(&actor).await }).await
     }
 
     /// Newest first.
-    pub async fn history(&self) -> Vec<Revision> {
-        todo!()
+    #[must_use]
+    pub fn history(&self) -> Vec<Revision> {
+        self.0.picture().manifest.history()
     }
 
     pub async fn revision(&self, number: u64) -> Result<(Revision, Text), NoSuchRevision> {
-        todo!()
+        let picture = self.0.picture();
+        let record = picture.manifest.record(number).cloned();
+        let record = record.ok_or(NoSuchRevision(number))?;
+        let revision = picture.manifest.revision(&record);
+        let text = self.0.stored(move |store| store.text(&record)).await;
+        match text {
+            Ok(text) => Ok((revision, Text::new(&text).read().await)),
+            Err(error) => {
+                tracing::error!(%error, "a revision is lost");
+                Err(NoSuchRevision(number))
+            }
+        }
     }
 
     /// Compiles the text in force again and puts it in force, because what it depends on has changed.
     /// No revision is made. Returns the generation.
     pub async fn refresh(&self) -> Result<u64, RefreshError> {
-        todo!()
+        let inner = self.0.clone();
+        whole(async move { inner.refresh(&mut *inner.state.lock().await).await }).await
     }
 
-    pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Change> {
-        todo!()
+    /// Takes the start file over, if it has changed since that was last done; if not, as
+    /// [`Lifecycle::refresh`].
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let inner = self.0.clone();
+        whole(async move { inner.reload().await }).await
+    }
+
+    /// Whoever falls behind misses the oldest.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.0.changes.subscribe()
+    }
+
+    /// Ends the datapath. What awaits a confirmation goes on to do so at the next start.
+    pub async fn stop(&self) {
+        let inner = self.0.clone();
+        whole(async move {
+            let mut state = inner.state.lock().await;
+            state.rearm(None);
+            if let Some(datapath) = state.datapath.take() {
+                datapath.stop().await;
+            }
+        })
+        .await;
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InForce => f.write_str("running"),
+            Self::Candidate => f.write_str("candidate"),
+            Self::Revision(number) => write!(f, "revision {number}"),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -13,19 +13,36 @@ use sha2::{Digest, Sha256};
 pub struct Text {
     pub yaml: Arc<str>,
     pub etag: ETag,
-    /// The document as it was written: keys in their order, nothing added.
-    pub json: Arc<serde_json::Value>,
+    json: Arc<OnceLock<serde_json::Value>>,
 }
 
-#[allow(dead_code)]
 impl Text {
-    /// Takes as long as reading the document does.
     pub(super) fn new(yaml: &str) -> Self {
         Self {
             yaml: yaml.into(),
             etag: ETag::of(yaml),
-            json: Arc::new(crate::config::to_json(yaml).unwrap_or_default()),
+            json: Arc::default(),
         }
+    }
+
+    /// The document as it was written: keys in their order, nothing added. The first time takes as
+    /// long as reading the document does.
+    #[must_use]
+    pub fn json(&self) -> &serde_json::Value {
+        self.json
+            .get_or_init(|| crate::config::to_json(&self.yaml).unwrap_or_default())
+    }
+
+    /// Reads the document elsewhere than here, so that [`Text::json`] has its answer.
+    pub(super) async fn read(self) -> Self {
+        if self.json.get().is_some() {
+            return self;
+        }
+        super::task::blocking(move || {
+            let _ = self.json();
+            self
+        })
+        .await
     }
 }
 
@@ -38,6 +55,13 @@ impl ETag {
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(hash(text.as_bytes()).into())
+    }
+}
+
+impl Text {
+    /// SHA-256, in hexadecimal.
+    pub(super) fn hash(&self) -> &str {
+        &self.etag.0
     }
 }
 

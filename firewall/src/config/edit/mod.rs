@@ -30,6 +30,9 @@ use serde_json::Value;
 use super::yaml::{self, Node};
 use tree::{At, Tree};
 
+pub(crate) use order::longest_run;
+pub(crate) use tree::identity;
+
 /// In one patch.
 pub const MAX_OPERATIONS: usize = 10_000;
 

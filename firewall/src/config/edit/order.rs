@@ -26,7 +26,7 @@ pub(super) fn places<'t, 'a: 't>(
 }
 
 /// The longest increasing subsequence, by patience sorting: O(n log n).
-fn longest_run(values: &[Option<usize>]) -> Vec<bool> {
+pub(crate) fn longest_run(values: &[Option<usize>]) -> Vec<bool> {
     // The position of the smallest value that ends a run of each length, and what comes before each.
     let mut ends: Vec<(usize, usize)> = Vec::new();
     let mut before = vec![None; values.len()];

@@ -119,7 +119,8 @@ fn settle_list(items: &mut Vec<Tree<'_>>, wanted: &[Value]) {
     }));
 }
 
-fn identity(value: &Value) -> String {
+/// What makes an item of a list the same in another one.
+pub(crate) fn identity(value: &Value) -> String {
     match value.get("name").and_then(Value::as_str) {
         Some(name) => format!("name {name}"),
         None => value.to_string(),

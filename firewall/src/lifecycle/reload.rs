@@ -1,0 +1,88 @@
+//! The start file, taken over while the appliance runs.
+
+use std::sync::Arc;
+
+use super::commit::NewRevision;
+use super::decision::start_file;
+use super::error::{CommitFailed, ReloadError};
+use super::revision::Source;
+use super::running::Inner;
+use super::task::blocking;
+use super::text::Text;
+use crate::audit::{Actor, AuditAction, Outcome, Via};
+use rules::Diagnostic;
+
+/// What became of the start file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    TakenOver {
+        revision: u64,
+        generation: u64,
+        warnings: Vec<Diagnostic>,
+    },
+    /// It is what was taken over before. What is in force was compiled again.
+    Unchanged { revision: u64, generation: u64 },
+}
+
+impl Inner {
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+        let options = self.options.clone();
+        let read = blocking(move || start_file(&options).map(|yaml| Text::new(&yaml))).await;
+        let text = read.map_err(ReloadError::StartFile)?;
+        let mut state = self.state.lock().await;
+        let known = state.now.manifest.start_file.as_deref() == Some(text.hash());
+        if known || text.etag == state.now.in_force.etag {
+            if !known {
+                let mut manifest = state.now.manifest.clone();
+                manifest.start_file = Some(text.hash().to_owned());
+                let kept = manifest.clone();
+                let kept = self.stored(move |store| store.keep(&kept)).await;
+                kept.map_err(CommitFailed::from)?;
+                state.now.manifest = manifest;
+                self.show(&state);
+            }
+            let revision = state.now.manifest.in_force;
+            let generation = self.refresh(&mut state).await?;
+            return Ok(Reloaded::Unchanged {
+                revision,
+                generation,
+            });
+        }
+        let actor = Actor::system(Via::Signal);
+        let file = self.options.file.display().to_string();
+        let taken_over = async {
+            let (compile, yaml, name) = (
+                self.options.compile.clone(),
+                text.yaml.clone(),
+                file.clone(),
+            );
+            let config = blocking(move || compile(&yaml, &name)).await;
+            let config = config.map_err(ReloadError::StartFile)?;
+            let warnings = config.warnings.clone();
+            let commit = NewRevision {
+                author: actor.clone(),
+                comment: format!("taken over from {file}"),
+                source: Source::StartFile,
+                confirm_within: None,
+            };
+            let committed = self.put_in_force(&mut state, config, text, commit).await?;
+            Ok(Reloaded::TakenOver {
+                revision: committed.revision,
+                generation: committed.generation,
+                warnings,
+            })
+        }
+        .await;
+        if let Err(error) = &taken_over {
+            let detail = format!("{file}: {error}");
+            self.audit(
+                &actor,
+                AuditAction::Committed,
+                Outcome::Refused,
+                detail,
+                None,
+            );
+        }
+        taken_over
+    }
+}
