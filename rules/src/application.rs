@@ -59,7 +59,7 @@ fn holds(ranges: &[PortRange], port: u16) -> bool {
 pub(crate) struct Applications {
     /// What each name stands for, groups flattened.
     by_name: BTreeMap<String, Vec<Arc<Application>>>,
-    /// In the order in which they name a session: the document's first.
+    /// The document's first.
     all: Vec<Arc<Application>>,
 }
 
@@ -143,11 +143,9 @@ impl Applications {
         found.map(Vec::as_slice)
     }
 
-    pub(crate) fn name_of(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> Option<&Application> {
-        self.all
-            .iter()
-            .find(|application| application.matching(tuple, icmp).is_some())
-            .map(|found| &**found)
+    /// In the order in which they name a session.
+    pub(crate) fn all(&self) -> &[Arc<Application>] {
+        &self.all
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod address;
 pub mod application;
 mod catalogue;
+mod classifier;
 pub mod diagnostic;
 pub mod document;
 pub mod findings;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::AddressSet;
+use crate::address::{AddressSet, merge};
 use crate::application::{Application, Applications};
+use crate::classifier::Ranges;
 use crate::document::{self, LogEvent, NameList};
 use crate::findings::{Findings, check_name};
 use crate::{Names, Question, ZoneId};
@@ -43,21 +44,22 @@ pub struct Policy {
     pub application: Vec<String>,
     pub action: Action,
     pub log: Log,
-    conditions: Conditions,
+    pub(crate) conditions: Conditions,
 }
 
+/// What a packet must be for a policy to match.
 #[derive(Clone, Debug)]
-struct Conditions {
-    from: Zones,
-    to: Zones,
-    source: AddressSet,
-    destination: AddressSet,
+pub(crate) struct Conditions {
+    pub(crate) from: Zones,
+    pub(crate) to: Zones,
+    pub(crate) source: AddressSet,
+    pub(crate) destination: AddressSet,
     /// `None` is any.
-    applications: Option<Vec<Arc<Application>>>,
+    pub(crate) applications: Option<Vec<Arc<Application>>>,
 }
 
 #[derive(Clone, Debug)]
-enum Zones {
+pub(crate) enum Zones {
     Any,
     These(BTreeSet<ZoneId>),
 }
@@ -69,6 +71,17 @@ impl Zones {
             Self::These(zones) => zones.contains(&zone),
         }
     }
+
+    /// Ranges of zones' numbers; `None` is any number.
+    pub(crate) fn ranges(&self) -> Option<Ranges<u32>> {
+        match self {
+            Self::Any => None,
+            Self::These(zones) => {
+                let zones = zones.iter().map(|zone| (zone.0.into(), zone.0.into()));
+                Some(merge(zones.collect(), |end| end.checked_add(1)))
+            }
+        }
+    }
 }
 
 /// How a policy matched: by which of its applications, `None` where it takes any.
@@ -78,22 +91,24 @@ pub(crate) struct Match<'a> {
 }
 
 impl Policy {
-    /// True if a packet from `zone` can match.
-    pub(crate) fn starts_in(&self, zone: ZoneId) -> bool {
-        self.enabled && self.conditions.from.contain(zone)
-    }
-
-    /// Whether everything but the zone of origin matches; see `starts_in`.
     pub(crate) fn matches(&self, question: &Question) -> Option<Match<'_>> {
-        let conditions = &self.conditions;
+        self.enabled
+            .then(|| self.conditions.match_with(question))
+            .flatten()
+    }
+}
+
+impl Conditions {
+    pub(crate) fn match_with(&self, question: &Question) -> Option<Match<'_>> {
         let tuple = &question.tuple;
-        let ends = conditions.to.contain(question.to)
-            && conditions.source.contains(tuple.source)
-            && conditions.destination.contains(tuple.destination);
+        let ends = self.from.contain(question.from)
+            && self.to.contain(question.to)
+            && self.source.contains(tuple.source)
+            && self.destination.contains(tuple.destination);
         if !ends {
             return None;
         }
-        let Some(applications) = &conditions.applications else {
+        let Some(applications) = &self.applications else {
             return Some(Match { application: None });
         };
         applications.iter().find_map(|application| {

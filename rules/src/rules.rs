@@ -1,13 +1,10 @@
 //! The compiled rules, and the questions that the datapath asks them.
-//!
-//! # Limits
-//! Policies of a zone are tried one after the other. That is honest and easy to check; its cost
-//! grows with the number of policies, and is paid once for a session.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::application::{Application, Applications};
+use crate::classifier::{Classifier, Naming};
 use crate::document::{self, Sections};
 use crate::policy::{self, Action, Log, Policy};
 use crate::{Findings, IcmpType, Names, PolicyId, Tuple, ZoneId};
@@ -18,9 +15,8 @@ pub struct Rules {
     /// By `ZoneId`; the first is the appliance itself.
     zones: Vec<Zone>,
     policies: Vec<Policy>,
-    /// Policies that a packet from a zone can match, in order; by `ZoneId`.
-    from_zone: Vec<Box<[PolicyId]>>,
-    applications: Applications,
+    classifier: Arc<Classifier>,
+    naming: Arc<Naming>,
 }
 
 /// A set of interfaces with one level of trust.
@@ -82,44 +78,46 @@ impl Rules {
             )
             .collect();
         let policies = policy::compile(document.policies, &names, &applications, findings);
-        let numbers = (0u16..).take(zones.len()).map(ZoneId);
-        let from_zone = numbers.map(|zone| starting_in(zone, &policies)).collect();
+        let in_force = (0..)
+            .zip(&policies)
+            .filter(|(_, policy)| policy.enabled)
+            .map(|(number, policy)| (number, &policy.conditions));
+        let classifier = Arc::new(Classifier::compile(in_force));
+        let naming = Arc::new(Naming::compile(applications.all()));
         (
             Self {
                 zones,
                 policies,
-                from_zone,
-                applications,
+                classifier,
+                naming,
             },
             names,
         )
     }
 
-    /// Transit traffic: the first policy that matches, else the default, which denies.
+    /// Transit traffic: the first policy that matches, else the default, which denies. A zone that
+    /// is not of these rules matches only `any`.
     pub fn classify(&self, question: &Question) -> Decision<'_> {
-        let candidates = self
-            .from_zone
-            .get(usize::from(question.from.0))
-            .map_or(&[][..], |policies| &policies[..]);
-        for &id in candidates {
-            let policy = self.policy(id);
-            if let Some(found) = policy.matches(question) {
+        let asked = |number| self.policy(PolicyId(number)).matches(question);
+        match self.classifier.first(question, u32::MAX, asked) {
+            Some((number, found)) => {
+                let policy = self.policy(PolicyId(number));
                 let (name, idle_timeout) = found.application.unzip();
-                return Decision {
-                    policy: Some(id),
+                Decision {
+                    policy: Some(PolicyId(number)),
                     action: policy.action,
                     log: policy.log,
                     idle_timeout: idle_timeout.flatten(),
                     application: name.or_else(|| self.best_name(question)),
-                };
+                }
             }
-        }
-        Decision {
-            policy: None,
-            action: Action::Deny,
-            log: Log::default(),
-            idle_timeout: None,
-            application: self.best_name(question),
+            None => Decision {
+                policy: None,
+                action: Action::Deny,
+                log: Log::default(),
+                idle_timeout: None,
+                application: self.best_name(question),
+            },
         }
     }
 
@@ -163,21 +161,18 @@ impl Rules {
 
     /// The best-known name for a session: an application of the document, else a built-in one.
     pub fn application(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> Option<&Application> {
-        self.applications.name_of(tuple, icmp)
+        self.naming.name_of(tuple, icmp)
+    }
+
+    /// What the index of policies takes, in bytes.
+    pub fn index_bytes(&self) -> usize {
+        self.classifier.bytes()
     }
 
     fn best_name(&self, question: &Question) -> Option<&str> {
         self.application(&question.tuple, question.icmp)
             .map(|application| application.name.as_str())
     }
-}
-
-fn starting_in(zone: ZoneId, policies: &[Policy]) -> Box<[PolicyId]> {
-    (0u32..)
-        .zip(policies)
-        .filter(|(_, policy)| policy.starts_in(zone))
-        .map(|(number, _)| PolicyId(number))
-        .collect()
 }
 
 fn compile_zone(
