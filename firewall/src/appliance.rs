@@ -152,6 +152,12 @@ impl Appliance {
         self.running.control.clone()
     }
 
+    /// What is in force now.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<Generation> {
+        self.running.shared.generation.load_full()
+    }
+
     /// Puts another configuration in force, at one instant for every worker. Sessions that it
     /// still permits go on; others end at once.
     pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {

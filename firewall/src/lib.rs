@@ -11,6 +11,7 @@ pub mod datapath;
 mod host;
 pub mod in_force;
 mod log;
+pub mod objects;
 pub mod ports;
 pub mod route;
 pub mod session;

@@ -3,14 +3,17 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
 /// always all that match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[into_params(parameter_in = Query)]
 pub struct SessionFilter {
     pub id: Option<u64>,
     /// Either end, before or after translation.
+    #[param(value_type = Option<String>)]
     pub address: Option<IpAddr>,
     /// Either end's port, before or after translation.
     pub port: Option<u16>,
@@ -27,13 +30,13 @@ pub struct SessionFilter {
 }
 
 /// `DELETE /sessions`: how many were closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Cleared {
     pub cleared: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SessionPage {
     pub sessions: Vec<SessionView>,
@@ -44,7 +47,7 @@ pub struct SessionPage {
 }
 
 /// One conversation, both directions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SessionView {
     pub id: u64,
@@ -78,7 +81,7 @@ pub struct SessionView {
 }
 
 /// Of both directions of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct OffloadView {
     pub from_initiator: Offload,
@@ -87,7 +90,7 @@ pub struct OffloadView {
 
 /// Whether the kernel forwards a direction's next packet by itself, and why not if not: then it
 /// goes to a worker, which forwards it and may put this right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Offload {
     Offloaded,
@@ -123,19 +126,20 @@ impl Offload {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Endpoint {
+    #[schema(value_type = String, format = "ip")]
     pub address: IpAddr,
     pub port: u16,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Traffic {
     pub packets: u64,
     pub bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct InterfaceView {
     pub name: String,
@@ -155,7 +159,7 @@ pub struct InterfaceView {
     pub punted: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PolicyView {
     /// Position, from 1; the default has none.
@@ -172,14 +176,14 @@ pub struct PolicyView {
     pub sessions: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct NatView {
     pub rules: Vec<NatRuleView>,
     pub pools: Vec<NatPoolView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct NatRuleView {
     /// `source`, `destination` or `static`.
@@ -193,7 +197,7 @@ pub struct NatRuleView {
     pub hits: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct NatPoolView {
     /// The pool's name; for interface translation the address itself.
@@ -206,7 +210,7 @@ pub struct NatPoolView {
 }
 
 /// One reason, one interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct CountView {
     pub number: u16,
@@ -215,24 +219,25 @@ pub struct CountView {
     pub packets: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DropsView {
     pub drops: Vec<CountView>,
     pub punts: Vec<CountView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RoutesView {
     pub routes: Vec<RouteView>,
     pub neighbours: Vec<NeighbourView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RouteView {
     pub to: String,
+    #[schema(value_type = Option<String>, format = "ip")]
     pub via: Option<IpAddr>,
     /// The interface's name, or the device's where it is no interface of the appliance.
     pub interface: Option<String>,
@@ -241,9 +246,10 @@ pub struct RouteView {
     pub metric: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct NeighbourView {
+    #[schema(value_type = String, format = "ip")]
     pub address: IpAddr,
     pub interface: String,
     pub mac: Option<String>,
@@ -251,8 +257,29 @@ pub struct NeighbourView {
     pub state: String,
 }
 
+/// What only the outside can say (a host name, a feed, a country), or a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ObjectView {
+    /// `fqdn`, `feed`, `country` or `schedule`.
+    pub kind: String,
+    pub name: String,
+    /// `known`; `kept`, from before the attempts failed or the appliance started; `unknown`. For a
+    /// schedule `on` or `off`.
+    pub state: String,
+    /// Of addresses, merged.
+    pub ranges: u64,
+    /// Times are RFC 3339.
+    pub last_success: Option<String>,
+    /// Of the attempts since.
+    pub last_error: Option<String>,
+    pub last_error_at: Option<String>,
+    /// When it is asked for again, or the schedule changes.
+    pub next_change: Option<String>,
+}
+
 /// `GET /readyz`: whether the datapath enforces the committed configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Readiness {
     pub ready: bool,
@@ -262,7 +289,7 @@ pub struct Readiness {
 }
 
 /// `GET /system`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SystemView {
     pub host_name: String,

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use firewall::config::{self, ConfigError};
+use firewall::objects;
 use rules::{Diagnostic, Place, Severity};
 use serde::Serialize;
 
@@ -47,7 +48,12 @@ pub(crate) fn check(args: &Args) -> Result<(), CheckError> {
 /// Everything that there is to say about a file, in its order.
 fn findings(file: &Path) -> Result<Vec<Diagnostic>, CheckError> {
     match config::load(file) {
-        Ok(config) => Ok(config.warnings),
+        Ok(mut config) => {
+            let files = objects::check_files(&config);
+            config.warnings.extend(files);
+            config.warnings.sort_by_key(|finding| finding.place);
+            Ok(config.warnings)
+        }
         Err(ConfigError::Invalid(report)) => Ok(report.diagnostics),
         Err(error @ ConfigError::Unreadable { .. }) => Err(CheckError::Unreadable(error)),
     }

@@ -9,6 +9,7 @@ mod clear;
 mod client;
 mod lab;
 mod logging;
+mod management;
 mod run;
 mod show;
 mod terminal;

@@ -8,14 +8,18 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use firewall::audit::AuditLog;
 use firewall::config::{self, Config, ConfigError};
+use firewall::objects::{self, Objects};
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
 use web_ui::SocketError;
 
 use crate::logging::{self, Format};
+use crate::management::{Management, ManagementError, Names};
 
 /// Run the appliance in the current network namespace.
 #[derive(Debug, clap::Args)]
@@ -27,7 +31,8 @@ pub(crate) struct Args {
         default_value = "/etc/palisade/palisade.yaml"
     )]
     pub(crate) config: PathBuf,
-    /// For what must outlive the appliance; nothing has to, yet.
+    /// For what must outlive the appliance: users and tokens, the certificate, what it last knew of
+    /// names and feeds.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.
@@ -52,27 +57,41 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-    let mut appliance = firewall::Appliance::start(read(args)?)
+    let objects = Objects::new(&args.state_dir);
+    let mut changes = objects.changes();
+    let config = objects
+        .prepare(&read(args)?, BOOT_PATIENCE)
+        .await
+        .map_err(refused)?;
+    let (managed, names) = (config.management.clone(), Names::of(&config));
+    let mut appliance = firewall::Appliance::start(config)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
+    objects.follow(&appliance.in_force().config);
     tracing::info!(config = %args.config.display(), socket = %args.socket.display(), "enforcing");
 
-    let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = web_ui::router(Arc::new(appliance.control()));
-    let served = tokio::spawn(web_ui::serve(listener, router, async {
-        let _ = stopped.await;
-    }));
+    let control = appliance.control();
+    let audit = Arc::new(AuditLog);
+    let started =
+        Management::start(control, listener, &args.state_dir, &managed, &names, audit).await;
+    let mut management = match started {
+        Ok(management) => management,
+        Err(error) => {
+            appliance.stop().await;
+            return Err(error.into());
+        }
+    };
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            _ = reload.recv() => commit(&mut appliance, args).await,
+            _ = reload.recv() => commit(&mut appliance, &objects, &mut management, args).await,
+            () = changes.next() => follow_objects(&mut appliance, &objects).await,
         }
     }
     appliance.stop().await;
-    let _ = stop_serving.send(());
-    let _ = served.await;
+    management.stop().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -81,25 +100,65 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
 fn read(args: &Args) -> Result<Config, RunError> {
     let config = config::load(&args.config).map_err(refused)?;
     let file = args.config.display().to_string();
-    for warning in &config.warnings {
-        log_finding(&file, warning);
+    let files = objects::check_files(&config);
+    for finding in config.warnings.iter().chain(&files) {
+        log_finding(&file, finding);
     }
-    if let Some(listen) = config.management.listen {
-        tracing::warn!(%listen, "management.listen is not served yet: the API is on the unix socket");
+    if files
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
+        return Err(RunError::Invalid {
+            file: args.config.clone(),
+        });
     }
     Ok(config)
 }
 
+/// How long a commit waits for what it asks of the outside and nobody knows yet.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// Enough for what is read from files. Nobody can be asked before there are addresses and routes.
+const BOOT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
-async fn commit(appliance: &mut firewall::Appliance, args: &Args) {
-    let config = match read(args) {
-        Ok(config) => config,
-        Err(error) => return tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
+async fn commit(
+    appliance: &mut firewall::Appliance,
+    objects: &Objects,
+    management: &mut Management,
+    args: &Args,
+) {
+    let committed = async {
+        let config = read(args)?;
+        let config = objects.prepare(&config, COMMIT_PATIENCE).await;
+        let config = config.map_err(refused)?;
+        let committed = appliance.commit(config).await;
+        committed.map_err(Box::new).map_err(RunError::Commit)
     };
-    match appliance.commit(config).await {
-        Ok(generation) => tracing::info!(generation, "SIGHUP: committed"),
+    match committed.await {
+        Ok(generation) => {
+            tracing::info!(generation, "SIGHUP: committed");
+            let managed = appliance.in_force().config.management.clone();
+            management.apply(&managed).await;
+        }
         Err(error) => tracing::error!(%error, "SIGHUP: the configuration stays as it is"),
     }
+    objects.follow(&appliance.in_force().config);
+}
+
+/// What policies name has other addresses now, or a schedule has come to its time: the configuration in
+/// force says something else.
+async fn follow_objects(appliance: &mut firewall::Appliance, objects: &Objects) {
+    let in_force = appliance.in_force();
+    let changed = async {
+        let config = config::recompile(&in_force.config, &objects.facts()).map_err(refused)?;
+        let committed = appliance.commit(config).await;
+        committed.map_err(Box::new).map_err(RunError::Commit)
+    };
+    match changed.await {
+        Ok(generation) => tracing::info!(generation, "objects have changed: committed"),
+        Err(error) => tracing::error!(%error, "objects have changed, and are not enforced"),
+    }
+    objects.follow(&appliance.in_force().config);
 }
 
 /// Completes when the process is asked to end. The handlers are in place when this returns.
@@ -150,13 +209,21 @@ pub(crate) enum RunError {
     Invalid { file: PathBuf },
     #[error(transparent)]
     Boot(Box<firewall::BootError>),
+    #[error(transparent)]
+    Management(#[from] ManagementError),
+    #[error(transparent)]
+    Commit(Box<firewall::CommitError>),
 }
 
 impl RunError {
     pub(crate) fn is_wrong_input(&self) -> bool {
         match self {
             Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
-            Self::Runtime(_) | Self::Socket(_) | Self::Boot(_) => false,
+            Self::Runtime(_)
+            | Self::Socket(_)
+            | Self::Boot(_)
+            | Self::Management(_)
+            | Self::Commit(_) => false,
         }
     }
 }

@@ -126,8 +126,6 @@ fn lines(lines: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use clap::Parser;
     use web_ui::fake::{Fake, TempDir};
 
@@ -146,7 +144,7 @@ mod tests {
         let (listener, _file) = web_ui::bind(&socket).unwrap();
         tokio::spawn(web_ui::serve(
             listener,
-            web_ui::router(Arc::new(appliance)),
+            web_ui::fake::site(appliance),
             std::future::pending(),
         ));
         answer(&args(words, &socket.to_string_lossy()), Some(100)).await

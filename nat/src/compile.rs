@@ -272,12 +272,10 @@ impl Compiler<'_> {
                 .error_with_suggestion(rule.place, message, Some("any".to_owned()));
             return None;
         }
-        let sets: Vec<Option<AddressSet>> = items
-            .iter()
-            .map(|item| self.names.parse_address_item(item, self.findings))
-            .collect();
-        let sets: Option<Vec<AddressSet>> = sets.into_iter().collect();
-        sets.map(|sets| AddressSet::union(&sets))
+        let extent = self.names.parse_addresses(items, self.findings)?;
+        self.compiled.outside.extend(extent.depends_on().cloned());
+        // What is translated is as good as permitted: only what is certain.
+        Some(extent.certain().clone())
     }
 
     fn optional_addresses(

@@ -159,6 +159,7 @@ fn report_hidden(rules: &NatRules, hidden: RuleId, by: RuleId, findings: &mut Fi
     findings.warning(hidden.place, message);
 }
 
+/// What has no addresses yet may have some soon, and is not hidden by anything.
 fn covers(whole: &AddressSet, part: &AddressSet) -> bool {
-    whole.is_any() || AddressSet::union([whole, part]) == *whole
+    !part.is_empty() && (whole.is_any() || AddressSet::union([whole, part]) == *whole)
 }

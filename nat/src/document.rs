@@ -6,6 +6,7 @@
 
 use rules::{Located, Named, OneOrMany};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `trust`, `any` or `[trust, guests]`.
 pub type Zones = OneOrMany<Located<String>>;
@@ -13,10 +14,11 @@ pub type Zones = OneOrMany<Located<String>>;
 /// Names, `any`, addresses, prefixes and ranges.
 pub type Addresses = OneOrMany<Located<String>>;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Nat {
     #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, Pool>)]
     pub pools: Named<Pool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<SourceRule>,
@@ -27,79 +29,99 @@ pub struct Nat {
 }
 
 /// `public: { addresses: [198.51.100.32/28], ports: 1024-65535 }`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pool {
     /// Addresses, prefixes and ranges.
+    #[schema(value_type = Vec<String>)]
     pub addresses: OneOrMany<Located<String>>,
     /// `1024-65535` unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub ports: Option<Located<String>>,
 }
 
 /// Rewrites the source of what leaves, after routing. The first match wins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SourceRule {
+    #[schema(value_type = String)]
     pub name: Located<String>,
+    #[schema(value_type = Vec<String>)]
     pub from: Zones,
+    #[schema(value_type = Vec<String>)]
     pub to: Zones,
+    #[schema(value_type = Vec<String>)]
     pub source: Addresses,
     /// Any, unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub destination: Option<Addresses>,
     pub translate: SourceTranslation,
 }
 
 /// `interface`, `none` or `{ pool: NAME }`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceTranslation {
     /// To the address of the interface by which it leaves.
     Interface,
     /// Leaves as it is; later rules are not asked.
     None,
+    #[schema(value_type = String)]
     Pool(Located<String>),
 }
 
 /// Rewrites the destination of what arrives, before routing. The first match wins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DestinationRule {
+    #[schema(value_type = String)]
     pub name: Located<String>,
+    #[schema(value_type = Vec<String>)]
     pub from: Zones,
     /// One address.
+    #[schema(value_type = String)]
     pub destination: Located<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u16>)]
     pub port: Option<Located<u16>>,
     /// `tcp` or `udp`; needed where a port is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub protocol: Option<Located<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub source: Option<Addresses>,
     pub translate: DestinationTranslation,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DestinationTranslation {
     /// One address.
+    #[schema(value_type = String)]
     pub to: Located<String>,
     /// The port that was asked for, unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u16>)]
     pub port: Option<Located<u16>>,
 }
 
 /// One address for one address, in both directions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StaticRule {
+    #[schema(value_type = String)]
     pub name: Located<String>,
     /// Where the outside address is seen.
+    #[schema(value_type = Vec<String>)]
     pub from: Zones,
     /// An address or a prefix.
+    #[schema(value_type = String)]
     pub outside: Located<String>,
     /// The same length as `outside`.
+    #[schema(value_type = String)]
     pub inside: Located<String>,
 }
 

@@ -6,9 +6,10 @@
 //! `any` means every zone but never the appliance itself ([`ZoneId::HOST`]): what it sends already
 //! leaves from an address of its own, and what it receives must arrive as it was sent.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use rules::{AddressSet, Findings, Names, Place, Protocol, Tuple, ZoneId};
+use rules::{AddressSet, Findings, Names, Outside, Place, Protocol, Tuple, ZoneId};
 
 use crate::address::{self, AddressRange};
 use crate::compile::compile;
@@ -27,6 +28,7 @@ pub struct NatRules {
     pub(crate) rules: Vec<RuleInfo>,
     /// Sorted and disjoint.
     pub(crate) translated: Vec<AddressRange>,
+    pub(crate) outside: BTreeSet<Outside>,
 }
 
 /// A rule's number: source rules first, then destination, then static, each in the document's
@@ -165,6 +167,12 @@ impl NatRules {
     #[must_use]
     pub fn rules(&self) -> &[RuleInfo] {
         &self.rules
+    }
+
+    /// What the rules ask of the outside, unknown or not.
+    #[must_use]
+    pub fn outside(&self) -> &BTreeSet<Outside> {
+        &self.outside
     }
 
     /// In the document's order.

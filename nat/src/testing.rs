@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use rules::document::Sections;
-use rules::{Diagnostic, Findings, Named, Names, Protocol, Rules, Tuple, ZoneId};
+use rules::{Diagnostic, Facts, Findings, Named, Names, Protocol, Rules, Tuple, ZoneId};
 use serde_json::{Value, json};
 
 use crate::document::Nat;
@@ -13,7 +13,7 @@ pub(crate) const TRUST: ZoneId = ZoneId(1);
 pub(crate) const UNTRUST: ZoneId = ZoneId(2);
 pub(crate) const DMZ: ZoneId = ZoneId(3);
 
-/// Zones `trust`, `untrust` and `dmz`; addresses `lan`.
+/// Zones `trust`, `untrust` and `dmz`; addresses `lan`; a feed `partners` that is not known.
 pub(crate) fn names() -> Names {
     let zones = r#"{
         "trust": {"interfaces": ["left"]},
@@ -23,11 +23,14 @@ pub(crate) fn names() -> Names {
     let sections = Sections {
         zones: &serde_json::from_str(zones).unwrap(),
         addresses: &serde_json::from_str(r#"{"lan": ["192.0.2.0/24"]}"#).unwrap(),
+        feeds: &serde_json::from_str(r#"{"partners": {"file": "/etc/partners"}}"#).unwrap(),
+        countries: None,
         applications: &Named::default(),
+        schedules: &Named::default(),
         policies: &[],
     };
     let mut findings = Findings::default();
-    let (_, names) = Rules::compile(sections, &mut findings);
+    let (_, names) = Rules::compile(sections, &Facts::default(), &mut findings);
     assert!(!findings.has_errors());
     names
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use classbench::{Document, FAMILIES, Filter, any_packet, list, located, numbers, read};
 use palisade_rules::document::{Addresses, Policy, Sections, Zone};
 use palisade_rules::{
-    Action, Findings, Named, OneOrMany, Protocol, Question, Rules, Tuple, ZoneId,
+    Action, Facts, Findings, Named, OneOrMany, Protocol, Question, Rules, Tuple, ZoneId,
 };
 
 const PACKETS: usize = 4_096;
@@ -150,6 +150,7 @@ fn synthetic() {
                 name: located(&format!("policy-{number}")),
                 description: None,
                 enabled: true,
+                schedule: None,
                 from: list(&zone(from).value),
                 to: list(&zone(to).value),
                 source,
@@ -163,10 +164,15 @@ fn synthetic() {
     let sections = Sections {
         zones: &zones,
         addresses: &addresses,
+        feeds: &Named::default(),
+        countries: None,
         applications: &Named::default(),
+        schedules: &Named::default(),
         policies: &policies,
     };
-    let (compile, rules) = best(2, || Rules::compile(sections, &mut Findings::default()).0);
+    let (compile, rules) = best(2, || {
+        Rules::compile(sections, &Facts::default(), &mut Findings::default()).0
+    });
     let questions: Vec<Question> = (0..PACKETS)
         .map(|_| Question {
             from: ZoneId(1 + (draw() % ZONES) as u16),

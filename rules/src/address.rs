@@ -84,6 +84,31 @@ impl AddressSet {
             v6: merge(v6, |end| end.checked_add(1)),
         }
     }
+
+    /// All that is in this set and not in the other.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self {
+            v4: subtract(
+                &self.v4,
+                &other.v4,
+                |at| at.checked_sub(1),
+                |at| at.checked_add(1),
+            ),
+            v6: subtract(
+                &self.v6,
+                &other.v6,
+                |at| at.checked_sub(1),
+                |at| at.checked_add(1),
+            ),
+        }
+    }
+
+    /// How many ranges it takes to write it down.
+    #[must_use]
+    pub fn ranges(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
 }
 
 impl From<IpNet> for AddressSet {
@@ -183,6 +208,34 @@ pub(crate) fn merge<T: Ord + Copy>(
     merged.into()
 }
 
+/// What is left of `ranges` when `holes` are cut out; both sorted, neither overlapping itself. `before`
+/// and `after` are `None` at the ends of the family.
+fn subtract<T: Ord + Copy>(
+    ranges: &[(T, T)],
+    holes: &[(T, T)],
+    before: impl Fn(T) -> Option<T>,
+    after: impl Fn(T) -> Option<T>,
+) -> Arc<[(T, T)]> {
+    let mut left = Vec::with_capacity(ranges.len());
+    let mut holes = holes.iter().peekable();
+    for &(first, last) in ranges {
+        let mut rest = Some(first);
+        while let Some(from) = rest {
+            // A hole that ends before this range ends before all that follow.
+            while holes.next_if(|hole| hole.1 < from).is_some() {}
+            let Some(&&(hole_first, hole_last)) = holes.peek().filter(|hole| hole.0 <= last) else {
+                left.push((from, last));
+                break;
+            };
+            if let Some(end) = before(hole_first).filter(|end| from <= *end) {
+                left.push((from, end));
+            }
+            rest = after(hole_last).filter(|next| *next <= last);
+        }
+    }
+    left.into()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -257,7 +310,42 @@ mod tests {
         assert!(!parse_addresses("0.0.0.0/0").unwrap().is_any());
     }
 
+    #[test]
+    fn what_is_cut_out_at_the_ends_of_a_family_leaves_the_rest() {
+        let ends = ["0.0.0.0/8", "255.255.255.255", "::", "ffff::/16"]
+            .map(|end| parse_addresses(end).unwrap());
+        let left = AddressSet::any().without(&AddressSet::union(&ends));
+        let v4: Vec<_> = left.v4_ranges().collect();
+        assert_eq!(v4, [([1, 0, 0, 0].into(), [255, 255, 255, 254].into())]);
+        assert!(!left.contains(address("::")) && left.contains(address("::1")));
+        assert!(!left.contains(address("ffff::")) && left.contains(address("fffe::")));
+        assert!(left.without(&AddressSet::any()).is_empty());
+    }
+
     proptest! {
+        #[test]
+        fn a_difference_holds_exactly_what_only_the_first_holds(
+            keep in prop::collection::vec((0u32..300, 0u32..40), 0..12),
+            cut in prop::collection::vec((0u32..300, 0u32..40), 0..12),
+        ) {
+            let base = u32::MAX - 320;
+            let set = |parts: &[(u32, u32)]| {
+                let sets = parts.iter().map(|&(first, length)| {
+                    let (first, last) = (base + first, (base + first).saturating_add(length));
+                    AddressSet { v4: Arc::new([(first, last)]), ..AddressSet::default() }
+                });
+                AddressSet::union(&sets.collect::<Vec<_>>())
+            };
+            let (keep, cut) = (set(&keep), set(&cut));
+            let left = keep.without(&cut);
+            for asked in base..=u32::MAX {
+                let asked = IpAddr::V4(asked.into());
+                prop_assert_eq!(left.contains(asked), keep.contains(asked) && !cut.contains(asked));
+            }
+            // As sorted and merged as any other.
+            prop_assert_eq!(AddressSet::union([&left]), left);
+        }
+
         #[test]
         fn a_union_holds_exactly_what_its_parts_hold(
             parts in prop::collection::vec((0u32..300, 0u32..40), 0..12),

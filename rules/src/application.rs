@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::document::{self, ApplicationItem};
 use crate::findings::{Findings, check_name, suggest};
 use crate::group::members_first;
+use crate::naming::Naming;
 use crate::quantity::{PortRange, parse_duration, parse_ports};
 use crate::{IcmpType, Located, Named, Protocol, Tuple, catalogue};
 
@@ -59,8 +60,9 @@ fn holds(ranges: &[PortRange], port: u16) -> bool {
 pub(crate) struct Applications {
     /// What each name stands for, groups flattened.
     by_name: BTreeMap<String, Vec<Arc<Application>>>,
-    /// The document's first.
+    /// In the order in which they name a session: the document's first.
     all: Vec<Arc<Application>>,
+    naming: Naming,
 }
 
 impl Applications {
@@ -73,12 +75,23 @@ impl Applications {
             .iter()
             .map(|one| (one.name.clone(), vec![one.clone()]))
             .collect();
+        for (group, _, members) in catalogue::GROUPS {
+            let members = members.iter().filter_map(|member| by_name.get(*member));
+            let members = members.flatten().cloned().collect();
+            by_name.insert((*group).to_owned(), members);
+        }
+        let built_in_names: BTreeSet<String> = by_name.keys().cloned().collect();
         for name in findings.damaged("applications") {
             by_name.insert(name.to_owned(), Vec::new());
         }
 
         let mut own = Vec::new();
-        for index in members_first(document, "application", references, findings) {
+        for index in members_first(
+            document,
+            "application",
+            |items| references(items).map(|name| (name.value.as_str(), name.place)),
+            findings,
+        ) {
             let (name, items) = &document.0[index];
             check_name(name, "an application", &["any"], findings);
             if items.is_empty() {
@@ -90,7 +103,7 @@ impl Applications {
                     ),
                 );
             }
-            if catalogue_has(&built_in, &name.value) {
+            if built_in_names.contains(&name.value) {
                 findings.warning(
                     name.place,
                     format!(
@@ -122,12 +135,16 @@ impl Applications {
             by_name.insert(name.value.clone(), leaves);
         }
         own.sort_by_key(|(index, _)| *index);
-        let all = own
+        let all: Vec<_> = own
             .into_iter()
             .map(|(_, application)| application)
             .chain(built_in)
             .collect();
-        Self { by_name, all }
+        Self {
+            by_name,
+            naming: Naming::new(&all),
+            all,
+        }
     }
 
     /// What a name stands for; an unknown one is reported. `any` is the caller's to handle.
@@ -143,18 +160,17 @@ impl Applications {
         found.map(Vec::as_slice)
     }
 
-    /// In the order in which they name a session.
-    pub(crate) fn all(&self) -> &[Arc<Application>] {
-        &self.all
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    pub(crate) fn name_of(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> Option<&Application> {
+        self.naming.first(&self.all, tuple, icmp)
     }
 }
 
 fn names(document: &Named<document::Application>) -> impl Iterator<Item = &String> {
     document.iter().map(|(name, _)| &name.value)
-}
-
-fn catalogue_has(built_in: &[Arc<Application>], name: &str) -> bool {
-    built_in.iter().any(|application| application.name == name)
 }
 
 fn unknown<'a>(

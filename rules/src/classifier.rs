@@ -32,7 +32,6 @@
 
 mod bitmap;
 mod dimension;
-mod naming;
 mod service;
 mod table;
 #[cfg(test)]
@@ -41,15 +40,12 @@ mod tests;
 use std::net::IpAddr;
 
 pub(crate) use dimension::{Ranges, Value};
-pub(crate) use naming::Naming;
 use table::{Key, Row, Table};
 
 use crate::Question;
 use crate::policy::Conditions;
 
 /// Bytes of sets of rows in each dimension, past which it gets coarser.
-///
-/// 100,000 policies between random ranges, the worst that was tried, stay well below.
 const BUDGET: usize = 256 << 20;
 
 /// All policies that are in force, ready to be asked.

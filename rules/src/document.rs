@@ -1,4 +1,4 @@
-//! What the configuration says about zones, addresses, applications and policies, as written.
+//! What the configuration says about zones, objects and policies, as written.
 //!
 //! These shapes only read and show back; nothing here has been checked. `Rules::compile` checks.
 
@@ -8,31 +8,133 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{OneOfBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::{Action, Located, Named, OneOrMany};
 
-/// The four sections of the document that this crate owns.
+/// The sections of the document that this crate reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Sections<'a> {
     pub zones: &'a Named<Zone>,
     pub addresses: &'a Named<Addresses>,
+    /// Only their names: what they hold is a fact.
+    pub feeds: &'a Named<Feed>,
+    /// Only whether there is a database.
+    pub countries: Option<&'a Countries>,
     pub applications: &'a Named<Application>,
+    pub schedules: &'a Named<Schedule>,
     pub policies: &'a [Policy],
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Zone {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[schema(value_type = Vec<String>)]
     pub interfaces: OneOrMany<Located<String>>,
     /// Services of the appliance that this zone may use.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub host_inbound: OneOrMany<Located<String>>,
 }
 
-/// Addresses, prefixes, ranges and names of other objects.
+/// Addresses, prefixes, ranges, names of other objects, `fqdn:`, `feed:` and `country:`; all of them
+/// excluded after `not:`.
 pub type Addresses = OneOrMany<Located<String>>;
+
+/// A list of addresses that somebody else keeps: at a URL or in a file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Feed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub url: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub file: Option<Located<String>>,
+    /// Certificates to trust instead of the public ones, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ca_file: Option<Located<String>>,
+    /// How often the URL is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub refresh: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub at_least: Option<Located<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub at_most: Option<Located<u32>>,
+    /// The share of the entries that one refresh may change: `50%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub most_change: Option<Located<String>>,
+    /// What it may hold that others may not.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<FeedContent>)]
+    pub allow: OneOrMany<FeedContent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeedContent {
+    /// Addresses that are not anybody's in the Internet, such as 10.0.0.0/8.
+    Private,
+    /// Prefixes shorter than /8 in IPv4 and /16 in IPv6.
+    Wide,
+}
+
+/// The database that says which networks are a country's.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Countries {
+    /// MaxMind DB format.
+    #[schema(value_type = String)]
+    pub file: Located<String>,
+}
+
+/// When a policy counts: both, where both are said.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Schedule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// An IANA name; UTC unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub time_zone: Option<Located<String>>,
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<Window>)]
+    pub weekly: OneOrMany<Located<Window>>,
+    /// `2026-12-24` or `2026-12-24..2026-12-26`, both included.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub dates: OneOrMany<Located<String>>,
+}
+
+/// A part of certain days.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Window {
+    /// `mon` or `mon-fri`; every day unless told.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub days: OneOrMany<Located<String>>,
+    /// `08:00`; the beginning of the day unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub from: Option<Located<String>>,
+    /// `18:00`, not included; the end of the day unless told. The next day's where it is not after
+    /// `from`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub to: Option<Located<String>>,
+}
 
 /// Terms and names of other applications; matched where any of them is.
 pub type Application = OneOrMany<ApplicationItem>;
@@ -43,44 +145,61 @@ pub enum ApplicationItem {
     Term(Located<Term>),
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Term {
     /// A name or a number.
+    #[schema(value_type = String)]
     pub protocol: Located<String>,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub source_port: OneOrMany<Located<String>>,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub destination_port: OneOrMany<Located<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u8>)]
     pub icmp_type: Option<Located<u8>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u8>)]
     pub icmp_code: Option<Located<u8>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub idle_timeout: Option<Located<String>>,
 }
 
 /// A list of names that may not be empty: left out means `any`, and an empty one is a mistake.
 pub type NameList = Located<OneOrMany<Located<String>>>;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Policy {
+    #[schema(value_type = String)]
     pub name: Located<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     #[serde(default = "enabled", skip_serializing_if = "Clone::clone")]
     pub enabled: bool,
+    #[schema(value_type = Vec<String>)]
     pub from: NameList,
+    #[schema(value_type = Vec<String>)]
     pub to: NameList,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub source: Option<NameList>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub destination: Option<NameList>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub application: Option<NameList>,
+    /// Counts only while this is on; always unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub schedule: Option<Located<String>>,
     pub action: Action,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<LogEvent>)]
     pub log: OneOrMany<LogEvent>,
 }
 
@@ -88,7 +207,7 @@ fn enabled() -> bool {
     true
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogEvent {
     Start,
@@ -119,6 +238,20 @@ impl Serialize for ApplicationItem {
         }
     }
 }
+
+impl PartialSchema for ApplicationItem {
+    fn schema() -> RefOr<Schema> {
+        OneOfBuilder::new()
+            .item(String::schema())
+            .item(Term::schema())
+            .description(Some(
+                "The name of another application, or a term of this one.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for ApplicationItem {}
 
 enum Item {
     Name(String),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Findings, Located, Named};
+use crate::{Findings, Named, Place};
 
 /// Positions in `document` such that members precede the groups that name them. A reference that
 /// closes a cycle is reported, once, and then ignored.
@@ -15,7 +15,7 @@ pub(crate) fn members_first<'a, T, R>(
     findings: &mut Findings,
 ) -> Vec<usize>
 where
-    R: Iterator<Item = &'a Located<String>>,
+    R: Iterator<Item = (&'a str, Place)>,
 {
     let positions: HashMap<&str, usize> = document
         .iter()
@@ -31,13 +31,13 @@ where
         state[root] = State::Open;
         let mut path = vec![(root, references(&document.0[root].1))];
         while let Some((group, members)) = path.last_mut() {
-            let Some(member) = members.next() else {
+            let Some((member, place)) = members.next() else {
                 state[*group] = State::Done;
                 order.push(*group);
                 path.pop();
                 continue;
             };
-            let Some(&position) = positions.get(member.value.as_str()) else {
+            let Some(&position) = positions.get(member) else {
                 continue;
             };
             match state[position] {
@@ -49,16 +49,11 @@ where
                     let names = path
                         .iter()
                         .map(|(group, _)| document.0[*group].0.value.as_str());
-                    let mut cycle: Vec<&str> =
-                        names.skip_while(|name| *name != member.value).collect();
-                    cycle.push(&member.value);
+                    let mut cycle: Vec<&str> = names.skip_while(|name| *name != member).collect();
+                    cycle.push(member);
                     findings.error(
-                        member.place,
-                        format!(
-                            "{what} '{}' contains itself: {}",
-                            member.value,
-                            cycle.join(" → ")
-                        ),
+                        place,
+                        format!("{what} '{member}' contains itself: {}", cycle.join(" → ")),
                     );
                 }
                 State::Done => {}

@@ -3,36 +3,43 @@
 //! This crate decides and never does: it works on tuples (addresses, protocol, ports) and sees no
 //! header, no socket, no clock and no global.
 //!
-//! `Rules::compile` takes the document as read, reports everything that is wrong with it and
+//! `Rules::compile` takes the document as read and what is known of the outside, reports everything that is wrong with it and
 //! returns what `classify` and `host_inbound` need. What was compiled with errors must not be
 //! used; it exists so that later stages can look for more.
 
 pub mod address;
+mod address_item;
 pub mod application;
 mod catalogue;
 mod classifier;
 pub mod diagnostic;
 pub mod document;
+pub mod facts;
 pub mod findings;
 mod group;
 pub mod located;
 mod names;
+mod naming;
 mod policy;
 pub mod quantity;
 mod rules;
+mod schedule;
 #[cfg(test)]
 mod tests;
 pub mod tuple;
 
 pub use address::AddressSet;
 pub use application::{Application, Term, parse_protocol};
+pub use catalogue::{BuiltIn, catalogue};
 pub use diagnostic::{Diagnostic, Place, Severity};
+pub use facts::{Extent, Facts, Outside};
 pub use findings::{Findings, check_name, suggest};
 pub use located::{LOCATED, Located, Named, ONE_OR_MANY, OneOrMany};
 pub use names::Names;
 pub use policy::{Action, Log, Policy};
 pub use quantity::{PortRange, parse_duration, parse_ports};
-pub use rules::{Decision, Question, Rules, Zone};
+pub use rules::{Decision, MANAGEMENT, Question, Rules, Zone};
+pub use schedule::ScheduleState;
 pub use tuple::{IcmpType, Protocol, Tuple};
 
 /// A zone's number: its position in the document, from 1. 0 is the appliance itself.

@@ -1,47 +1,72 @@
 //! Names of the document that were checked, for whoever resolves references to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::address::{AddressError, AddressSet, parse_addresses};
-use crate::document;
+use crate::address_item::{Item, parse_item, split_not};
+use crate::document::{self, Sections};
+use crate::facts::{Extent, Facts, Outside};
 use crate::findings::{Findings, check_name, suggest};
 use crate::group::members_first;
-use crate::{Located, Named, ZoneId};
+use crate::{Located, Named, OneOrMany, Place, ZoneId};
 
-/// Zones and address objects by name.
+/// Zones, address objects and feeds by name, and what is known of the outside.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     zones: BTreeMap<String, ZoneId>,
-    addresses: BTreeMap<String, AddressSet>,
+    addresses: BTreeMap<String, Extent>,
+    feeds: BTreeSet<String>,
+    has_countries: bool,
+    facts: Facts,
 }
 
 impl Names {
     /// Reports bad names, unknown members, cycles and malformed addresses. Entries that the reader
     /// found damaged resolve to something arbitrary, so that they are not reported again.
-    pub(crate) fn compile(
-        zones: &Named<document::Zone>,
-        addresses: &Named<document::Addresses>,
-        findings: &mut Findings,
-    ) -> Self {
-        let mut names = Self::default();
+    pub(crate) fn compile(document: &Sections<'_>, facts: &Facts, findings: &mut Findings) -> Self {
+        let mut names = Self {
+            has_countries: document.countries.is_some()
+                || findings.damaged("countries").next().is_some(),
+            facts: facts.clone(),
+            ..Self::default()
+        };
+        names.compile_zones(document.zones, findings);
+        for name in findings.damaged("feeds") {
+            names.feeds.insert(name.to_owned());
+        }
+        for (name, _) in document.feeds {
+            check_name(name, "a feed", &["any"], findings);
+            names.feeds.insert(name.value.clone());
+        }
+        names.compile_addresses(document.addresses, findings);
+        names
+    }
+
+    fn compile_zones(&mut self, zones: &Named<document::Zone>, findings: &mut Findings) {
         for name in findings.damaged("zones") {
-            names.zones.insert(name.to_owned(), ZoneId::HOST);
+            self.zones.insert(name.to_owned(), ZoneId::HOST);
         }
         for (position, (name, _)) in zones.iter().enumerate() {
             check_name(name, "a zone", &["any", "host"], findings);
             match u16::try_from(position + 1) {
                 Ok(number) => {
-                    names.zones.insert(name.value.clone(), ZoneId(number));
+                    self.zones.insert(name.value.clone(), ZoneId(number));
                 }
                 Err(_) => findings.error(name.place, "there are more than 65,535 zones"),
             }
         }
+    }
 
+    fn compile_addresses(
+        &mut self,
+        document: &Named<document::Addresses>,
+        findings: &mut Findings,
+    ) {
         for name in findings.damaged("addresses") {
-            names.addresses.insert(name.to_owned(), AddressSet::any());
+            self.addresses
+                .insert(name.to_owned(), Extent::undetermined());
         }
-        for index in members_first(addresses, "address object", |items| items.iter(), findings) {
-            let (name, items) = &addresses.0[index];
+        for index in members_first(document, "address object", references, findings) {
+            let (name, items) = &document.0[index];
             check_name(name, "an address object", &["any"], findings);
             if items.is_empty() {
                 findings.error(
@@ -52,24 +77,20 @@ impl Names {
                     ),
                 );
             }
-            let mut parts = Vec::new();
-            for item in items {
-                // A member that is not resolved yet closes a cycle, which was reported.
-                let in_cycle = !names.addresses.contains_key(&item.value)
-                    && addresses.get(&item.value).is_some();
-                if !in_cycle {
-                    parts.extend(names.resolve(
-                        item,
-                        addresses.iter().map(|(name, _)| name.value.as_str()),
-                        findings,
-                    ));
-                }
-            }
-            names
-                .addresses
-                .insert(name.value.clone(), AddressSet::union(&parts));
+            // A member that is not resolved yet closes a cycle, which was reported.
+            let in_cycle = |member: &str| {
+                !self.addresses.contains_key(member) && document.get(member).is_some()
+            };
+            let items = items
+                .iter()
+                .filter(|item| !in_cycle(split_not(&item.value).1));
+            let known = || document.iter().map(|(name, _)| name.value.as_str());
+            let extent = self.resolve(items, known, findings);
+            self.addresses.insert(
+                name.value.clone(),
+                extent.unwrap_or_else(Extent::undetermined),
+            );
         }
-        names
     }
 
     pub fn zone(&self, name: &str) -> Option<ZoneId> {
@@ -80,11 +101,14 @@ impl Names {
         self.zones.keys().map(String::as_str)
     }
 
-    /// The zone of this name; an unknown one is reported.
+    /// The zone of this name, or the appliance itself; an unknown one is reported.
     pub fn parse_zone(&self, name: &Located<String>, findings: &mut Findings) -> Option<ZoneId> {
-        let found = self.zone(&name.value);
+        let found = match name.value.as_str() {
+            "host" => Some(ZoneId::HOST),
+            name => self.zone(name),
+        };
         if found.is_none() {
-            let suggestion = suggest(&name.value, self.zone_names());
+            let suggestion = suggest(&name.value, self.zone_names().chain(["any", "host"]));
             findings.error_with_suggestion(
                 name.place,
                 format!("no zone is named '{}'", name.value),
@@ -95,7 +119,7 @@ impl Names {
     }
 
     /// What an address object stands for.
-    pub fn addresses(&self, name: &str) -> Option<&AddressSet> {
+    pub fn addresses(&self, name: &str) -> Option<&Extent> {
         self.addresses.get(name)
     }
 
@@ -103,63 +127,108 @@ impl Names {
         self.addresses.keys().map(String::as_str)
     }
 
-    /// An object's name, `any`, an address, a prefix or a range; anything else is reported.
-    pub fn parse_address_item(
+    /// What a list stands for: all of its items but those after `not:`; a list of `not:` alone is
+    /// everything but them. What is wrong with an item is reported, and then there is no answer.
+    pub fn parse_addresses(
         &self,
-        item: &Located<String>,
+        items: &OneOrMany<Located<String>>,
         findings: &mut Findings,
-    ) -> Option<AddressSet> {
-        self.resolve(item, self.address_names(), findings)
+    ) -> Option<Extent> {
+        self.resolve(items.iter(), || self.address_names(), findings)
     }
 
-    /// The candidate nearest to `word`, if one is near; see [`crate::suggest`].
-    pub fn suggest<'a>(
-        &self,
-        word: &str,
-        candidates: impl IntoIterator<Item = &'a str>,
-    ) -> Option<String> {
-        suggest(word, candidates)
+    /// Everything outside that the address objects depend on.
+    pub(crate) fn outside(&self) -> impl Iterator<Item = &Outside> {
+        self.addresses.values().flat_map(Extent::depends_on)
     }
 
-    fn resolve<'a>(
+    fn resolve<'a, 'k, K: Iterator<Item = &'k str>>(
         &self,
-        item: &Located<String>,
-        known: impl Iterator<Item = &'a str>,
+        items: impl Iterator<Item = &'a Located<String>>,
+        known: impl Fn() -> K,
         findings: &mut Findings,
-    ) -> Option<AddressSet> {
-        let text = item.value.as_str();
-        if text == "any" {
-            return Some(AddressSet::any());
+    ) -> Option<Extent> {
+        let (mut included, mut excluded) = (Vec::new(), Vec::new());
+        let mut complete = true;
+        let mut last = None;
+        for item in items {
+            let (is_excluded, text) = split_not(&item.value);
+            match self.resolve_item(item, text, &known, findings) {
+                Some(extent) if is_excluded => excluded.push(extent),
+                Some(extent) => included.push(extent),
+                None => complete = false,
+            }
+            last = Some(item.place);
         }
-        if let Some(set) = self.addresses.get(text) {
-            return Some(set.clone());
-        }
-        if looks_like_a_name(text) {
-            let suggestion = suggest(text, known.chain(["any"]));
-            findings.error_with_suggestion(
-                item.place,
-                format!("no address object is named '{text}'"),
-                suggestion,
-            );
+        if !complete || (included.is_empty() && excluded.is_empty()) {
             return None;
         }
-        match parse_addresses(text) {
-            Ok(set) => Some(set),
+        let extent = Extent::list(&included, &excluded);
+        if let Some(place) = last
+            && extent.is_fixed()
+            && extent.certain().is_empty()
+        {
+            findings.error(place, "nothing is left of this list: all of it is excluded");
+        }
+        Some(extent)
+    }
+
+    fn resolve_item<'k, K: Iterator<Item = &'k str>>(
+        &self,
+        item: &Located<String>,
+        text: &str,
+        known: impl Fn() -> K,
+        findings: &mut Findings,
+    ) -> Option<Extent> {
+        let outside = match parse_item(text) {
+            Ok(Item::Any) => return Some(Extent::any()),
+            Ok(Item::Addresses(set)) => return Some(set.into()),
+            Ok(Item::Object(name)) => {
+                let found = self.addresses.get(name).cloned();
+                if found.is_none() {
+                    let suggestion = suggest(name, known().chain(["any"]));
+                    findings.error_with_suggestion(
+                        item.place,
+                        format!("no address object is named '{name}'"),
+                        suggestion,
+                    );
+                }
+                return found;
+            }
+            Ok(Item::Outside(outside)) => outside,
             Err(error) => {
-                let suggestion = match &error {
-                    AddressError::HostBits(net) => Some(net.trunc().to_string()),
-                    AddressError::Malformed(_)
-                    | AddressError::Backwards(_)
-                    | AddressError::MixedFamilies(_) => None,
-                };
+                let not = &item.value[..item.value.len() - text.len()];
+                let suggestion = error.suggestion().map(|meant| format!("{not}{meant}"));
                 findings.error_with_suggestion(item.place, error.to_string(), suggestion);
+                return None;
+            }
+        };
+        match &outside {
+            Outside::Feed(name) if !self.feeds.contains(name) => {
+                findings.error_with_suggestion(
+                    item.place,
+                    format!("no feed is named '{name}'"),
+                    suggest(name, &self.feeds),
+                );
                 None
+            }
+            Outside::Country(_) if !self.has_countries => {
+                findings.error(
+                    item.place,
+                    "countries need a database: countries: { file: /etc/palisade/country.mmdb }",
+                );
+                None
+            }
+            Outside::Fqdn(_) | Outside::Feed(_) | Outside::Country(_) => {
+                Some(Extent::of(outside, &self.facts))
             }
         }
     }
 }
 
-/// Names start with a letter and hold no colon; only an IPv6 address could start so otherwise.
-fn looks_like_a_name(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_alphabetic()) && !text.contains([':', '/'])
+/// The names that an object's items may refer to, `not:` taken off.
+fn references(items: &document::Addresses) -> impl Iterator<Item = (&str, Place)> {
+    items
+        .iter()
+        .map(|item| (split_not(&item.value).1, item.place))
 }

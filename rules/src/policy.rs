@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::address::{AddressSet, merge};
+use crate::address::merge;
 use crate::application::{Application, Applications};
 use crate::classifier::Ranges;
 use crate::document::{self, LogEvent, NameList};
+use crate::facts::{Extent, Outside};
 use crate::findings::{Findings, check_name};
-use crate::{Names, Question, ZoneId};
+use crate::schedule::Schedules;
+use crate::{AddressSet, Names, Question, ZoneId};
 
 /// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     Permit,
@@ -37,6 +40,10 @@ pub struct Policy {
     pub name: String,
     /// A disabled policy keeps its number and matches nothing.
     pub enabled: bool,
+    /// As the document says it.
+    pub schedule: Option<String>,
+    /// False while its schedule is off: then it matches nothing either.
+    pub active: bool,
     pub from: Vec<String>,
     pub to: Vec<String>,
     pub source: Vec<String>,
@@ -45,6 +52,7 @@ pub struct Policy {
     pub action: Action,
     pub log: Log,
     pub(crate) conditions: Conditions,
+    outside: BTreeSet<Outside>,
 }
 
 /// What a packet must be for a policy to match.
@@ -52,22 +60,25 @@ pub struct Policy {
 pub(crate) struct Conditions {
     pub(crate) from: Zones,
     pub(crate) to: Zones,
-    pub(crate) source: AddressSet,
-    pub(crate) destination: AddressSet,
+    pub(crate) source: Arc<AddressSet>,
+    pub(crate) destination: Arc<AddressSet>,
     /// `None` is any.
     pub(crate) applications: Option<Vec<Arc<Application>>>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Zones {
-    Any,
+    /// All but the appliance itself, which is only meant where it is named.
+    Any {
+        host: bool,
+    },
     These(BTreeSet<ZoneId>),
 }
 
 impl Zones {
     fn contain(&self, zone: ZoneId) -> bool {
         match self {
-            Self::Any => true,
+            Self::Any { host } => *host || zone != ZoneId::HOST,
             Self::These(zones) => zones.contains(&zone),
         }
     }
@@ -75,7 +86,8 @@ impl Zones {
     /// Ranges of zones' numbers; `None` is any number.
     pub(crate) fn ranges(&self) -> Option<Ranges<u32>> {
         match self {
-            Self::Any => None,
+            Self::Any { host: true } => None,
+            Self::Any { host: false } => Some([(1, u16::MAX.into())].into()),
             Self::These(zones) => {
                 let zones = zones.iter().map(|zone| (zone.0.into(), zone.0.into()));
                 Some(merge(zones.collect(), |end| end.checked_add(1)))
@@ -91,8 +103,18 @@ pub(crate) struct Match<'a> {
 }
 
 impl Policy {
+    /// True if it is to match anything now.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.enabled && self.active
+    }
+
+    /// What its conditions depend on, by name or through address objects.
+    pub fn outside(&self) -> impl Iterator<Item = &Outside> {
+        self.outside.iter()
+    }
+
     pub(crate) fn matches(&self, question: &Question) -> Option<Match<'_>> {
-        self.enabled
+        self.is_in_force()
             .then(|| self.conditions.match_with(question))
             .flatten()
     }
@@ -126,6 +148,7 @@ pub(crate) fn compile(
     document: &[document::Policy],
     names: &Names,
     applications: &Applications,
+    schedules: &Schedules,
     findings: &mut Findings,
 ) -> Vec<Policy> {
     let mut first_uses = HashMap::new();
@@ -141,7 +164,13 @@ pub(crate) fn compile(
                 ),
             );
         }
-        compiled.push(compile_one(policy, names, applications, findings));
+        compiled.push(compile_one(
+            policy,
+            names,
+            applications,
+            schedules,
+            findings,
+        ));
     }
     compiled
 }
@@ -150,19 +179,26 @@ fn compile_one(
     policy: &document::Policy,
     names: &Names,
     applications: &Applications,
+    schedules: &Schedules,
     findings: &mut Findings,
 ) -> Policy {
+    let source = addresses(policy.source.as_ref(), names, findings);
+    let destination = addresses(policy.destination.as_ref(), names, findings);
+    check_families(policy, &source, &destination, findings);
     let conditions = Conditions {
         from: zones(&policy.from, names, findings),
         to: zones(&policy.to, names, findings),
-        source: addresses(policy.source.as_ref(), names, findings),
-        destination: addresses(policy.destination.as_ref(), names, findings),
+        source: source.for_action(policy.action),
+        destination: destination.for_action(policy.action),
         applications: compile_applications(policy.application.as_ref(), applications, findings),
     };
-    check_families(policy, &conditions, findings);
+    check_ends(policy, &conditions, findings);
+    let schedule = policy.schedule.as_ref();
     Policy {
         name: policy.name.value.clone(),
         enabled: policy.enabled,
+        schedule: schedule.map(|name| name.value.clone()),
+        active: schedule.is_none_or(|name| schedules.is_on(name, findings)),
         from: as_written(Some(&policy.from)),
         to: as_written(Some(&policy.to)),
         source: as_written(policy.source.as_ref()),
@@ -174,6 +210,11 @@ fn compile_one(
             end: policy.log.0.contains(&LogEvent::End),
         },
         conditions,
+        outside: source
+            .depends_on()
+            .chain(destination.depends_on())
+            .cloned()
+            .collect(),
     }
 }
 
@@ -195,20 +236,21 @@ fn zones(list: &NameList, names: &Names, findings: &mut Findings) -> Zones {
             zones.extend(names.parse_zone(name, findings));
         }
     }
-    if any { Zones::Any } else { Zones::These(zones) }
+    if any {
+        let host = zones.contains(&ZoneId::HOST);
+        Zones::Any { host }
+    } else {
+        Zones::These(zones)
+    }
 }
 
-fn addresses(list: Option<&NameList>, names: &Names, findings: &mut Findings) -> AddressSet {
+fn addresses(list: Option<&NameList>, names: &Names, findings: &mut Findings) -> Extent {
     let Some(list) = list else {
-        return AddressSet::any();
+        return Extent::any();
     };
     check_not_empty(list, findings);
-    let parts: Vec<_> = list
-        .value
-        .iter()
-        .filter_map(|item| names.parse_address_item(item, findings))
-        .collect();
-    AddressSet::union(&parts)
+    let extent = names.parse_addresses(&list.value, findings);
+    extent.unwrap_or_else(Extent::undetermined)
 }
 
 fn compile_applications(
@@ -239,19 +281,38 @@ fn check_not_empty(list: &NameList, findings: &mut Findings) {
     }
 }
 
-fn check_families(policy: &document::Policy, conditions: &Conditions, findings: &mut Findings) {
-    let Conditions {
-        source,
-        destination,
-        ..
-    } = conditions;
-    // An empty side was reported when it was read.
-    if source.is_empty() || destination.is_empty() {
+/// What the appliance says to itself never leaves it, and so never comes by.
+fn check_ends(policy: &document::Policy, conditions: &Conditions, findings: &mut Findings) {
+    let only_host = |zones: &Zones| match zones {
+        Zones::Any { .. } => false,
+        Zones::These(zones) => *zones == BTreeSet::from([ZoneId::HOST]),
+    };
+    if only_host(&conditions.from) && only_host(&conditions.to) {
+        findings.error(
+            policy.to.place,
+            format!(
+                "policy '{}' can never match: what the appliance sends to itself is not its business",
+                policy.name.value
+            ),
+        );
+    }
+}
+
+fn check_families(
+    policy: &document::Policy,
+    source: &Extent,
+    destination: &Extent,
+    findings: &mut Findings,
+) {
+    // What the document does not say alone is no mistake of it.
+    if !source.is_fixed() || !destination.is_fixed() {
         return;
     }
+    let (source, destination) = (source.certain(), destination.certain());
     let v4 = source.has_v4() && destination.has_v4();
     let v6 = source.has_v6() && destination.has_v6();
-    if !v4 && !v6 {
+    // An empty side was reported when it was read.
+    if !v4 && !v6 && !source.is_empty() && !destination.is_empty() {
         let place = policy
             .destination
             .as_ref()

@@ -1,13 +1,21 @@
 //! The compiled rules, and the questions that the datapath asks them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::application::{Application, Applications};
-use crate::classifier::{Classifier, Naming};
+use crate::classifier::Classifier;
 use crate::document::{self, Sections};
+use crate::facts::{Facts, Outside};
 use crate::policy::{self, Action, Log, Policy};
-use crate::{Findings, IcmpType, Names, PolicyId, Tuple, ZoneId};
+use crate::schedule::{ScheduleState, Schedules};
+use crate::{Findings, IcmpType, Names, PolicyId, Protocol, Tuple, ZoneId};
+
+/// The service of a zone's `host-inbound` that is wherever management listens.
+pub const MANAGEMENT: &str = "management";
 
 /// What is allowed. Immutable; a commit makes a new one.
 #[derive(Clone, Debug)]
@@ -16,7 +24,11 @@ pub struct Rules {
     zones: Vec<Zone>,
     policies: Vec<Policy>,
     classifier: Arc<Classifier>,
-    naming: Arc<Naming>,
+    applications: Applications,
+    /// The TCP port of `MANAGEMENT`.
+    management: Option<u16>,
+    schedules: Vec<ScheduleState>,
+    outside: BTreeSet<Outside>,
 }
 
 /// A set of interfaces with one level of trust.
@@ -31,7 +43,10 @@ pub struct Zone {
 #[derive(Clone, Debug)]
 enum Services {
     Any,
-    These(Vec<Arc<Application>>),
+    These {
+        applications: Vec<Arc<Application>>,
+        management: bool,
+    },
 }
 
 /// A packet that starts a session between two zones: addresses before source translation and
@@ -59,15 +74,22 @@ pub struct Decision<'a> {
 }
 
 impl Rules {
-    /// Checks and compiles; everything wrong goes to `findings`. The names are what the rest of
-    /// the document may refer to.
-    pub fn compile(document: Sections<'_>, findings: &mut Findings) -> (Self, Names) {
-        let names = Names::compile(document.zones, document.addresses, findings);
+    /// Checks and compiles by what is known of the outside; everything wrong goes to `findings`. The
+    /// names are what the rest of the document may refer to.
+    pub fn compile(
+        document: Sections<'_>,
+        facts: &Facts,
+        findings: &mut Findings,
+    ) -> (Self, Names) {
+        let names = Names::compile(&document, facts, findings);
         let applications = Applications::compile(document.applications, findings);
         let host = Zone {
             name: "host".to_owned(),
             host_inbound: Vec::new(),
-            services: Services::These(Vec::new()),
+            services: Services::These {
+                applications: Vec::new(),
+                management: false,
+            },
         };
         let zones: Vec<Zone> = std::iter::once(host)
             .chain(
@@ -77,25 +99,66 @@ impl Rules {
                     .map(|(name, zone)| compile_zone(&name.value, zone, &applications, findings)),
             )
             .collect();
-        let policies = policy::compile(document.policies, &names, &applications, findings);
+        let schedules = Schedules::compile(document.schedules, facts.now, findings);
+        let policies = policy::compile(
+            document.policies,
+            &names,
+            &applications,
+            &schedules,
+            findings,
+        );
+        let objects = names.outside();
+        let outside = objects
+            .chain(policies.iter().flat_map(Policy::outside))
+            .cloned();
         let in_force = (0..)
             .zip(&policies)
-            .filter(|(_, policy)| policy.enabled)
+            .filter(|(_, policy)| policy.is_in_force())
             .map(|(number, policy)| (number, &policy.conditions));
         let classifier = Arc::new(Classifier::compile(in_force));
-        let naming = Arc::new(Naming::compile(applications.all()));
         (
             Self {
+                schedules: schedules.into_states(),
+                outside: outside.collect(),
                 zones,
                 policies,
                 classifier,
-                naming,
+                applications,
+                management: None,
             },
             names,
         )
     }
 
-    /// Transit traffic: the first policy that matches, else the default, which denies. A zone that
+    /// The port at which management listens; none, where it does not.
+    #[must_use]
+    pub fn with_management(self, port: Option<u16>) -> Self {
+        Self {
+            management: port,
+            ..self
+        }
+    }
+
+    /// Every packet that starts a session. Policies first; the appliance's own traffic that none of
+    /// them names is decided by what a zone may ask of the appliance, and permitted from it.
+    pub fn decide(&self, question: &Question) -> Decision<'_> {
+        let decision = self.classify(question);
+        let permitted = if decision.policy.is_some() {
+            return decision;
+        } else if question.to == ZoneId::HOST {
+            self.host_inbound(question.from, &question.tuple, question.icmp)
+        } else {
+            question.from == ZoneId::HOST
+        };
+        let action = if permitted {
+            Action::Permit
+        } else {
+            Action::Deny
+        };
+        Decision { action, ..decision }
+    }
+
+    /// Policies alone: the first policy that matches, else the default, which denies. A zone that
     /// is not of these rules matches only `any`.
     pub fn classify(&self, question: &Question) -> Decision<'_> {
         let asked = |number| self.policy(PolicyId(number)).matches(question);
@@ -130,9 +193,17 @@ impl Rules {
             .map(|zone| &zone.services)
         {
             Some(Services::Any) => true,
-            Some(Services::These(services)) => services
-                .iter()
-                .any(|service| service.matching(tuple, icmp).is_some()),
+            Some(Services::These {
+                applications,
+                management,
+            }) => {
+                let is_management = tuple.protocol == Protocol::TCP
+                    && self.management == Some(tuple.destination_port);
+                (*management && is_management)
+                    || applications
+                        .iter()
+                        .any(|service| service.matching(tuple, icmp).is_some())
+            }
             None => false,
         }
     }
@@ -154,14 +225,38 @@ impl Rules {
         &self.policies[id.0 as usize]
     }
 
-    /// All of them, disabled ones included; the first is `PolicyId(0)`.
+    /// All of them, disabled and inactive ones included; the first is `PolicyId(0)`.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
     }
 
+    /// What the rules ask of the outside, unknown or not.
+    pub fn outside(&self) -> &BTreeSet<Outside> {
+        &self.outside
+    }
+
+    /// All of them, whether or not a policy names them, at the instant that was compiled for.
+    pub fn schedules(&self) -> &[ScheduleState] {
+        &self.schedules
+    }
+
+    /// When to compile again, if nothing else changes.
+    pub fn next_schedule_change(&self) -> Option<Timestamp> {
+        let used: BTreeSet<_> = self
+            .policies
+            .iter()
+            .filter_map(|policy| policy.schedule.as_deref())
+            .collect();
+        self.schedules
+            .iter()
+            .filter(|schedule| used.contains(schedule.name.as_str()))
+            .filter_map(|schedule| schedule.next_change)
+            .min()
+    }
+
     /// The best-known name for a session: an application of the document, else a built-in one.
     pub fn application(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> Option<&Application> {
-        self.naming.name_of(tuple, icmp)
+        self.applications.name_of(tuple, icmp)
     }
 
     /// What the index of policies takes, in bytes.
@@ -182,10 +277,13 @@ fn compile_zone(
     findings: &mut Findings,
 ) -> Zone {
     let mut any = false;
+    let mut management = false;
     let mut services = Vec::new();
     for service in &zone.host_inbound {
         if service.value == "any" {
             any = true;
+        } else if service.value == MANAGEMENT && !applications.knows(MANAGEMENT) {
+            management = true;
         } else if let Some(found) = applications.resolve(service, findings) {
             services.extend(found.iter().cloned());
         }
@@ -200,7 +298,10 @@ fn compile_zone(
         services: if any {
             Services::Any
         } else {
-            Services::These(services)
+            Services::These {
+                applications: services,
+                management,
+            }
         },
     }
 }

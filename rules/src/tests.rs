@@ -7,6 +7,10 @@ use crate::document::{self, Sections};
 use crate::*;
 
 fn compile(document: &Value) -> (Rules, Vec<String>) {
+    compile_by(document, &Facts::default())
+}
+
+pub(crate) fn compile_by(document: &Value, facts: &Facts) -> (Rules, Vec<String>) {
     fn section<T: serde::de::DeserializeOwned + Default>(document: &Value, name: &str) -> T {
         document
             .get(name)
@@ -22,14 +26,18 @@ fn compile(document: &Value) -> (Rules, Vec<String>) {
         zones.0.push((name, document::Zone::default()));
     }
     let policies: Vec<document::Policy> = section(document, "policies");
+    let countries: Option<document::Countries> = section(document, "countries");
     let sections = Sections {
         zones: &zones,
         addresses: &section(document, "addresses"),
+        feeds: &section(document, "feeds"),
+        countries: countries.as_ref(),
         applications: &section(document, "applications"),
+        schedules: &section(document, "schedules"),
         policies: &policies,
     };
     let mut findings = Findings::default();
-    let (rules, _) = Rules::compile(sections, &mut findings);
+    let (rules, _) = Rules::compile(sections, facts, &mut findings);
     let said = findings
         .into_sorted()
         .into_iter()
@@ -64,8 +72,8 @@ fn dangling_names_are_answered_with_the_nearest() {
         &["no address object is named 'lna' [lan]"],
     );
     says(
-        policy("application", "htps"),
-        &["no application is named 'htps' [https]"],
+        policy("application", "htttps"),
+        &["no application is named 'htttps' [https]"],
     );
     says(
         json!({ "zones": { "dmz": { "host-inbound": ["pings"] } } }),
@@ -198,7 +206,7 @@ fn an_application_that_hides_a_built_in_one_is_a_warning_and_names_the_session()
     assert_eq!(name(8443), (Action::Permit, Some("https")));
     assert_eq!(name(53), (Action::Permit, Some("dns")));
     assert_eq!(name(22), (Action::Deny, Some("ssh")));
-    assert_eq!(name(9), (Action::Deny, Some("tcp")));
+    assert_eq!(name(11), (Action::Deny, Some("tcp")));
 }
 
 #[test]
@@ -226,4 +234,141 @@ fn a_disabled_policy_keeps_its_number_and_matches_nothing() {
     assert_eq!(rules.policy(PolicyId(0)).name, "off");
     assert_eq!(rules.zone(ZoneId::HOST).name, "host");
     assert!(!rules.host_inbound(ZoneId(1), &tuple, None));
+}
+
+fn list(items: &[&str]) -> Value {
+    json!({
+        "feeds": { "blocklist": { "file": "/etc/list" } },
+        "addresses": { "lan": ["192.0.2.0/24"], "list": items },
+    })
+}
+
+#[test]
+fn mistakes_in_lists_are_answered_with_what_was_meant() {
+    says(
+        list(&["not:feed:blocklst"]),
+        &["no feed is named 'blocklst' [blocklist]"],
+    );
+    says(
+        list(&["lan", "not:192.0.2.7/28"]),
+        &["the prefix 192.0.2.7/28 has host bits set [not:192.0.2.0/28]"],
+    );
+    says(
+        list(&["country:SE"]),
+        &["countries need a database: countries: { file: /etc/palisade/country.mmdb }"],
+    );
+    says(
+        list(&["not:fdqn:mirror.example.org"]),
+        &[
+            "'fdqn' is no kind of address: one of country, feed, fqdn, not [not:fqdn:mirror.example.org]",
+        ],
+    );
+    says(
+        list(&["not:lst", "lan"]),
+        &["no address object is named 'lst' [list]"],
+    );
+    says(
+        list(&["not:list"]),
+        &["address object 'list' contains itself: list → list"],
+    );
+}
+
+#[test]
+fn a_list_that_excludes_all_that_it_includes_is_a_mistake() {
+    let nothing = ["nothing is left of this list: all of it is excluded"];
+    says(list(&["lan", "not:192.0.0.0/16"]), &nothing);
+    says(list(&["not:any"]), &nothing);
+    // The outside may yet make it so, which is no mistake of the document.
+    says(list(&["lan", "not:feed:blocklist"]), &[]);
+}
+
+#[test]
+fn a_policy_counts_while_its_schedule_is_on() {
+    let mut document = policy("schedule", "office");
+    document["schedules"] = json!({
+        "office": { "weekly": [{ "days": "mon-fri", "from": "08:00", "to": "18:00" }] },
+        "unused": { "dates": "2026-06-05" },
+    });
+    let at = |now: &str| {
+        let facts = Facts {
+            now: now.parse().unwrap(),
+            ..Facts::default()
+        };
+        let (rules, said) = compile_by(&document, &facts);
+        assert_eq!(said, [""; 0]);
+        let question = Question {
+            from: ZoneId(1),
+            to: ZoneId(2),
+            tuple: Tuple {
+                source: [192, 0, 2, 1].into(),
+                destination: [192, 0, 2, 2].into(),
+                protocol: Protocol::TCP,
+                source_port: 1,
+                destination_port: 2,
+            },
+            icmp: None,
+        };
+        let permitted = rules.classify(&question).action == Action::Permit;
+        assert_eq!(rules.policy(PolicyId(0)).active, permitted);
+        let next = rules.next_schedule_change().map(|next| next.to_string());
+        (permitted, next.unwrap())
+    };
+    assert_eq!(
+        at("2026-06-04T07:59:59Z"),
+        (false, "2026-06-04T08:00:00Z".to_owned())
+    );
+    // What no policy names changes nothing.
+    assert_eq!(
+        at("2026-06-04T12:00:00Z"),
+        (true, "2026-06-04T18:00:00Z".to_owned())
+    );
+    assert_eq!(
+        at("2026-06-05T18:00:00Z"),
+        (false, "2026-06-08T08:00:00Z".to_owned())
+    );
+    says(
+        policy("schedule", "offce"),
+        &["no schedule is named 'offce'"],
+    );
+}
+
+#[test]
+fn what_the_outside_must_say_is_known_once_each() {
+    let mut document = policy("source", "fqdn:Mirror.example.org");
+    document["feeds"] =
+        json!({ "blocklist": { "file": "/etc/list" }, "unused": { "file": "/etc/other" } });
+    document["addresses"]["bad"] = json!(["feed:blocklist", "not:fqdn:mirror.example.org"]);
+    let (rules, said) = compile(&document);
+    assert_eq!(said, [""; 0]);
+    let outside: Vec<_> = rules.outside().iter().map(ToString::to_string).collect();
+    assert_eq!(outside, ["fqdn:mirror.example.org", "feed:blocklist"]);
+}
+
+#[test]
+fn a_group_of_the_catalogue_matches_what_its_members_do() {
+    let (rules, said) = compile(&policy("application", "ms-ad"));
+    assert_eq!(said, [""; 0]);
+    let decide = |protocol, destination_port| {
+        let question = Question {
+            from: ZoneId(1),
+            to: ZoneId(2),
+            tuple: Tuple {
+                source: [192, 0, 2, 1].into(),
+                destination: [192, 0, 2, 2].into(),
+                protocol,
+                source_port: 50_000,
+                destination_port,
+            },
+            icmp: None,
+        };
+        let decision = rules.classify(&question);
+        (decision.action, decision.application.map(str::to_owned))
+    };
+    let name = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        decide(Protocol::UDP, 88),
+        (Action::Permit, name("kerberos"))
+    );
+    assert_eq!(decide(Protocol::TCP, 445), (Action::Permit, name("smb")));
+    assert_eq!(decide(Protocol::TCP, 443), (Action::Deny, name("https")));
 }

@@ -8,8 +8,8 @@ use palisade_rules::document::{
     Addresses, Application, ApplicationItem, NameList, Policy, Sections, Term, Zone,
 };
 use palisade_rules::{
-    Action, Findings, IcmpType, Located, Named, OneOrMany, Place, PolicyId, Protocol, Question,
-    Rules, Tuple, ZoneId,
+    Action, Facts, Findings, IcmpType, Located, Named, OneOrMany, Place, PolicyId, Protocol,
+    Question, Rules, Tuple, ZoneId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -199,10 +199,13 @@ fn compile(document: &Document) -> (Rules, Vec<String>) {
     let sections = Sections {
         zones: &zones,
         addresses: &document.addresses,
+        feeds: &Named::default(),
+        countries: None,
         applications: &document.applications,
+        schedules: &Named::default(),
         policies: &document.policies,
     };
-    let (rules, _) = Rules::compile(sections, &mut findings);
+    let (rules, _) = Rules::compile(sections, &Facts::default(), &mut findings);
     // Sources and destinations without a common family are drawn, too, and are a mistake.
     let said = findings
         .into_sorted()
@@ -374,6 +377,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 source,
                 destination,
                 application,
+                schedule: None,
                 action,
                 log: OneOrMany::default(),
             },

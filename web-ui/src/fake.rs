@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use firewall::audit::AuditLog;
 use firewall::control::FilterError;
 use firewall::view::{
     Cleared, CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
@@ -11,6 +13,7 @@ use firewall::view::{
     SessionFilter, SessionPage, SessionView, SystemView, Traffic,
 };
 
+use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
 
 /// What the views answer; a test changes what it is about.
@@ -173,6 +176,15 @@ impl Appliance for Fake {
     fn readiness(&self) -> Readiness {
         self.readiness.clone()
     }
+}
+
+/// The API of `appliance`, with users in memory.
+///
+/// # Panics
+/// Where passwords can't be hashed.
+pub fn site(appliance: Fake) -> Guarded {
+    let access = Access::open(None, Arc::new(AuditLog)).expect("users in memory");
+    crate::router(Arc::new(appliance), access)
 }
 
 /// A directory that goes when its test ends, also when it fails.

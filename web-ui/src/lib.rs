@@ -1,32 +1,47 @@
-//! Management: the REST API, served over a unix socket.
+//! Management: the REST API, over a unix socket and over HTTPS.
 //!
-//! [`router`] turns an [`Appliance`] into HTTP, [`bind`] makes the socket that only its owner may
-//! open, and [`serve`] answers on it with bounds on what a client may cost. This crate shows the
-//! datapath and never touches a packet.
+//! [`router`] turns an [`Appliance`] into HTTP for those whom [`Access`] lets in, [`bind`] makes the socket that
+//! only its owner may open, [`serve`] answers on it, and [`Https`] on the network, with bounds on what a client
+//! may cost. This crate shows the datapath and never touches a packet.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/api/v1/sessions` | a page of sessions; the query is a [`SessionFilter`] |
 //! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/routes`, `/system` | the view of that name |
+//! | `/api/v1/login`, `/logout`, `/whoami`, `/password`, `/users`, `/tokens` | who may do what: [`Access`] |
 //! | `/healthz` | 200 while the process lives |
-//! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503, with what is missing |
+//! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503; what is missing is told to the unix socket alone |
 //!
 //! Every error is a [`Problem`], `application/problem+json` (RFC 9457).
 //!
 //! [`SessionFilter`]: firewall::view::SessionFilter
 
+mod access;
 mod appliance;
+mod body;
+mod crowd;
+mod durable;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod filter;
+mod headers;
+mod https;
+mod openapi;
+mod operation;
 mod problem;
 mod router;
 mod serve;
 mod socket;
 mod stall;
+#[cfg(test)]
+mod testing;
+mod tls;
 
+pub use access::{Access, AccessError, Caller, Guarded, Peer, Role};
 pub use appliance::Appliance;
+pub use https::{Https, ListenError};
 pub use problem::Problem;
 pub use router::router;
 pub use serve::serve;
 pub use socket::{SocketError, SocketFile, bind};
+pub use tls::{Certificates, TlsError};

@@ -5,9 +5,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use firewall::control::FilterError;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The body of every error, `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// What kind of problem: `about:blank` where the status says it all (RFC 9457 §4.2.1).
     #[serde(rename = "type")]

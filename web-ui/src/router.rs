@@ -2,118 +2,31 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use firewall::view::{
-    Cleared, DropsView, InterfaceView, NatView, PolicyView, RoutesView, SessionFilter, SessionPage,
-    SystemView,
-};
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
 
+use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
-use crate::filter::{NoParameters, Sessions};
 use crate::problem::Problem;
+use crate::{openapi, operation};
 
-type Shared = State<Arc<dyn Appliance>>;
-
-/// The API of `appliance`.
-pub fn router(appliance: Arc<dyn Appliance>) -> Router {
-    let api = Router::new()
-        .route("/sessions", get(sessions).delete(clear_sessions))
-        .route("/interfaces", get(interfaces))
-        .route("/policies", get(policies))
-        .route("/nat", get(nat))
-        .route("/drops", get(drops))
-        .route("/routes", get(routes))
-        .route("/system", get(system));
-    Router::new()
+/// The API of `appliance`, for those whom `access` lets in.
+pub fn router(appliance: Arc<dyn Appliance>, access: Arc<Access>) -> Guarded {
+    let api = OpenApiRouter::new()
+        .merge(operation::routes())
+        .merge(access.routes());
+    let all = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", api)
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+        .merge(operation::probes())
+        .with_state(appliance);
+    let router = openapi::served(all)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(map_response(never_stored))
-        .with_state(appliance)
-}
-
-async fn sessions(
-    State(appliance): Shared,
-    Sessions(filter): Sessions,
-) -> Result<Json<SessionPage>, Problem> {
-    if filter.all.is_some() {
-        let detail = "all: pages hold at most 1000; 'next' leads to the following".to_owned();
-        return Err(Problem::parameter("all", detail));
-    }
-    Ok(Json(appliance.sessions(&filter)?))
-}
-
-/// A page makes no sense here: what matches is closed, all of it.
-async fn clear_sessions(
-    State(appliance): Shared,
-    Sessions(filter): Sessions,
-) -> Result<Json<Cleared>, Problem> {
-    for (name, given) in [
-        ("cursor", filter.cursor.is_some()),
-        ("limit", filter.limit.is_some()),
-    ] {
-        if given {
-            let detail = format!("{name}: all sessions that match are closed, not a page of them");
-            return Err(Problem::parameter(name, detail));
-        }
-    }
-    // Not by an empty variable in somebody's script.
-    let names_some = filter
-        != SessionFilter {
-            all: filter.all,
-            ..SessionFilter::default()
-        };
-    if names_some == (filter.all == Some(true)) {
-        let detail = "all: say which sessions by filters, or all=true; not both".to_owned();
-        return Err(Problem::parameter("all", detail));
-    }
-    Ok(Json(appliance.clear_sessions(&filter)?))
-}
-
-async fn interfaces(State(appliance): Shared, _: NoParameters) -> Json<Vec<InterfaceView>> {
-    Json(appliance.interfaces())
-}
-
-async fn policies(State(appliance): Shared, _: NoParameters) -> Json<Vec<PolicyView>> {
-    Json(appliance.policies())
-}
-
-async fn nat(State(appliance): Shared, _: NoParameters) -> Json<NatView> {
-    Json(appliance.nat())
-}
-
-async fn drops(State(appliance): Shared, _: NoParameters) -> Json<DropsView> {
-    Json(appliance.drops())
-}
-
-async fn routes(State(appliance): Shared, _: NoParameters) -> Json<RoutesView> {
-    Json(appliance.routes())
-}
-
-async fn system(State(appliance): Shared, _: NoParameters) -> Json<SystemView> {
-    Json(appliance.system())
-}
-
-/// The process lives; says nothing of the datapath.
-async fn healthz() -> &'static str {
-    "ok\n"
-}
-
-async fn readyz(State(appliance): Shared) -> Response {
-    let readiness = appliance.readiness();
-    let status = if readiness.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(readiness)).into_response()
+        .layer(map_response(never_stored));
+    Guarded::new(router, access)
 }
 
 async fn not_found(uri: Uri) -> Problem {
@@ -146,18 +59,18 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::fake::Fake;
+    use crate::access::Peer;
+    use crate::fake::{self, Fake};
 
     async fn ask_of(appliance: Fake, method: Method, path: &str) -> (Response, Vec<u8>) {
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .extension(Peer::Socket)
             .body(Body::empty())
             .unwrap();
-        let response = TowerToHyperService::new(router(Arc::new(appliance)))
-            .call(request)
-            .await
-            .unwrap();
+        let site = fake::site(appliance).into_router();
+        let response = TowerToHyperService::new(site).call(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         (Response::from_parts(head, Body::empty()), body)

@@ -1,48 +1,90 @@
-//! Answering on a socket, with bounds on what a client may cost.
+//! Answering connections, with bounds on what a client may cost.
 //!
 //! A client may be slow, huge, many or silent without holding more than [`Limits`] allows: a
 //! request's head has a size and a time, an answer that isn't read is given up, and connections
-//! beyond the bound wait in the kernel's backlog.
+//! beyond the bound wait in the kernel's backlog. Which door they come through, the unix socket's or
+//! that of the network, makes no difference here.
 
-use std::future::Future;
+use std::future::{Future, ready};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use crate::access::{Guarded, Peer};
 use crate::stall::StallGuard;
 
 /// Answers on `listener` until `shutdown` completes, then lets requests that are being answered
 /// finish, for a short while. Must run within a tokio runtime that has time and I/O.
-pub async fn serve(listener: UnixListener, router: Router, shutdown: impl Future<Output = ()>) {
-    serve_within(&Limits::MANAGEMENT, listener, router, shutdown).await;
+pub async fn serve(listener: UnixListener, site: Guarded, shutdown: impl Future<Output = ()>) {
+    serve_within(&Limits::SOCKET, listener, site.into_router(), shutdown).await;
+}
+
+/// Where connections come from.
+pub(crate) trait Door {
+    /// As it was accepted.
+    type Raw: Send + 'static;
+    /// As HTTP speaks on it.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What the connection holds until it ends.
+    type Place: Send + 'static;
+
+    /// The next connection. Nothing is read from it here.
+    fn accept(&mut self)
+    -> impl Future<Output = io::Result<(Self::Raw, Peer, Self::Place)>> + Send;
+
+    /// What comes before HTTP, within a time of its own. An error says why there is none.
+    fn open(
+        &self,
+        raw: Self::Raw,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
+}
+
+impl Door for UnixListener {
+    type Raw = UnixStream;
+    type Stream = UnixStream;
+    type Place = ();
+
+    async fn accept(&mut self) -> io::Result<(UnixStream, Peer, ())> {
+        let (stream, _) = UnixListener::accept(self).await?;
+        Ok((stream, Peer::Socket, ()))
+    }
+
+    fn open(&self, raw: UnixStream) -> impl Future<Output = io::Result<UnixStream>> + 'static {
+        ready(Ok(raw))
+    }
 }
 
 #[derive(Clone, Debug)]
-struct Limits {
-    connections: usize,
+pub(crate) struct Limits {
+    pub(crate) connections: usize,
     /// From the end of one answer, or the connection's start, to the end of the next head: an
     /// idle connection is closed by this too.
-    head_time: Duration,
-    head_bytes: usize,
-    head_fields: usize,
+    pub(crate) head_time: Duration,
+    pub(crate) head_bytes: usize,
+    pub(crate) head_fields: usize,
     /// Without a byte taken by the client.
-    stall: Duration,
+    pub(crate) stall: Duration,
     /// For requests being answered when the appliance stops.
-    drain: Duration,
+    pub(crate) drain: Duration,
 }
 
 impl Limits {
     /// A handful of shells, probes and dashboards: far more than they need.
-    const MANAGEMENT: Self = Self {
+    pub(crate) const SOCKET: Self = Self {
         connections: 64,
         head_time: Duration::from_secs(10),
         head_bytes: 16 * 1024,
@@ -52,54 +94,75 @@ impl Limits {
     };
 }
 
-async fn serve_within(
+pub(crate) async fn serve_within<D: Door>(
     limits: &Limits,
-    listener: UnixListener,
+    mut door: D,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
-    let http = http(limits);
     let mut shutdown = pin!(shutdown);
     loop {
-        let (stream, place) = tokio::select! {
-            next = next_client(&listener, &places) => next,
+        let (raw, peer, held) = tokio::select! {
+            next = next_client(&mut door, &places) => next,
             () = &mut shutdown => break,
         };
-        let io = TokioIo::new(StallGuard::new(stream, limits.stall));
-        let connection = http.serve_connection(io, TowerToHyperService::new(router.clone()));
-        let connection = connections.watch(connection);
+        let stream = door.open(raw);
+        let (limits, router, watcher) = (limits.clone(), router.clone(), connections.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a management connection ended early");
+            match stream.await {
+                Ok(stream) => answer(&limits, stream, peer, router, watcher).await,
+                Err(error) => {
+                    tracing::debug!(%error, ?peer, "a management connection did not begin");
+                }
             }
-            drop(place);
+            drop(held);
         });
     }
-    drop(listener);
+    drop(door);
     if timeout(limits.drain, connections.shutdown()).await.is_err() {
-        tracing::debug!("management connections were still open when the appliance stopped");
+        tracing::debug!("management connections were still open when their server stopped");
     }
 }
 
-async fn next_client(
-    listener: &UnixListener,
+async fn next_client<D: Door>(
+    door: &mut D,
     places: &Arc<Semaphore>,
-) -> (UnixStream, OwnedSemaphorePermit) {
+) -> (D::Raw, Peer, (D::Place, OwnedSemaphorePermit)) {
     loop {
         let Ok(place) = Arc::clone(places).acquire_owned().await else {
             // Nobody closes the semaphore: it lives as long as `serve_within`.
             return std::future::pending().await;
         };
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+        match door.accept().await {
+            Ok((raw, peer, held)) => return (raw, peer, (held, place)),
             Err(error) => {
                 // Out of descriptors, mostly: try again when some may have been freed.
                 tracing::warn!(%error, "cannot accept a management connection");
                 sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Every request carries its peer, which only a server can say.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    limits: &Limits,
+    stream: S,
+    peer: Peer,
+    router: Router,
+    watcher: Watcher,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
+    let io = TokioIo::new(StallGuard::new(stream, limits.stall));
+    let connection = http(limits).serve_connection(io, service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, ?peer, "a management connection ended early");
     }
 }
 
@@ -115,8 +178,6 @@ fn http(limits: &Limits) -> http1::Builder {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
@@ -143,7 +204,7 @@ mod tests {
                 connections: 2,
                 head_time: Duration::from_millis(200),
                 stall: Duration::from_millis(200),
-                ..Limits::MANAGEMENT
+                ..Limits::SOCKET
             };
             let dir = TempDir::new();
             let (listener, file) = socket::bind(&dir.path().join("api.sock")).unwrap();

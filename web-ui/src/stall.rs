@@ -10,20 +10,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 #[derive(Debug)]
-pub(crate) struct StallGuard {
-    stream: UnixStream,
+pub(crate) struct StallGuard<S> {
+    stream: S,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
     /// A write is pending, and `deadline` runs.
     stalled: bool,
 }
 
-impl StallGuard {
-    pub(crate) fn new(stream: UnixStream, patience: Duration) -> Self {
+impl<S> StallGuard<S> {
+    pub(crate) fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,
             patience,
@@ -54,7 +53,7 @@ impl StallGuard {
     }
 }
 
-impl AsyncWrite for StallGuard {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -87,7 +86,7 @@ impl AsyncWrite for StallGuard {
     }
 }
 
-impl AsyncRead for StallGuard {
+impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

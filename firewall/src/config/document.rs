@@ -4,41 +4,65 @@
 
 use rules::{Located, Named, OneOrMany, document};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Document {
     /// 1; required, and checked with everything else.
+    #[schema(value_type = Option<u32>)]
     pub version: Option<Located<u32>>,
     pub system: System,
     pub management: Management,
+    #[schema(value_type = BTreeMap<String, Interface>)]
     pub interfaces: Named<Interface>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Route>)]
     pub routes: Vec<Located<Route>>,
+    #[schema(value_type = BTreeMap<String, document::Zone>)]
     pub zones: Named<document::Zone>,
     #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
     pub addresses: Named<document::Addresses>,
     #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, document::Feed>)]
+    pub feeds: Named<document::Feed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub countries: Option<document::Countries>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<document::ApplicationItem>>)]
     pub applications: Named<document::Application>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, document::Schedule>)]
+    pub schedules: Named<document::Schedule>,
     pub policies: Vec<document::Policy>,
+    #[schema(value_type = nat::document::Nat)]
     pub nat: Located<nat::document::Nat>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct System {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub host_name: Option<Located<String>>,
+    #[schema(value_type = Mode)]
     pub mode: Located<Mode>,
     /// `auto` or a number.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub workers: Option<Located<String>>,
     pub packet_driver: PacketDriver,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
     pub sessions: Option<Located<u32>>,
+    /// Who is asked for names, in place of /etc/resolv.conf.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub name_servers: OneOrMany<Located<String>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     #[default]
@@ -48,7 +72,7 @@ pub enum Mode {
 }
 
 /// How a worker waits for packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PacketDriver {
     /// Polls while there is traffic, sleeps when there is none.
@@ -58,29 +82,39 @@ pub enum PacketDriver {
     Interrupt,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Management {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub listen: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub certificate: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub key: Option<Located<String>>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Interface {
+    #[schema(value_type = String)]
     pub device: Located<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u16>)]
     pub vlan: Option<Located<u16>>,
     #[serde(default)]
     pub attach: Attach,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub addresses: OneOrMany<Located<String>>,
 }
 
 /// Where the datapath takes packets from a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attach {
     #[default]
@@ -89,12 +123,15 @@ pub enum Attach {
     Xdp,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Route {
+    #[schema(value_type = String)]
     pub to: Located<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub via: Option<Located<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub interface: Option<Located<String>>,
 }

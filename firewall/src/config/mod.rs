@@ -7,6 +7,7 @@
 
 mod access;
 mod document;
+mod feeds;
 mod interfaces;
 mod mistake;
 mod pass;
@@ -19,16 +20,18 @@ mod system;
 mod tests;
 mod yaml;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use rules::document::Sections;
-use rules::{Diagnostic, Findings, Place, Rules};
+use rules::{Diagnostic, Facts, Findings, Outside, Place, Rules};
 
 pub use document::{Attach, Document, Mode, PacketDriver};
+pub use feeds::{Feed, FeedLimits, FeedSource};
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
-pub use system::{Management, System, Workers};
+pub use system::{CertificateFiles, Management, System, Workers};
 
 /// A configuration without errors, compiled. Immutable; a commit makes a new one.
 #[derive(Debug)]
@@ -42,6 +45,9 @@ pub struct Config {
     /// In the order of the document.
     pub interfaces: Vec<Interface>,
     pub routes: Vec<StaticRoute>,
+    pub feeds: Vec<Feed>,
+    /// The country database.
+    pub countries: Option<PathBuf>,
     pub rules: Rules,
     pub nat: nat::NatRules,
     pub warnings: Vec<Diagnostic>,
@@ -56,10 +62,27 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     parse(&text, &path.display().to_string())
 }
 
-/// Reads a text; `file` names it in every finding.
+/// Reads a text as if nothing were known of the outside, which is safe to enforce until
+/// [`recompile`] knows more. `file` names it in every finding.
 pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     let mut findings = Findings::default();
-    let config = read(text, &mut findings);
+    let document = yaml::parse(text, &mut findings)
+        .and_then(|root| reader::read::<Document>(&root, &mut findings));
+    let facts = Facts::default();
+    let config = document.map(|document| compile(document, text, &facts, &mut findings));
+    finish(config, findings, file)
+}
+
+/// The same document by other facts. What was right stays so: see [`rules::facts`].
+pub fn recompile(config: &Config, facts: &Facts) -> Result<Config, ConfigError> {
+    let mut findings = Findings::default();
+    let document = config.document.clone();
+    let config = compile(document, &config.text, facts, &mut findings);
+    finish(Some(config), findings, "the configuration in force")
+}
+
+/// `config` may be `None` only after an error.
+fn finish(config: Option<Config>, findings: Findings, file: &str) -> Result<Config, ConfigError> {
     let failed = findings.has_errors();
     let diagnostics = findings.into_sorted();
     match config {
@@ -74,22 +97,27 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     }
 }
 
-/// `None` only after an error.
-fn read(text: &str, findings: &mut Findings) -> Option<Config> {
-    let root = yaml::parse(text, findings)?;
-    let document: Document = reader::read(&root, findings)?;
+fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Findings) -> Config {
     check_version(&document, findings);
     let system = system::compile(&document.system, findings);
     let management = system::compile_management(&document.management, findings);
+    let feeds = feeds::compile(&document.feeds, findings);
+    let countries = feeds::compile_countries(document.countries.as_ref(), findings);
     let (rules, names) = Rules::compile(
         Sections {
             zones: &document.zones,
             addresses: &document.addresses,
+            feeds: &document.feeds,
+            countries: document.countries.as_ref(),
             applications: &document.applications,
+            schedules: &document.schedules,
             policies: &document.policies,
         },
+        facts,
         findings,
     );
+    let rules = rules.with_management(management.listen.map(|address| address.port()));
+    system::check_management_zones(&document, findings);
     let interfaces = interfaces::compile(&document, &names, findings);
     let routes = routes::compile(&document, &interfaces, findings);
     let nat = nat::NatRules::compile(&document.nat.value, &names, findings);
@@ -99,18 +127,32 @@ fn read(text: &str, findings: &mut Findings) -> Option<Config> {
             "nothing is translated in wire mode: nat needs mode routing",
         );
     }
-    let text = text.to_owned();
-    Some(Config {
+    Config {
         document,
-        text,
+        text: text.to_owned(),
         system,
         management,
         interfaces,
         routes,
+        feeds,
+        countries,
         rules,
         nat,
         warnings: Vec::new(),
-    })
+    }
+}
+
+impl Config {
+    /// Everything that it asks of the outside: all feeds, and the names and countries in use.
+    #[must_use]
+    pub fn outside(&self) -> BTreeSet<Outside> {
+        let feeds = self
+            .feeds
+            .iter()
+            .map(|feed| Outside::Feed(feed.name.clone()));
+        let used = self.rules.outside().union(self.nat.outside()).cloned();
+        feeds.chain(used).collect()
+    }
 }
 
 fn check_version(document: &Document, findings: &mut Findings) {

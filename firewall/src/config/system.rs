@@ -1,10 +1,11 @@
 //! The appliance itself: its name, its mode, its workers, how it is managed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
-use rules::{Findings, Located, suggest};
+use rules::{Findings, Located, OneOrMany, suggest};
 
-use super::document::{self, Mode, PacketDriver};
+use super::document::{self, Document, Mode, PacketDriver};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct System {
@@ -14,6 +15,8 @@ pub struct System {
     pub packet_driver: PacketDriver,
     /// How many sessions the table holds.
     pub sessions: u32,
+    /// Empty: those of /etc/resolv.conf.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// How many threads walk packets.
@@ -29,12 +32,25 @@ pub enum Workers {
 pub struct Management {
     /// Where the API is served; `None` for the unix socket alone.
     pub listen: Option<SocketAddr>,
+    /// What is shown to clients; `None` for a certificate of the appliance's own.
+    pub certificate: Option<CertificateFiles>,
+}
+
+/// Absolute paths of a certificate chain and its key, in PEM. Whether there are such files is seen when they are
+/// used: a configuration may be checked elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 const MAX_WORKERS: u16 = 64;
 const MIN_SESSIONS: u32 = 1_024;
 const MAX_SESSIONS: u32 = 4_194_304;
 const DEFAULT_SESSIONS: u32 = 65_536;
+/// RFC 1035, section 4.2.
+const DNS_PORT: u16 = 53;
+const MAX_NAME_SERVERS: usize = 8;
 /// Linux: `__NEW_UTS_LEN`.
 const MAX_HOST_NAME_BYTES: usize = 64;
 
@@ -45,6 +61,7 @@ pub(super) fn compile(document: &document::System, findings: &mut Findings) -> S
         workers: workers(document.workers.as_ref(), findings),
         packet_driver: document.packet_driver,
         sessions: sessions(document.sessions, findings),
+        name_servers: name_servers(&document.name_servers, findings),
     }
 }
 
@@ -69,7 +86,66 @@ pub(super) fn compile_management(
         }
         parsed
     });
-    Management { listen }
+    Management {
+        listen,
+        certificate: certificate_files(document, findings),
+    }
+}
+
+fn certificate_files(
+    document: &document::Management,
+    findings: &mut Findings,
+) -> Option<CertificateFiles> {
+    match (&document.certificate, &document.key) {
+        (Some(certificate), Some(key)) => Some(CertificateFiles {
+            certificate: absolute(certificate, findings)?,
+            key: absolute(key, findings)?,
+        }),
+        (None, None) => None,
+        (Some(alone), None) => {
+            findings.error(alone.place, "a certificate needs its key: key: FILE");
+            None
+        }
+        (None, Some(alone)) => {
+            findings.error(
+                alone.place,
+                "a key needs its certificate: certificate: FILE",
+            );
+            None
+        }
+    }
+}
+
+fn absolute(path: &Located<String>, findings: &mut Findings) -> Option<PathBuf> {
+    let found = PathBuf::from(&path.value);
+    if found.is_absolute() {
+        return Some(found);
+    }
+    findings.error(
+        path.place,
+        format!(
+            "'{}' is no absolute path, as in /etc/palisade/tls.pem",
+            path.value
+        ),
+    );
+    None
+}
+
+/// Zones that may use management although it is nowhere to be used.
+pub(super) fn check_management_zones(document: &Document, findings: &mut Findings) {
+    if document.management.listen.is_some() {
+        return;
+    }
+    let services = document
+        .zones
+        .iter()
+        .flat_map(|(_, zone)| &zone.host_inbound);
+    for service in services.filter(|service| service.value == rules::MANAGEMENT) {
+        findings.warning(
+            service.place,
+            "management is on the unix socket alone: there is no management.listen",
+        );
+    }
 }
 
 /// RFC 1123, section 2.1: letters, digits and hyphens, in labels of at most 63.
@@ -131,4 +207,32 @@ fn sessions(number: Option<Located<u32>>, findings: &mut Findings) -> u32 {
         );
     }
     number.value
+}
+
+/// Addresses, each with a port where it is another than DNS's.
+fn name_servers(items: &OneOrMany<Located<String>>, findings: &mut Findings) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    for item in items {
+        let address = item.value.parse::<IpAddr>();
+        let server = address.map(|address| SocketAddr::new(address, DNS_PORT));
+        match server.or_else(|_| item.value.parse::<SocketAddr>()) {
+            Ok(server) if server.port() != 0 && !server.ip().is_unspecified() => {
+                servers.push(server);
+            }
+            _ => findings.error(
+                item.place,
+                format!(
+                    "'{}' is no name server: an address, with a port where it is not {DNS_PORT}",
+                    item.value
+                ),
+            ),
+        }
+    }
+    if let Some(item) = items.0.get(MAX_NAME_SERVERS) {
+        findings.error(
+            item.place,
+            format!("there are more than {MAX_NAME_SERVERS} name servers"),
+        );
+    }
+    servers
 }

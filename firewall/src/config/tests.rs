@@ -163,6 +163,40 @@ fn a_document_with_every_section_is_read() {
 }
 
 #[test]
+fn the_service_management_is_the_port_at_which_it_listens() {
+    let text = EXAMPLE.replace("[ping, https]", "[ping, management]");
+    let inbound = |text: &str, zone, port| {
+        let config = parse(text, "edge.yaml").unwrap();
+        let warnings = config.warnings.iter().map(ToString::to_string);
+        let said: Vec<_> = warnings
+            .filter(|said| said.contains("management"))
+            .collect();
+        let tuple = tcp("192.0.2.7", "192.0.2.1", port);
+        (config.rules.host_inbound(ZoneId(zone), &tuple, None), said)
+    };
+    assert_eq!(inbound(&text, 1, 8443), (true, vec![]));
+    assert_eq!(inbound(&text, 1, 443), (false, vec![]));
+    assert_eq!(inbound(&text, 2, 8443), (false, vec![]));
+    let moved = text.replace("0.0.0.0:8443", "\"[::]:9443\"");
+    assert_eq!(inbound(&moved, 1, 9443), (true, vec![]));
+    assert_eq!(inbound(&moved, 1, 8443), (false, vec![]));
+
+    let nowhere = text
+        .replace("  listen: 0.0.0.0:8443\n", "")
+        .replace("management:\n", "");
+    let warning = "14:56: management is on the unix socket alone: there is no management.listen";
+    assert_eq!(
+        inbound(&nowhere, 1, 8443),
+        (false, vec![warning.to_owned()])
+    );
+
+    let own = "applications:\n  management: { protocol: tcp, destination-port: 22 }\n";
+    let own = text.replace("applications:\n", own);
+    assert_eq!(inbound(&own, 1, 22), (true, vec![]));
+    assert_eq!(inbound(&own, 1, 8443), (false, vec![]));
+}
+
+#[test]
 fn what_is_left_out_has_a_default() {
     let config = parse(SMALL, "small.yaml").unwrap();
     let expected = System {
@@ -171,9 +205,14 @@ fn what_is_left_out_has_a_default() {
         workers: Workers::Auto,
         packet_driver: PacketDriver::Adaptive,
         sessions: 65_536,
+        name_servers: Vec::new(),
     };
     assert_eq!(config.system, expected);
-    assert_eq!(config.management.listen, None);
+    let alone = Management {
+        listen: None,
+        certificate: None,
+    };
+    assert_eq!(config.management, alone);
     assert_eq!(config.interfaces[0].attach, Attach::Auto);
 }
 
@@ -359,6 +398,18 @@ fn system_values_are_checked() {
     small_with(
         "management: { listen: 8443 }\n",
         &["8:23 '8443' is no address and port, as in 0.0.0.0:8443 or [::]:8443"],
+    );
+    small_with(
+        "management: { certificate: tls.pem, key: /etc/palisade/tls.key }\n",
+        &["8:28 'tls.pem' is no absolute path, as in /etc/palisade/tls.pem"],
+    );
+    small_with(
+        "management: { certificate: /etc/palisade/tls.pem }\n",
+        &["8:28 a certificate needs its key: key: FILE"],
+    );
+    small_with(
+        "management: { key: /etc/palisade/tls.key }\n",
+        &["8:20 a key needs its certificate: certificate: FILE"],
     );
 }
 
@@ -551,4 +602,133 @@ fn a_document_damaged_anywhere_is_answered_and_never_with_nothing() {
             }
         }
     }
+}
+
+const OBJECTS: &str = r#"addresses:
+  lan: [192.0.2.0/24, "not:192.0.2.66", "not:printers"]
+  printers: [192.0.2.200-192.0.2.210]
+  mirrors: [fqdn:mirror.example.org]
+  bad: ["feed:blocklist", "feed:local"]
+  nearby: [country:SE, country:NO]
+feeds:
+  blocklist: { url: "https://feeds.example.org/ip.txt", refresh: 1h, at-most: 5000, at-least: 1, most-change: 50% }
+  local: { file: /etc/palisade/feed.txt, allow: private }
+countries: { file: /etc/palisade/country.mmdb }
+schedules:
+  office-hours: { time-zone: Europe/Berlin, weekly: [ { days: [mon-fri], from: "08:00", to: 18:00 } ], dates: [ 2026-12-24..2026-12-26 ] }
+policies:
+  - { name: no-bad, from: any, to: any, destination: bad, action: deny }
+  - { name: updates, from: trust, to: untrust, source: lan, destination: [mirrors, nearby], schedule: office-hours, action: permit }
+  - { name: admin, from: trust, to: host, source: "not:fqdn:kiosk.example.org", application: ssh, action: permit }
+"#;
+
+#[test]
+fn objects_of_every_kind_are_read_and_asked_for() {
+    let config = parse(&format!("{SMALL}{OBJECTS}"), "objects.yaml").unwrap();
+    assert_eq!(config.warnings, []);
+    let outside: Vec<_> = config.outside().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        outside,
+        [
+            "fqdn:kiosk.example.org",
+            "fqdn:mirror.example.org",
+            "feed:blocklist",
+            "feed:local",
+            "country:NO",
+            "country:SE"
+        ]
+    );
+    let limits = FeedLimits {
+        at_least: 1,
+        at_most: 5_000,
+        most_change_percent: Some(50),
+        private: false,
+        wide: false,
+    };
+    assert_eq!(config.feeds[0].limits, limits);
+    assert_eq!(
+        config.feeds[1].source,
+        FeedSource::File("/etc/palisade/feed.txt".into())
+    );
+    assert_eq!(config.countries, Some("/etc/palisade/country.mmdb".into()));
+    assert_eq!(config.rules.schedules()[0].name, "office-hours");
+
+    let shown = serde_json::to_string_pretty(&config.document).unwrap();
+    let again = parse(&shown, "shown.json").unwrap();
+    assert_eq!(again.feeds, config.feeds);
+    assert_eq!(again.outside(), config.outside());
+}
+
+#[test]
+fn more_facts_make_the_same_document_mean_more() {
+    let config = parse(&format!("{SMALL}{OBJECTS}"), "objects.yaml").unwrap();
+    let question = |destination| Question {
+        from: ZoneId(1),
+        to: ZoneId(2),
+        tuple: tcp("192.0.2.7", destination, 443),
+        icmp: None,
+    };
+    let decided = |config: &Config, destination| {
+        let decision = config.rules.classify(&question(destination));
+        decision
+            .policy
+            .map(|policy| config.rules.policy(policy).name.clone())
+    };
+    // Everything may be on a blocklist that nobody has read.
+    assert_eq!(decided(&config, "203.0.113.1").as_deref(), Some("no-bad"));
+    let known = [
+        (Outside::Feed("blocklist".to_owned()), "203.0.113.66"),
+        (Outside::Feed("local".to_owned()), "203.0.113.67"),
+        (
+            Outside::Fqdn("mirror.example.org".to_owned()),
+            "203.0.113.1",
+        ),
+    ];
+    let facts = Facts {
+        now: "2026-12-24T12:00:00Z".parse().unwrap(),
+        known: known
+            .map(|(outside, one)| (outside, std::sync::Arc::new(address(one).into())))
+            .into(),
+    };
+    let config = recompile(&config, &facts).unwrap();
+    assert_eq!(decided(&config, "203.0.113.66").as_deref(), Some("no-bad"));
+    assert_eq!(decided(&config, "203.0.113.1").as_deref(), Some("updates"));
+    assert_eq!(decided(&config, "203.0.113.2"), None);
+    assert_eq!(
+        config.rules.next_schedule_change(),
+        Some("2026-12-24T17:00:00Z".parse().unwrap())
+    );
+}
+
+#[test]
+fn feeds_and_name_servers_are_checked() {
+    small_with(
+        "feeds:\n  a: { url: \"ftp://feeds.example.org/\" }\n  b: { url: \"https://user:secret@feeds.example.org/\" }\n",
+        &[
+            "9:13 'ftp://feeds.example.org/' is no address of a feed: https://HOST/PATH, or http:// where nothing else is to be had",
+            "10:13 'https://user:secret@feeds.example.org/' is no address of a feed: https://HOST/PATH, or http:// where nothing else is to be had",
+        ],
+    );
+    small_with(
+        "feeds:\n  a: { file: feed.txt, refresh: 1h }\n  b: {}\n  c: { url: \"https://feeds.example.org/\", refresh: 5s, at-least: 9, at-most: 8, most-change: 0% }\n",
+        &[
+            "9:14 'feed.txt' is no full path, as in /etc/palisade/feed.txt",
+            "9:33 a file is read when it changes: refresh and ca-file go with a url",
+            "10:3 feed 'b' comes from nowhere: url or file",
+            "11:52 5s is too often: at least 30s",
+            "11:66 at-least 9 is more than at-most 8",
+            "11:94 '0%' is no share: from 1% to 100%",
+        ],
+    );
+    small_with(
+        "system: { name-servers: [192.0.2.53, \"[2001:db8::53]:5353\", 0.0.0.0, localhost] }\n",
+        &[
+            "8:61 '0.0.0.0' is no name server: an address, with a port where it is not 53",
+            "8:70 'localhost' is no name server: an address, with a port where it is not 53",
+        ],
+    );
+    small_with(
+        "policies:\n  - { name: p, from: trust, to: untrust, action: permit, schedule: never }\n",
+        &["9:68 no schedule is named 'never'"],
+    );
 }

@@ -22,6 +22,7 @@ use super::{Admitted, Arrival, Stop};
 use crate::clock::Timestamp;
 use crate::counters::InterfaceId;
 use crate::ports::PortId;
+use crate::route::Lookup;
 
 /// An ICMP error in both families: type and code.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +112,11 @@ impl Walk<'_> {
     pub(crate) fn reject(&mut self, admitted: &Admitted) {
         match admitted.packet.headers.transport {
             Transport::Tcp(_) => self.reset(admitted),
+            // An error from an address of its own would be a martian to the kernel.
+            _ if admitted.interface == InterfaceId::HOST => {
+                let destination = packet::to_ip(&admitted.packet.headers.key.destination);
+                self.error_from(destination, admitted, PROHIBITED, 0);
+            }
             _ => self.error(admitted, PROHIBITED, 0),
         }
     }
@@ -260,14 +266,14 @@ impl Walk<'_> {
     }
 
     fn error(&mut self, admitted: &Admitted, kind: ErrorKind, mtu_bytes: u32) {
-        let headers = &admitted.packet.headers;
-        if !may_be_told(headers) {
-            return;
+        if let Some(source) = self.error_source_address(admitted) {
+            self.error_from(source, admitted, kind, mtu_bytes);
         }
-        let Some(source) = self.error_source_address(admitted) else {
-            return;
-        };
-        if !self.limiter.take(self.now) {
+    }
+
+    fn error_from(&mut self, source: IpAddr, admitted: &Admitted, kind: ErrorKind, mtu_bytes: u32) {
+        let headers = &admitted.packet.headers;
+        if !may_be_told(headers) || !self.limiter.take(self.now) {
             return;
         }
         let bytes = self.umem.bytes(&admitted.packet.frame);
@@ -331,8 +337,34 @@ impl Walk<'_> {
         } else {
             [0x08, 0x00]
         };
+        if admitted.interface == InterfaceId::HOST {
+            return self.tell_host(admitted, ethertype, packet);
+        }
         let header = link_header(link.source, link.destination, link.vlan, ethertype);
         self.say(&header, packet, admitted.packet.port, admitted.interface);
+    }
+
+    /// Gives an answer to the kernel's own stack, as if it had come by the interface that the packet
+    /// would have left by.
+    fn tell_host(&mut self, admitted: &Admitted, ethertype: [u8; 2], packet: &[u8]) {
+        let key = &admitted.packet.headers.key;
+        let spread = self.shared.table.hash().spread(key);
+        let destination = packet::to_ip(&key.destination);
+        let Lookup::Forward(gateway) = self.topology.fib.lookup(destination, spread) else {
+            return;
+        };
+        let link = self.topology.interfaces.get(gateway.interface.index());
+        let place = self.generation.place(gateway.interface);
+        let (Some(link), Some((port, vlan))) = (link, place) else {
+            return;
+        };
+        let header = link_header(link.mac, link.mac, vlan, ethertype);
+        let injector = self.shared.injectors.get(usize::from(port.0));
+        let bytes = [&header, packet].concat();
+        if injector.is_none_or(|injector| injector.send(&bytes).is_err()) {
+            self.counters
+                .drop(InterfaceId::HOST, DropReason::HostDelivery);
+        }
     }
 
     fn say(&mut self, link: &[u8], packet: &[u8], port: PortId, interface: InterfaceId) {

@@ -100,10 +100,11 @@ impl Walk<'_> {
     }
 
     fn route_wire(&mut self, miss: Admitted, arrived: Tuple) -> Result<Routed, Stop> {
-        let Some(across) = self.generation.across(miss.interface) else {
+        let across = self.generation.across(miss.interface);
+        let zone = across.and_then(|across| self.generation.zone(across));
+        let (Some(across), Some(zone)) = (across, zone) else {
             return Err(miss.drop(DropReason::EgressDown));
         };
-        let zone = self.generation.zone(across).unwrap_or(ZoneId::HOST);
         let to = Way::Wire(across);
         Ok(Routed {
             admitted: miss,
@@ -118,29 +119,18 @@ impl Walk<'_> {
     /// Policy: step 6.
     pub(crate) fn classify(&mut self, routed: Routed) -> Result<Permitted, Stop> {
         let icmp = icmp_type(&routed.admitted.packet.headers.transport);
-        if routed.to == Way::Host {
-            return self.host_inbound(routed, icmp);
-        }
-        if routed.admitted.zone == ZoneId::HOST {
-            // What the appliance itself sends is not for a policy to judge.
-            let application = self.application_number(&routed.tuple, icmp);
-            let log = rules::Log::default();
-            return Ok(Permitted {
-                routed,
-                policy: None,
-                idle_timeout: None,
-                log,
-                application,
-            });
-        }
         let question = Question {
             from: routed.admitted.zone,
             to: routed.zone,
             tuple: routed.tuple,
             icmp,
         };
-        let decision = self.generation.config.rules.classify(&question);
-        self.generation.count_policy(decision.policy);
+        let decision = self.generation.config.rules.decide(&question);
+        let is_own = question.from == ZoneId::HOST || question.to == ZoneId::HOST;
+        // The default is what decides transit traffic; the appliance's own has other defaults.
+        if decision.policy.is_some() || !is_own {
+            self.generation.count_policy(decision.policy);
+        }
         match decision.action {
             Action::Permit => {
                 let application = self.application_number(&routed.tuple, icmp);
@@ -156,7 +146,13 @@ impl Walk<'_> {
             }
             Action::Deny => {
                 self.denied(&routed, decision.policy, decision.log, false);
-                Err(routed.admitted.drop(DropReason::PolicyDenied))
+                let by_default = decision.policy.is_none() && is_own;
+                let reason = if by_default {
+                    DropReason::HostInboundDenied
+                } else {
+                    DropReason::PolicyDenied
+                };
+                Err(routed.admitted.drop(reason))
             }
             Action::Reject => {
                 self.denied(&routed, decision.policy, decision.log, true);
@@ -164,26 +160,6 @@ impl Walk<'_> {
                 Err(routed.admitted.drop(DropReason::PolicyRejected))
             }
         }
-    }
-
-    fn host_inbound(&mut self, routed: Routed, icmp: Option<IcmpType>) -> Result<Permitted, Stop> {
-        let allowed =
-            self.generation
-                .config
-                .rules
-                .host_inbound(routed.admitted.zone, &routed.tuple, icmp);
-        if !allowed {
-            self.denied(&routed, None, rules::Log::default(), false);
-            return Err(routed.admitted.drop(DropReason::HostInboundDenied));
-        }
-        let application = self.application_number(&routed.tuple, icmp);
-        Ok(Permitted {
-            routed,
-            policy: None,
-            idle_timeout: None,
-            log: rules::Log::default(),
-            application,
-        })
     }
 
     /// Source translation and the session: step 7. Nothing is held for what fails here.
@@ -400,16 +376,17 @@ impl Walk<'_> {
             })
     }
 
-    /// Broadcast and multicast are never forwarded; the appliance itself hears what its zone may
-    /// ask of it. There is no session: the answer, if any, is unicast.
+    /// Broadcast and multicast are never forwarded; the appliance itself hears what a policy or its
+    /// zone lets it. There is no session: the answer, if any, is unicast.
     fn group_delivery(&mut self, admitted: Admitted, tuple: &Tuple) -> Stop {
-        let icmp = icmp_type(&admitted.packet.headers.transport);
+        let question = Question {
+            from: admitted.zone,
+            to: ZoneId::HOST,
+            tuple: *tuple,
+            icmp: icmp_type(&admitted.packet.headers.transport),
+        };
         let wanted = admitted.interface != InterfaceId::HOST
-            && self
-                .generation
-                .config
-                .rules
-                .host_inbound(admitted.zone, tuple, icmp);
+            && self.generation.config.rules.decide(&question).action == Action::Permit;
         if wanted {
             self.deliver_to_host(admitted)
         } else {

@@ -118,25 +118,16 @@ impl Walk<'_> {
         {
             return false;
         }
-        let (policy, idle_timeout, log_end) = if egress == InterfaceId::HOST {
-            if !config.rules.host_inbound(from, &tuple, icmp) {
-                return false;
-            }
-            (None, None, false)
-        } else if ingress == InterfaceId::HOST {
-            (None, None, false)
-        } else {
-            let decision = config.rules.classify(&Question {
-                from,
-                to,
-                tuple,
-                icmp,
-            });
-            if decision.action != Action::Permit {
-                return false;
-            }
-            (decision.policy, decision.idle_timeout, decision.log.end)
-        };
+        let decision = config.rules.decide(&Question {
+            from,
+            to,
+            tuple,
+            icmp,
+        });
+        if decision.action != Action::Permit {
+            return false;
+        }
+        let (policy, idle_timeout) = (decision.policy, decision.idle_timeout);
         let Some(source_rule) =
             self.source_still_holds(slot, (from, to), &tuple, &leaves, generation)
         else {
@@ -150,7 +141,7 @@ impl Walk<'_> {
             idle_timeout.map_or(0, |timeout| timeout.as_secs().max(1) as u32),
             Relaxed,
         );
-        session.flags.store(u8::from(log_end), Relaxed);
+        session.flags.store(u8::from(decision.log.end), Relaxed);
         session.source_rule.store(source_rule, Relaxed);
         session.destination_rule.store(
             destination.map_or(0, |found| found.rule.0 as u16 + 1),

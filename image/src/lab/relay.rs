@@ -90,7 +90,7 @@ mod tests {
         let socket = directory.path().join("api.sock");
         let (listener, file) = web_ui::bind(&socket).unwrap();
         tokio::spawn(async move {
-            let router = web_ui::router(Arc::new(Fake::running()));
+            let router = web_ui::fake::site(Fake::running());
             web_ui::serve(listener, router, std::future::pending()).await;
             drop(file);
         });

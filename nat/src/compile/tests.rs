@@ -2,7 +2,7 @@ use rules::{Diagnostic, Place, Severity};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{compile, document, names};
+use crate::testing::{TRUST, UNTRUST, compile, document, good, names};
 
 /// Each finding as `error: …` or `warning: …`, with what it suggests.
 fn said(nat: &Value) -> Vec<(String, Option<String>)> {
@@ -247,4 +247,32 @@ fn a_destination_rule_behind_a_static_one_is_a_warning() {
     let mut nat = web(&Value::Null, &Value::Null, &json!({"to": "192.0.2.10"}));
     nat["static"] = json!([fixed("all", "198.51.100.0/24", "192.0.2.0/24")]);
     assert_says(&nat, "warning: rule 'web' never matches: 'all' comes first");
+}
+
+#[test]
+fn what_is_not_known_is_not_translated() {
+    let nat = json!({"source": [
+        {"name": "all-but", "from": ["trust"], "to": ["untrust"], "source": ["lan", "not:feed:partners"],
+         "translate": "none"},
+        {"name": "partners", "from": ["trust"], "to": ["untrust"], "source": ["feed:partners"],
+         "translate": "interface"},
+        {"name": "rest", "from": ["trust"], "to": ["untrust"], "source": ["not:192.0.2.9"],
+         "translate": "interface"}
+    ]});
+    let rules = good(&nat);
+    let outside: Vec<_> = rules.outside().iter().map(ToString::to_string).collect();
+    assert_eq!(outside, ["feed:partners"]);
+    let matched = |last: u8| {
+        let tuple = rules::Tuple {
+            source: [192, 0, 2, last].into(),
+            destination: [203, 0, 113, 1].into(),
+            protocol: rules::Protocol::TCP,
+            source_port: 50_000,
+            destination_port: 443,
+        };
+        let source = rules.source(TRUST, UNTRUST, &tuple);
+        source.map(|source| rules.rule(source.rule).name.as_str())
+    };
+    assert_eq!(matched(1), Some("rest"));
+    assert_eq!(matched(9), None);
 }

@@ -80,10 +80,10 @@ fn rows_beyond_a_word_a_block_and_a_table_are_found() {
     let host = |number: u32| {
         let address = Ipv4Addr::from_bits(0x0a00_0000 + number);
         Conditions {
-            from: Zones::Any,
-            to: Zones::Any,
-            source: std::net::IpAddr::from(address).into(),
-            destination: AddressSet::any(),
+            from: Zones::Any { host: false },
+            to: Zones::Any { host: false },
+            source: Arc::new(std::net::IpAddr::from(address).into()),
+            destination: Arc::new(AddressSet::any()),
             applications: None,
         }
     };
@@ -113,10 +113,10 @@ fn a_policy_is_not_multiplied_out() {
     };
     let ports = (0..50).map(|port| PortRange::one(port * 2));
     let big = Conditions {
-        from: Zones::Any,
-        to: Zones::Any,
-        source: many(0x0a00_0000),
-        destination: many(0x0b00_0000),
+        from: Zones::Any { host: false },
+        to: Zones::Any { host: false },
+        source: Arc::new(many(0x0a00_0000)),
+        destination: Arc::new(many(0x0b00_0000)),
         applications: Some(vec![application(vec![Term {
             destination_ports: ports.collect(),
             ..term(Protocol::TCP)
@@ -130,10 +130,10 @@ fn a_policy_is_not_multiplied_out() {
 #[test]
 fn a_tuple_of_two_families_matches_nothing() {
     let any = Conditions {
-        from: Zones::Any,
-        to: Zones::Any,
-        source: AddressSet::any(),
-        destination: AddressSet::any(),
+        from: Zones::Any { host: false },
+        to: Zones::Any { host: false },
+        source: Arc::new(AddressSet::any()),
+        destination: Arc::new(AddressSet::any()),
         applications: None,
     };
     let policies = [any];
@@ -233,7 +233,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let zones = || {
         let these = prop::collection::btree_set((0u16..5).prop_map(ZoneId), 1..4);
         prop_oneof![
-            1 => Just(Zones::Any),
+            1 => any::<bool>().prop_map(|host| Zones::Any { host }),
             2 => these.prop_map(|zones: BTreeSet<_>| Zones::These(zones)),
         ]
     };
@@ -251,8 +251,8 @@ fn conditions() -> impl Strategy<Value = Conditions> {
         .prop_map(|(from, to, source, destination, applications)| Conditions {
             from,
             to,
-            source,
-            destination,
+            source: Arc::new(source),
+            destination: Arc::new(destination),
             applications,
         })
 }

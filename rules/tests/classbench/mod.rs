@@ -12,8 +12,8 @@ use palisade_rules::document::{
     Application, ApplicationItem, NameList, Policy, Sections, Term, Zone,
 };
 use palisade_rules::{
-    Action, Findings, IcmpType, Located, Named, OneOrMany, Place, Protocol, Question, Rules, Tuple,
-    ZoneId,
+    Action, Facts, Findings, IcmpType, Located, Named, OneOrMany, Place, Protocol, Question, Rules,
+    Tuple, ZoneId,
 };
 
 pub(crate) const FAMILIES: [&str; 3] = ["acl1", "fw1", "ipc1"];
@@ -198,6 +198,7 @@ impl Document {
                 name: located(&format!("filter-{number}")),
                 description: None,
                 enabled: true,
+                schedule: None,
                 from: list("any"),
                 to: list("any"),
                 source: Some(list(&filter.source.to_string())),
@@ -223,10 +224,13 @@ impl Document {
         let sections = Sections {
             zones: &self.zones,
             addresses: &Named::default(),
+            feeds: &Named::default(),
+            countries: None,
             applications: &self.applications,
+            schedules: &Named::default(),
             policies: &self.policies,
         };
-        let (rules, _) = Rules::compile(sections, &mut findings);
+        let (rules, _) = Rules::compile(sections, &Facts::default(), &mut findings);
         (rules, findings)
     }
 }

@@ -10,20 +10,20 @@ use super::unique_name;
 
 /// A directory of its own for one process, removed on drop.
 #[derive(Debug)]
-pub(super) struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    pub(super) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let path = env::temp_dir().join(unique_name());
         fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 
-    pub(super) fn join(&self, name: &str) -> PathBuf {
+    pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 pub use chain::Chain;
+pub use directory::Directory;
 pub use edge::{Attach, Edge, Family, PATIENCE, PERMIT_ALL, eventually};
 pub use footprint::Footprint;
 pub use host::{Host, MacAddr};

@@ -1,0 +1,102 @@
+//! Management of the running appliance: users, certificates and where the API is served.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use firewall::audit::Audit;
+use firewall::config::{self, Config};
+use firewall::control::Control;
+use ipnet::IpNet;
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use web_ui::{Access, Certificates, Https, ListenError, TlsError};
+
+/// The API on the unix socket, and over the network where the configuration says so.
+pub(crate) struct Management {
+    access: Arc<Access>,
+    certificates: Arc<Certificates>,
+    https: Https,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Management {
+    /// Serves on `socket`, and where `config` says.
+    pub(crate) async fn start(
+        control: Control,
+        socket: UnixListener,
+        state_dir: &Path,
+        config: &config::Management,
+        names: &Names,
+        audit: Arc<dyn Audit>,
+    ) -> Result<Self, ManagementError> {
+        let access = Access::open(Some(state_dir), audit)?;
+        let certificates = Certificates::open(Some(state_dir), &names.host, &names.addresses)?;
+        let site = web_ui::router(Arc::new(control), Arc::clone(&access));
+        let mut https = Https::new(site.clone(), Arc::clone(&certificates))?;
+        certificates.show(config.certificate.clone());
+        https.listen(config.listen).await?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(web_ui::serve(socket, site, async {
+            stopped.await.unwrap_or_default();
+        }));
+        Ok(Self {
+            access,
+            certificates,
+            https,
+            stop,
+            served,
+        })
+    }
+
+    /// What a commit changes of it. The certificate's files are read again.
+    pub(crate) async fn apply(&mut self, config: &config::Management) {
+        self.certificates.show(config.certificate.clone());
+        if let Err(error) = self.https.listen(config.listen).await {
+            tracing::error!(%error, "management stays where it is served");
+        }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop.send(()).unwrap_or_default();
+        self.https.stop().await;
+        self.served.await.unwrap_or_default();
+        self.access.flush();
+    }
+}
+
+/// What the appliance's own certificate is valid for.
+pub(crate) struct Names {
+    host: String,
+    addresses: Vec<IpAddr>,
+}
+
+impl Names {
+    pub(crate) fn of(config: &Config) -> Self {
+        let mut addresses: Vec<_> = config
+            .management
+            .listen
+            .iter()
+            .map(SocketAddr::ip)
+            .collect();
+        for interface in &config.interfaces {
+            addresses.extend(interface.addresses.iter().map(IpNet::addr));
+        }
+        Self {
+            host: config.system.host_name.clone(),
+            addresses,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ManagementError {
+    #[error(transparent)]
+    Access(#[from] web_ui::AccessError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
