@@ -1,22 +1,24 @@
 //! Sets of addresses, IPv4 and IPv6 together, asked by binary search.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-/// Ranges of addresses: sorted, merged, so that none overlaps or touches another.
+/// Ranges of addresses: sorted, merged, so that none overlaps or touches another. A clone shares
+/// them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressSet {
-    v4: Box<[(u32, u32)]>,
-    v6: Box<[(u128, u128)]>,
+    v4: Arc<[(u32, u32)]>,
+    v6: Arc<[(u128, u128)]>,
 }
 
 impl AddressSet {
     /// Every address of both families.
     pub fn any() -> Self {
         Self {
-            v4: Box::new([(0, u32::MAX)]),
-            v6: Box::new([(0, u128::MAX)]),
+            v4: Arc::new([(0, u32::MAX)]),
+            v6: Arc::new([(0, u128::MAX)]),
         }
     }
 
@@ -57,10 +59,23 @@ impl AddressSet {
             .map(|&(first, last)| (first.into(), last.into()))
     }
 
+    pub(crate) fn v4(&self) -> &Arc<[(u32, u32)]> {
+        &self.v4
+    }
+
+    pub(crate) fn v6(&self) -> &Arc<[(u128, u128)]> {
+        &self.v6
+    }
+
     /// All that is in any of the sets.
     pub fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sets = sets.into_iter().peekable();
+        let first = sets.next();
+        if let (Some(only), None) = (first, sets.peek()) {
+            return only.clone();
+        }
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for set in sets {
+        for set in first.into_iter().chain(sets) {
             v4.extend_from_slice(&set.v4);
             v6.extend_from_slice(&set.v6);
         }
@@ -100,11 +115,11 @@ impl From<IpNet> for AddressSet {
     fn from(net: IpNet) -> Self {
         match net {
             IpNet::V4(net) => Self {
-                v4: Box::new([(net.network().to_bits(), net.broadcast().to_bits())]),
+                v4: Arc::new([(net.network().to_bits(), net.broadcast().to_bits())]),
                 ..Self::default()
             },
             IpNet::V6(net) => Self {
-                v6: Box::new([(net.network().to_bits(), net.broadcast().to_bits())]),
+                v6: Arc::new([(net.network().to_bits(), net.broadcast().to_bits())]),
                 ..Self::default()
             },
         }
@@ -157,11 +172,11 @@ fn range(text: &str, first: IpAddr, last: IpAddr) -> Result<AddressSet, AddressE
     }
     match (first, last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => Ok(AddressSet {
-            v4: Box::new([(first.to_bits(), last.to_bits())]),
+            v4: Arc::new([(first.to_bits(), last.to_bits())]),
             ..AddressSet::default()
         }),
         (IpAddr::V6(first), IpAddr::V6(last)) => Ok(AddressSet {
-            v6: Box::new([(first.to_bits(), last.to_bits())]),
+            v6: Arc::new([(first.to_bits(), last.to_bits())]),
             ..AddressSet::default()
         }),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
@@ -176,7 +191,10 @@ fn within<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
 }
 
 /// `next` is the address after one, `None` after the last of the family.
-fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) -> Box<[(T, T)]> {
+pub(crate) fn merge<T: Ord + Copy>(
+    mut ranges: Vec<(T, T)>,
+    next: impl Fn(T) -> Option<T>,
+) -> Arc<[(T, T)]> {
     ranges.sort_unstable();
     let mut merged: Vec<(T, T)> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {
@@ -187,7 +205,7 @@ fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) 
             _ => merged.push((first, last)),
         }
     }
-    merged.into_boxed_slice()
+    merged.into()
 }
 
 /// What is left of `ranges` when `holes` are cut out; both sorted, neither overlapping itself. `before`
@@ -197,7 +215,7 @@ fn subtract<T: Ord + Copy>(
     holes: &[(T, T)],
     before: impl Fn(T) -> Option<T>,
     after: impl Fn(T) -> Option<T>,
-) -> Box<[(T, T)]> {
+) -> Arc<[(T, T)]> {
     let mut left = Vec::with_capacity(ranges.len());
     let mut holes = holes.iter().peekable();
     for &(first, last) in ranges {
@@ -215,7 +233,7 @@ fn subtract<T: Ord + Copy>(
             rest = after(hole_last).filter(|next| *next <= last);
         }
     }
-    left.into_boxed_slice()
+    left.into()
 }
 
 #[cfg(test)]
@@ -314,7 +332,7 @@ mod tests {
             let set = |parts: &[(u32, u32)]| {
                 let sets = parts.iter().map(|&(first, length)| {
                     let (first, last) = (base + first, (base + first).saturating_add(length));
-                    AddressSet { v4: Box::new([(first, last)]), ..AddressSet::default() }
+                    AddressSet { v4: Arc::new([(first, last)]), ..AddressSet::default() }
                 });
                 AddressSet::union(&sets.collect::<Vec<_>>())
             };
@@ -340,7 +358,7 @@ mod tests {
                 .collect();
             let sets: Vec<AddressSet> = parts
                 .iter()
-                .map(|&(first, last)| AddressSet { v4: Box::new([(first, last)]), ..AddressSet::default() })
+                .map(|&(first, last)| AddressSet { v4: Arc::new([(first, last)]), ..AddressSet::default() })
                 .collect();
             let asked = base.saturating_add(asked);
             let expected = parts.iter().any(|&(first, last)| first <= asked && asked <= last);

@@ -11,6 +11,7 @@ pub mod address;
 mod address_item;
 pub mod application;
 mod catalogue;
+mod classifier;
 pub mod diagnostic;
 pub mod document;
 pub mod facts;

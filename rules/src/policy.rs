@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::address::merge;
 use crate::application::{Application, Applications};
+use crate::classifier::Ranges;
 use crate::document::{self, LogEvent, NameList};
 use crate::facts::{Extent, Outside};
 use crate::findings::{Findings, check_name};
@@ -49,22 +51,23 @@ pub struct Policy {
     pub application: Vec<String>,
     pub action: Action,
     pub log: Log,
-    conditions: Conditions,
+    pub(crate) conditions: Conditions,
     outside: BTreeSet<Outside>,
 }
 
+/// What a packet must be for a policy to match.
 #[derive(Clone, Debug)]
-struct Conditions {
-    from: Zones,
-    to: Zones,
-    source: Arc<AddressSet>,
-    destination: Arc<AddressSet>,
+pub(crate) struct Conditions {
+    pub(crate) from: Zones,
+    pub(crate) to: Zones,
+    pub(crate) source: Arc<AddressSet>,
+    pub(crate) destination: Arc<AddressSet>,
     /// `None` is any.
-    applications: Option<Vec<Arc<Application>>>,
+    pub(crate) applications: Option<Vec<Arc<Application>>>,
 }
 
 #[derive(Clone, Debug)]
-enum Zones {
+pub(crate) enum Zones {
     /// All but the appliance itself, which is only meant where it is named.
     Any {
         host: bool,
@@ -79,6 +82,18 @@ impl Zones {
             Self::These(zones) => zones.contains(&zone),
         }
     }
+
+    /// Ranges of zones' numbers; `None` is any number.
+    pub(crate) fn ranges(&self) -> Option<Ranges<u32>> {
+        match self {
+            Self::Any { host: true } => None,
+            Self::Any { host: false } => Some([(1, u16::MAX.into())].into()),
+            Self::These(zones) => {
+                let zones = zones.iter().map(|zone| (zone.0.into(), zone.0.into()));
+                Some(merge(zones.collect(), |end| end.checked_add(1)))
+            }
+        }
+    }
 }
 
 /// How a policy matched: by which of its applications, `None` where it takes any.
@@ -88,9 +103,9 @@ pub(crate) struct Match<'a> {
 }
 
 impl Policy {
-    /// True if a packet from `zone` can match.
-    pub(crate) fn starts_in(&self, zone: ZoneId) -> bool {
-        self.enabled && self.active && self.conditions.from.contain(zone)
+    /// True if it is to match anything now.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.enabled && self.active
     }
 
     /// What its conditions depend on, by name or through address objects.
@@ -98,17 +113,24 @@ impl Policy {
         self.outside.iter()
     }
 
-    /// Whether everything but the zone of origin matches; see `starts_in`.
     pub(crate) fn matches(&self, question: &Question) -> Option<Match<'_>> {
-        let conditions = &self.conditions;
+        self.is_in_force()
+            .then(|| self.conditions.match_with(question))
+            .flatten()
+    }
+}
+
+impl Conditions {
+    pub(crate) fn match_with(&self, question: &Question) -> Option<Match<'_>> {
         let tuple = &question.tuple;
-        let ends = conditions.to.contain(question.to)
-            && conditions.source.contains(tuple.source)
-            && conditions.destination.contains(tuple.destination);
+        let ends = self.from.contain(question.from)
+            && self.to.contain(question.to)
+            && self.source.contains(tuple.source)
+            && self.destination.contains(tuple.destination);
         if !ends {
             return None;
         }
-        let Some(applications) = &conditions.applications else {
+        let Some(applications) = &self.applications else {
             return Some(Match { application: None });
         };
         applications.iter().find_map(|application| {

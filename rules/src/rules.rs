@@ -1,8 +1,4 @@
 //! The compiled rules, and the questions that the datapath asks them.
-//!
-//! # Limits
-//! Policies of a zone are tried one after the other. That is honest and easy to check; its cost
-//! grows with the number of policies, and is paid once for a session.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::application::{Application, Applications};
+use crate::classifier::Classifier;
 use crate::document::{self, Sections};
 use crate::facts::{Facts, Outside};
 use crate::policy::{self, Action, Log, Policy};
@@ -26,8 +23,7 @@ pub struct Rules {
     /// By `ZoneId`; the first is the appliance itself.
     zones: Vec<Zone>,
     policies: Vec<Policy>,
-    /// Policies that a packet from a zone can match, in order; by `ZoneId`.
-    from_zone: Vec<Box<[PolicyId]>>,
+    classifier: Arc<Classifier>,
     applications: Applications,
     /// The TCP port of `MANAGEMENT`.
     management: Option<u16>,
@@ -115,15 +111,18 @@ impl Rules {
         let outside = objects
             .chain(policies.iter().flat_map(Policy::outside))
             .cloned();
-        let numbers = (0u16..).take(zones.len()).map(ZoneId);
-        let from_zone = numbers.map(|zone| starting_in(zone, &policies)).collect();
+        let in_force = (0..)
+            .zip(&policies)
+            .filter(|(_, policy)| policy.is_in_force())
+            .map(|(number, policy)| (number, &policy.conditions));
+        let classifier = Arc::new(Classifier::compile(in_force));
         (
             Self {
                 schedules: schedules.into_states(),
                 outside: outside.collect(),
                 zones,
                 policies,
-                from_zone,
+                classifier,
                 applications,
                 management: None,
             },
@@ -159,31 +158,29 @@ impl Rules {
         Decision { action, ..decision }
     }
 
-    /// Policies alone: the first policy that matches, else the default, which denies.
+    /// Policies alone: the first policy that matches, else the default, which denies. A zone that
+    /// is not of these rules matches only `any`.
     pub fn classify(&self, question: &Question) -> Decision<'_> {
-        let candidates = self
-            .from_zone
-            .get(usize::from(question.from.0))
-            .map_or(&[][..], |policies| &policies[..]);
-        for &id in candidates {
-            let policy = self.policy(id);
-            if let Some(found) = policy.matches(question) {
+        let asked = |number| self.policy(PolicyId(number)).matches(question);
+        match self.classifier.first(question, u32::MAX, asked) {
+            Some((number, found)) => {
+                let policy = self.policy(PolicyId(number));
                 let (name, idle_timeout) = found.application.unzip();
-                return Decision {
-                    policy: Some(id),
+                Decision {
+                    policy: Some(PolicyId(number)),
                     action: policy.action,
                     log: policy.log,
                     idle_timeout: idle_timeout.flatten(),
                     application: name.or_else(|| self.best_name(question)),
-                };
+                }
             }
-        }
-        Decision {
-            policy: None,
-            action: Action::Deny,
-            log: Log::default(),
-            idle_timeout: None,
-            application: self.best_name(question),
+            None => Decision {
+                policy: None,
+                action: Action::Deny,
+                log: Log::default(),
+                idle_timeout: None,
+                application: self.best_name(question),
+            },
         }
     }
 
@@ -262,18 +259,15 @@ impl Rules {
         self.applications.name_of(tuple, icmp)
     }
 
+    /// What the index of policies takes, in bytes.
+    pub fn index_bytes(&self) -> usize {
+        self.classifier.bytes()
+    }
+
     fn best_name(&self, question: &Question) -> Option<&str> {
         self.application(&question.tuple, question.icmp)
             .map(|application| application.name.as_str())
     }
-}
-
-fn starting_in(zone: ZoneId, policies: &[Policy]) -> Box<[PolicyId]> {
-    (0u32..)
-        .zip(policies)
-        .filter(|(_, policy)| policy.starts_in(zone))
-        .map(|(number, _)| PolicyId(number))
-        .collect()
 }
 
 fn compile_zone(

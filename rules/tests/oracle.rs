@@ -234,10 +234,15 @@ fn name_list(names: &[String]) -> NameList {
 
 /// Few enough addresses that policies and questions meet.
 fn addresses() -> impl Strategy<Value = IpAddr> {
-    prop_oneof![
-        3 => (0u8..16).prop_map(|host| IpAddr::V4(Ipv4Addr::new(192, 0, 2, host))),
-        1 => (0u16..16).prop_map(|host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host))),
-    ]
+    prop_oneof![3 => v4_addresses(), 1 => v6_addresses()]
+}
+
+fn v4_addresses() -> impl Strategy<Value = IpAddr> {
+    (0u8..16).prop_map(|host| IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)))
+}
+
+fn v6_addresses() -> impl Strategy<Value = IpAddr> {
+    (0u16..16).prop_map(|host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host)))
 }
 
 fn literals() -> impl Strategy<Value = String> {
@@ -400,34 +405,28 @@ fn documents() -> impl Strategy<Value = Document> {
 fn questions() -> impl Strategy<Value = Question> {
     let protocol = prop::sample::select(vec![1u8, 6, 6, 17, 17, 47, 58]);
     let zone = || (1u16..=3).prop_map(ZoneId);
+    let ends = prop_oneof![
+        3 => (v4_addresses(), v4_addresses()),
+        1 => (v6_addresses(), v6_addresses()),
+    ];
     let icmp = prop::sample::select(vec![0u8, 3, 8, 128]);
-    (
-        zone(),
-        zone(),
-        addresses(),
-        addresses(),
-        protocol,
-        0u16..70,
-        0u16..70,
-        icmp,
+    (zone(), zone(), ends, protocol, 0u16..70, 0u16..70, icmp).prop_map(
+        |(from, to, (source, destination), protocol, source_port, destination_port, kind)| {
+            let protocol = Protocol(protocol);
+            let ports = matches!(protocol, Protocol::TCP | Protocol::UDP);
+            let icmp = matches!(protocol, Protocol::ICMP | Protocol::ICMPV6);
+            Question {
+                from,
+                to,
+                tuple: Tuple {
+                    source,
+                    destination,
+                    protocol,
+                    source_port: if ports { source_port } else { 0 },
+                    destination_port: if ports { destination_port } else { 0 },
+                },
+                icmp: icmp.then_some(IcmpType { kind, code: 0 }),
+            }
+        },
     )
-        .prop_map(
-            |(from, to, source, destination, protocol, source_port, destination_port, kind)| {
-                let protocol = Protocol(protocol);
-                let ports = matches!(protocol, Protocol::TCP | Protocol::UDP);
-                let icmp = matches!(protocol, Protocol::ICMP | Protocol::ICMPV6);
-                Question {
-                    from,
-                    to,
-                    tuple: Tuple {
-                        source,
-                        destination,
-                        protocol,
-                        source_port: if ports { source_port } else { 0 },
-                        destination_port: if ports { destination_port } else { 0 },
-                    },
-                    icmp: icmp.then_some(IcmpType { kind, code: 0 }),
-                }
-            },
-        )
 }
