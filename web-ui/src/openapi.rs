@@ -71,8 +71,18 @@ fn complete(document: &mut OpenApi) {
     let mut schemas = Vec::new();
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            // Handlers of several parts have the same names.
+            if !operation
+                .operation_id
+                .as_deref()
+                .is_some_and(|id| id.starts_with("config-"))
+            {
+                let words = path.strip_prefix("/api/v1").unwrap_or(path);
+                let words = words.replace('/', "-").replace(['{', '}'], "");
+                operation.operation_id = Some(format!("{method}{words}"));
+            }
             let problem = ContentBuilder::new()
                 .schema(Some(Ref::from_schema_name(Problem::name())))
                 .build();
@@ -88,16 +98,16 @@ fn complete(document: &mut OpenApi) {
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.patch,
+        ("get", &mut item.get),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+        ("patch", &mut item.patch),
     ]
     .into_iter()
-    .flatten()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 #[cfg(test)]
@@ -128,7 +138,9 @@ mod tests {
         match value {
             Value::Object(members) => {
                 found.extend(members.get("$ref").and_then(Value::as_str));
-                members.values().for_each(|member| references(member, found));
+                members
+                    .values()
+                    .for_each(|member| references(member, found));
             }
             Value::Array(items) => items.iter().for_each(|item| references(item, found)),
             _ => {}
