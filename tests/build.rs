@@ -1,4 +1,4 @@
-//! Compiles the BPF programs of generator, sink and redirect, and the fast path's hashes, with clang.
+//! Compiles the BPF programs of generator, replay, sink and redirect, and the fast path's hashes, with clang.
 
 use std::env;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ fn main() -> Result<()> {
     for program in [
         "generator/generator",
         "generator/redirect",
+        "generator/replay",
         "generator/sink",
         "fastpath/hash",
     ] {

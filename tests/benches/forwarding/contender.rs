@@ -18,6 +18,8 @@ pub(crate) const REFERENCE: &str = "nftables + masquerade";
 /// What BPF can do at most between two veth ports.
 pub(crate) const REDIRECT: &str = "bare tc redirect";
 pub(crate) const TC: &str = "palisade tc + NAT";
+/// Without NAT.
+pub(crate) const PLAIN: &str = "palisade tc";
 pub(crate) const XDP: &str = "palisade xdp + NAT";
 
 /// A way to get packets across the chain's firewall.
@@ -42,6 +44,11 @@ pub(crate) trait Contender {
 
     fn is_appliance(&self) -> bool {
         false
+    }
+
+    /// The document by which an appliance is set up.
+    fn configuration(&self, _shape: &Shape) -> Option<String> {
+        None
     }
 
     /// The appliance, while it is one that was set up.
@@ -81,7 +88,7 @@ pub(crate) fn all() -> Vec<Box<dyn Contender>> {
         Box::new(Kernel::filtering("nftables")),
         Box::new(Kernel::routing("kernel, no firewall")),
         Box::new(BareRedirect::default()),
-        Box::new(Appliance::new("palisade tc", "tc", false)),
+        Box::new(Appliance::new(PLAIN, "tc", false)),
         Box::new(Appliance::new(TC, "tc", true)),
         Box::new(Appliance::new(XDP, "xdp", true)),
     ]

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use crate::contender::{REDIRECT, REFERENCE, TC, XDP};
+use crate::contender::{PLAIN, REDIRECT, REFERENCE, TC, XDP};
 use crate::measure::{
-    BYTES_PER_SESSION, CONNECTIONS, DOWN, Latency, RATE_AT_16384, RATE_AT_A_MILLION, REQUESTS, UP,
+    BYTES_PER_SESSION, CHAIN, CONNECTIONS, DOWN, FIRST_PAGE, LARGE, LOST, Latency, RATE_AT_16384,
+    RATE_AT_A_MILLION, RATE_WHILE_LISTED, REQUESTS, SIZES, SMALL, UP, families, judged,
     new_sessions_with_policies, new_sessions_with_workers, rate_at_16384_flows, rate_with_policies,
     rate_with_workers,
 };
-use crate::results::{Results, Summary};
+use crate::results::{Results, Summary, Unit};
 
 /// One measurement of one contender, and what it is held against.
 pub(crate) struct Goal {
@@ -18,6 +19,8 @@ pub(crate) struct Goal {
     pub(crate) wanted: Wanted,
     /// The row's measurement, where `what` is not its name.
     measurement: String,
+    /// What is measured, where no peer makes a ratio of it.
+    alone: Unit,
 }
 
 pub(crate) enum Peer {
@@ -50,7 +53,7 @@ impl Goal {
 
     pub(crate) fn unit(&self) -> &'static str {
         match (&self.peer, self.wanted) {
-            (Peer::Nobody, _) => "B",
+            (Peer::Nobody, _) => self.alone.name(),
             (_, Wanted::AtMost(_)) => "× the time",
             (_, Wanted::AtLeast(_) | Wanted::Nothing) => "×",
         }
@@ -79,16 +82,71 @@ impl fmt::Display for Wanted {
 }
 
 pub(crate) fn all() -> Vec<Goal> {
-    [TC, XDP].into_iter().flat_map(goals_of).collect()
+    let forwarding = [TC, XDP].into_iter().flat_map(goals_of);
+    forwarding
+        .chain(goals_of_policies())
+        .chain(goals_of_commits())
+        .collect()
 }
 
-fn goals_of(contender: &'static str) -> Vec<Goal> {
-    let goal = |what: &str, measurement: String, peer, wanted| Goal {
+fn goal(
+    contender: &'static str,
+    what: &str,
+    measurement: String,
+    peer: Peer,
+    wanted: Wanted,
+) -> Goal {
+    Goal {
         what: what.to_owned(),
         contender,
         peer,
         wanted,
         measurement,
+        alone: Unit::Bytes,
+    }
+}
+
+fn goals_of_policies() -> impl Iterator<Item = Goal> {
+    let [small, large] = SIZES;
+    families().into_iter().flat_map(move |family| {
+        let row = judged(family, large);
+        let smaller = Peer::Itself(judged(family, small));
+        let of_own = format!("{row}, compared with {small}");
+        let chain = Peer::Contender(CHAIN);
+        [
+            goal(
+                PLAIN,
+                &row.clone(),
+                row.clone(),
+                chain,
+                Wanted::AtLeast(20.0),
+            ),
+            goal(PLAIN, &of_own, row, smaller, Wanted::AtLeast(0.25)),
+        ]
+    })
+}
+
+fn goals_of_commits() -> [Goal; 3] {
+    [
+        (SMALL, Unit::Milliseconds, 50.0),
+        (LARGE, Unit::Milliseconds, 250.0),
+        (LOST, Unit::Percent, 0.0),
+    ]
+    .map(|(what, alone, most)| Goal {
+        alone,
+        ..goal(
+            TC,
+            what,
+            what.to_owned(),
+            Peer::Nobody,
+            Wanted::AtMost(most),
+        )
+    })
+}
+
+fn goals_of(contender: &'static str) -> Vec<Goal> {
+    let goal = |what: &str, measurement: String, peer, wanted| {
+        goal(contender, what, measurement, peer, wanted)
     };
     let nftables = || Peer::Contender(REFERENCE);
     // Attaching XDP to a veth switches its peer's segmentation offload off, and with it what a stream lives by.
@@ -141,6 +199,21 @@ fn goals_of(contender: &'static str) -> Vec<Goal> {
             BYTES_PER_SESSION.to_owned(),
             Peer::Nobody,
             Wanted::AtMost(512.0),
+        ),
+        Goal {
+            alone: Unit::Milliseconds,
+            ..goal(
+                FIRST_PAGE,
+                FIRST_PAGE.to_owned(),
+                Peer::Nobody,
+                Wanted::AtMost(100.0),
+            )
+        },
+        goal(
+            RATE_WHILE_LISTED,
+            RATE_WHILE_LISTED.to_owned(),
+            Peer::Itself(RATE_AT_A_MILLION.to_owned()),
+            Wanted::AtLeast(0.97),
         ),
         goal(
             "10,000 policies instead of 10: established flows",

@@ -16,6 +16,10 @@
 //! # Limits
 //! Sender, firewall and receiver share the machine: ratios between contenders mean more than the figures.
 
+extern crate rules as palisade_rules;
+
+#[path = "../../../rules/tests/classbench/mod.rs"]
+mod classbench;
 mod contender;
 mod goals;
 mod machine;

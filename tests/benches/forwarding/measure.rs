@@ -1,9 +1,11 @@
 //! What is measured of one contender in one round.
 
+mod commits;
 mod latency;
 mod load;
 mod memory;
 mod packets;
+mod policies;
 mod scale;
 mod start;
 mod stream;
@@ -15,12 +17,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use palisade_tests::lab::{Chain, Lab};
 
-use crate::contender::{Contender, REDIRECT};
+use crate::contender::{Contender, PLAIN, REDIRECT, TC};
 use crate::results::Results;
 
+pub(crate) use commits::{LARGE, LOST, SMALL};
 pub(crate) use latency::Latency;
 pub(crate) use packets::rate_at_16384_flows;
-pub(crate) use scale::{BYTES_PER_SESSION, RATE_AT_16384, RATE_AT_A_MILLION};
+pub(crate) use policies::{CHAIN, SIZES, families, judged};
+pub(crate) use scale::{
+    BYTES_PER_SESSION, FIRST_PAGE, RATE_AT_16384, RATE_AT_A_MILLION, RATE_WHILE_LISTED,
+};
 pub(crate) use stream::{DOWN, UP};
 pub(crate) use variants::{
     new_sessions_with_policies, new_sessions_with_workers, rate_with_policies, rate_with_workers,
@@ -106,6 +112,16 @@ pub(crate) fn all() -> Vec<Measurement> {
         measurement("policies 10000", translating, |contender, chain, round| {
             variants::policies(contender, chain, round, 10_000)
         }),
+        measurement(
+            "classbench",
+            |contender| contender.name() == PLAIN,
+            policies::policies,
+        ),
+        measurement(
+            "commits",
+            |contender| contender.name() == TC,
+            commits::commits,
+        ),
         measurement("workers 1", translating, |contender, chain, round| {
             variants::workers(contender, chain, round, 1)
         }),

@@ -5,10 +5,11 @@
 //! softirq until something hands the packet to another core, so the rate that comes out is what the whole path costs.
 //!
 //! # Limits
-//! UDP only. GRO must be on at both ends of the sender's cable, and of the receiver's where XDP forwards
+//! Flows are of UDP; other packets are replayed from a table. GRO must be on at both ends of the sender's cable, and of the receiver's where XDP forwards
 //! ([`Chain::enable_gro`](crate::lab::Chain::enable_gro)).
 
 mod redirect;
+mod replay;
 mod sink;
 
 use std::fs::File;
@@ -80,7 +81,17 @@ impl Generator {
             .udp(traffic.source.port(), traffic.destination.port())
             .pad_to(traffic.frame_bytes)
             .build();
-        let mut program = load(traffic, &template)?;
+        let program = load(traffic, &template)?;
+        Self::of(host, device, program, template)
+    }
+
+    /// Loads a generator that sends these frames, padded to one length, in their order and over again.
+    pub fn replay(host: &Host, device: &str, frames: &[Vec<u8>]) -> Result<Self> {
+        let program = replay::load(frames)?;
+        Self::of(host, device, program, vec![0; replay::FRAME_BYTES])
+    }
+
+    fn of(host: &Host, device: &str, mut program: Ebpf, template: Vec<u8>) -> Result<Self> {
         generate(&mut program)?.load()?;
         let parking = park(generate(&mut program)?)?;
         let frame_bytes = u32::try_from(template.len())?;
@@ -234,7 +245,7 @@ fn load(traffic: &Traffic, template: &[u8]) -> Result<Ebpf> {
     let word = |at: usize| u16::from_be_bytes([template[at], template[at + 1]]);
     let mut header = [0_u8; 64];
     header[..udp_at + 8].copy_from_slice(&template[..udp_at + 8]);
-    let program = EbpfLoader::new()
+    EbpfLoader::new()
         .override_global("header", &header, true)
         .override_global("flows", &traffic.flows, true)
         .override_global("ports_per_address", &ports_per_address, true)
@@ -246,8 +257,8 @@ fn load(traffic: &Traffic, template: &[u8]) -> Result<Ebpf> {
         .load(aya::include_bytes_aligned!(concat!(
             env!("OUT_DIR"),
             "/generator.o"
-        )))?;
-    Ok(program)
+        )))
+        .map_err(Into::into)
 }
 
 fn generate(program: &mut Ebpf) -> Result<&mut Xdp> {

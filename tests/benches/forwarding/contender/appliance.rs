@@ -25,7 +25,7 @@ impl Appliance {
         }
     }
 
-    fn configuration(&self, shape: &Shape) -> String {
+    fn document(&self, shape: &Shape) -> String {
         let attach = self.attach;
         let sessions = shape.sessions;
         let workers = shape
@@ -135,7 +135,7 @@ impl Contender for Appliance {
     }
 
     fn set_up(&mut self, chain: &Chain, shape: &Shape) -> Result<Instant> {
-        let running = Palisade::start(&chain.fw, &self.configuration(shape))?;
+        let running = Palisade::start(&chain.fw, &self.document(shape))?;
         let began_at = running.started_at();
         self.running = Some(running);
         Ok(began_at)
@@ -150,6 +150,10 @@ impl Contender for Appliance {
 
     fn is_appliance(&self) -> bool {
         true
+    }
+
+    fn configuration(&self, shape: &Shape) -> Option<String> {
+        Some(self.document(shape))
     }
 
     fn appliance(&self) -> Option<&Palisade> {

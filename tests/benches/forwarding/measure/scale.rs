@@ -1,10 +1,15 @@
 //! A million sessions: what they cost in packets per second, and in memory.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
-use palisade_tests::lab::Chain;
+use palisade_tests::generator::Generator;
+use palisade_tests::lab::{Chain, Palisade};
 
 use super::Round;
-use super::load::{FLOWS, Load};
+use super::load::{FLOWS, Load, Rates};
 use crate::contender::{Contender, Shape};
 use crate::results::Unit;
 
@@ -12,7 +17,16 @@ pub(crate) const RATE_AT_16384: &str = "room for 1,000,000: rate at 16,384 flows
 pub(crate) const RATE_AT_A_MILLION: &str = "room for 1,000,000: rate at 1,000,000 flows";
 pub(crate) const BYTES_PER_SESSION: &str = "1,000,000 sessions: memory per session";
 
+pub(crate) const FIRST_PAGE: &str = "1,000,000 sessions: first page of the list";
+pub(crate) const RATE_WHILE_LISTED: &str =
+    "1,000,000 flows: rate while ten pages a second are asked for";
+
 const SESSIONS: u32 = 1_000_000;
+
+/// As a few people look at the list, and it refreshes itself.
+const BETWEEN_PAGES: Duration = Duration::from_millis(100);
+
+const PAGES: usize = 20;
 
 /// The fewest that a configuration may ask for: the size of the process without its sessions.
 const FEWEST_SESSIONS: u32 = 1024;
@@ -57,11 +71,54 @@ pub(super) fn scale(
             sessions >= u64::from(SESSIONS) * 99 / 100,
             "the table holds only {sessions} sessions"
         );
+        let listed = rate_while_listed(appliance, &load, &mut generator, duration)?;
+        results.add(RATE_WHILE_LISTED, Unit::Mpps, name, listed.best / 1e6);
+        let mut pages = (0..PAGES)
+            .map(|_| first_page(appliance))
+            .collect::<Result<Vec<_>>>()?;
+        pages.sort();
+        let median_ms = pages[PAGES / 2].as_secs_f64() * 1e3;
+        results.add(FIRST_PAGE, Unit::Milliseconds, name, median_ms);
         let grown = appliance.memory()?.total_bytes().saturating_sub(without);
         let per_session = grown as f64 / sessions as f64;
         results.add(BYTES_PER_SESSION, Unit::Bytes, name, per_session);
     }
     Ok(())
+}
+
+fn rate_while_listed(
+    appliance: &Palisade,
+    load: &Load<'_>,
+    generator: &mut Generator,
+    duration: Duration,
+) -> Result<Rates> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let listing = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                first_page(appliance)?;
+                thread::sleep(BETWEEN_PAGES);
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        let rates = load.best_rate(generator, duration);
+        stop.store(true, Ordering::Relaxed);
+        let listed = listing.join();
+        listed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        rates
+    })
+}
+
+fn first_page(appliance: &Palisade) -> Result<Duration> {
+    let began_at = Instant::now();
+    let (status, page) = appliance.get("/api/v1/sessions")?;
+    let took = began_at.elapsed();
+    let sessions = page["sessions"].as_array().map_or(0, Vec::len);
+    ensure!(
+        status == 200 && sessions == 100,
+        "{status}: {sessions} sessions"
+    );
+    Ok(took)
 }
 
 /// Every address has 64,512 ports to send from.
