@@ -19,6 +19,7 @@
 extern crate rules as palisade_rules;
 
 #[path = "../../../rules/tests/classbench/mod.rs"]
+#[expect(dead_code, reason = "documents are written as YAML here")]
 mod classbench;
 mod contender;
 mod goals;
