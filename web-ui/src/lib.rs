@@ -22,6 +22,7 @@ mod body;
 mod configuration;
 mod crowd;
 mod durable;
+mod explain;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod filter;
