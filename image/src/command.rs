@@ -36,10 +36,7 @@ impl CommandError {
     pub(crate) fn details(&self) -> Vec<String> {
         match self {
             Self::Client(error) => error.details(),
-            Self::Usage(_)
-            | Self::NoSession(_)
-            | Self::Runtime(_)
-            | Self::Output(_) => Vec::new(),
+            Self::Usage(_) | Self::NoSession(_) | Self::Runtime(_) | Self::Output(_) => Vec::new(),
         }
     }
 }

@@ -1,4 +1,6 @@
-//! `palisade policy`: the policies of the candidate, and their order.
+//! `palisade policy`: the policies of the candidate and their order, and what would become of a packet.
+
+mod matching;
 
 use clap::Subcommand;
 use serde::Deserialize;
@@ -12,7 +14,7 @@ use crate::terminal;
 
 const POLICIES: &str = "/api/v1/config/policies";
 
-/// Look at policies, and put them in order.
+/// Look at policies, put them in order, and ask them about packets.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,6 +35,7 @@ enum What {
         text: Option<String>,
     },
     Move(Move),
+    Match(matching::Args),
 }
 
 /// Put policies elsewhere in the candidate's order, together and in the order in which they are named.
@@ -70,6 +73,7 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, CommandErro
             }
             Ok(table(&answer.parsed()?, width))
         }
+        What::Match(wanted) => wanted.answer(&mut client, args.json).await,
         What::Move(wanted) => {
             let body = wanted.place(&mut client).await?;
             Ok(if args.json {
