@@ -164,24 +164,8 @@ impl Appliance {
     /// still permits go on; others end at once.
     pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {
         let before = self.running.shared.generation.load_full();
-        let fixed = |config: &Config| {
-            config
-                .interfaces
-                .iter()
-                .map(|known| (known.device.clone(), known.vlan, known.attach))
-                .collect::<Vec<_>>()
-        };
-        if fixed(&before.config) != fixed(&config) {
-            return Err(CommitError::NeedsRestart("the devices of the interfaces"));
-        }
-        if before.config.system.mode != config.system.mode {
-            return Err(CommitError::NeedsRestart("system.mode"));
-        }
-        if before.config.system.sessions != config.system.sessions {
-            return Err(CommitError::NeedsRestart("system.sessions"));
-        }
-        if before.config.system.workers != config.system.workers {
-            return Err(CommitError::NeedsRestart("system.workers"));
+        if let Some(what) = needs_restart(&before.config, &config) {
+            return Err(CommitError::NeedsRestart(what));
         }
         if let Err(error) = self.prepare_for(&config).await {
             // What was in force stays so, as a whole.
@@ -263,6 +247,29 @@ impl Datapath for Appliance {
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin((*self).stop())
+    }
+}
+
+/// What of a configuration can't be put in force while another one is.
+pub(crate) fn needs_restart(before: &Config, config: &Config) -> Option<&'static str> {
+    let devices = |config: &Config| {
+        config
+            .interfaces
+            .iter()
+            .map(|known| (known.device.clone(), known.vlan, known.attach))
+            .collect::<Vec<_>>()
+    };
+    let (old, new) = (&before.system, &config.system);
+    if devices(before) != devices(config) {
+        Some("the devices of the interfaces")
+    } else if old.mode != new.mode {
+        Some("system.mode")
+    } else if old.sessions != new.sessions {
+        Some("system.sessions")
+    } else if old.workers != new.workers {
+        Some("system.workers")
+    } else {
+        None
     }
 }
 

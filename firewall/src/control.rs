@@ -1,5 +1,6 @@
 //! The handle by which management reads the running datapath.
 
+mod explain;
 mod sessions;
 mod tables;
 
@@ -13,6 +14,9 @@ use crate::counters::InterfaceId;
 use crate::datapath::{Generation, Shared};
 use crate::ports::{AttachMode, Attached, KernelCounters, PortId};
 use crate::view;
+
+pub use explain::MatchError;
+use sessions::parse_protocol;
 
 /// Cheap to clone; every method answers from shared memory and never waits for a worker.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@
 
 mod ageing;
 mod answer;
+mod course;
 mod decide;
 mod egress;
 mod fragments;
@@ -37,6 +38,8 @@ pub use shared::{
 pub use worker::{Worker, WorkerPlan};
 
 pub(crate) use ageing::expires;
+pub(crate) use course::{Arrived, Course, Judge, NoWay, denial, is_own};
+pub(crate) use ingress::is_martian;
 
 use worker::Walk;
 

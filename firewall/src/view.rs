@@ -1,9 +1,16 @@
 //! What the appliance shows of itself: the shapes that the API serialises and the CLI prints.
 
+mod explain;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+pub use explain::{
+    DestinationNatView, FailureView, MatchEnds, MatchRequest, MatchView, NearMissView, RouteTaken,
+    SourceNatView, StepView, WhichConfiguration,
+};
 
 /// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
 /// always all that match.

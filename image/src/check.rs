@@ -51,6 +51,7 @@ fn findings(file: &Path) -> Result<Vec<Diagnostic>, CheckError> {
         Ok(mut config) => {
             let files = objects::check_files(&config);
             config.warnings.extend(files);
+            config.warnings.extend(config.hygiene());
             config.warnings.sort_by_key(|finding| finding.place);
             Ok(config.warnings)
         }

@@ -1,11 +1,11 @@
 //! `palisade clear`: ends what is going on.
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
 use firewall::view::Cleared;
 
-use crate::client::{self, Client, ClientError};
+use crate::client::{self, Client};
+use crate::command::{CommandError, block_on, counted, print};
+use crate::connection::Connection;
 use crate::show::{SessionFilter, sessions_path};
 
 /// End sessions of the running appliance.
@@ -13,60 +13,50 @@ use crate::show::{SessionFilter, sessions_path};
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
-    /// Where the appliance serves its API.
-    #[arg(long, global = true, value_name = "PATH", default_value = crate::SOCKET)]
-    socket: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Close the sessions that match: whether their next packets may open others is for the policies.
-    Sessions {
-        #[command(flatten)]
-        filter: SessionFilter,
-        /// Every session; needed where no filter is given.
-        #[arg(long)]
-        all: bool,
-    },
+    Sessions(Sessions),
 }
 
-pub(crate) fn clear(args: &Args) -> Result<(), ClearError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ClearError::Runtime)?;
-    let What::Sessions { filter, all } = &args.what;
-    if filter.is_empty() != *all {
-        return Err(ClearError::Which);
+/// Close the sessions that match: whether their next packets may open others is for the policies.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sessions {
+    #[command(flatten)]
+    filter: SessionFilter,
+    /// Every session; needed where no filter is given.
+    #[arg(long)]
+    all: bool,
+    /// Print the API's answer.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(crate) fn clear(args: &Args) -> Result<(), CommandError> {
+    let What::Sessions(sessions) = &args.what;
+    self::sessions(sessions)
+}
+
+pub(crate) fn sessions(args: &Sessions) -> Result<(), CommandError> {
+    if args.filter.is_empty() != args.all {
+        return Err(CommandError::Usage(
+            "say which sessions, by --address and others, or --all; not both",
+        ));
     }
-    let body = runtime.block_on(async {
-        let mut client = Client::connect(&args.socket).await?;
-        let every = ("all", all.then(|| "true".to_owned()));
-        let parameters = filter.parameters().into_iter().chain([every]);
-        client.delete(&sessions_path(parameters)).await
+    let body = block_on(async {
+        let mut client = Client::connect(&args.connection).await?;
+        let every = ("all", args.all.then(|| "true".to_owned()));
+        let parameters = args.filter.parameters().into_iter().chain([every]);
+        let body = client.delete(&sessions_path(parameters)).await?;
+        Ok::<_, CommandError>(body)
     })?;
-    let Cleared { cleared } = client::parsed(&body)?;
-    let sessions = if cleared == 1 { "session" } else { "sessions" };
-    println!("{cleared} {sessions} closed");
-    Ok(())
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClearError {
-    #[error("cannot start: {0}")]
-    Runtime(std::io::Error),
-    #[error("say which sessions, by --address and others, or --all; not both")]
-    Which,
-    #[error(transparent)]
-    Client(#[from] ClientError),
-}
-
-impl ClearError {
-    pub(crate) fn is_wrong_input(&self) -> bool {
-        match self {
-            Self::Which => true,
-            Self::Client(error) => error.is_wrong_input(),
-            Self::Runtime(_) => false,
-        }
+    if args.json {
+        return print(&(body + "\n"));
     }
+    let Cleared { cleared } = client::parsed(&body)?;
+    let sessions = counted(cleared, "session", "sessions");
+    print(&format!("{sessions} closed\n"))
 }

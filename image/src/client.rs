@@ -1,122 +1,320 @@
-//! The API's client: HTTP/1.1 over the appliance's unix socket.
+//! The API's client: HTTP/1.1 over the appliance's unix socket, or over HTTPS.
+//!
+//! A command makes one [`Client`] and asks one thing after the other. The appliance closes connections
+//! that nothing comes through; the next question then opens another.
 
+mod error;
+pub(crate) mod tls;
+
+pub(crate) use error::ClientError;
+
+use std::env;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firewall::view::Readiness;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request, StatusCode, header};
+use hyper::header;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use web_ui::Problem;
+use tokio_rustls::TlsConnector;
+
+use crate::connection::{Connection, Remote, Target};
+use error::Refusal;
+use tls::Verifier;
 
 /// The appliance answers from memory; what takes longer than this is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A page of sessions is about one megabyte.
+/// Ten thousand policies are compiled, and a commit waits for name servers.
+const PATIENCE_FOR_CONFIGURATION: Duration = Duration::from_secs(120);
+/// For each address of a host, with TLS.
+const PATIENCE_TO_CONNECT: Duration = Duration::from_secs(5);
+/// A page of sessions is about one megabyte, a configuration at most eight.
 const BODY_MAX_BYTES: usize = 64 << 20;
 
-/// One connection, asked one thing after the other.
+/// The way to one appliance.
 #[derive(Debug)]
 pub(crate) struct Client {
-    requests: SendRequest<Empty<Bytes>>,
+    target: Target,
+    requests: SendRequest<Full<Bytes>>,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    method: Method,
+    path: String,
+    accept: &'static str,
+    if_match: Option<String>,
+    body: Option<(&'static str, Bytes)>,
+}
+
+/// An answer that is no refusal.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The entity tag of what the answer is about.
+    pub(crate) etag: Option<String>,
+    pub(crate) body: String,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            accept: "application/json",
+            if_match: None,
+            body: None,
+        }
+    }
+
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    /// Asks for a document as it was written.
+    pub(crate) fn as_yaml(self) -> Self {
+        Self {
+            accept: "application/yaml",
+            ..self
+        }
+    }
+
+    /// Only while the candidate is still the one with this entity tag.
+    pub(crate) fn if_match(self, etag: Option<&str>) -> Self {
+        Self {
+            if_match: etag.map(str::to_owned),
+            ..self
+        }
+    }
+
+    pub(crate) fn json(self, body: &impl Serialize) -> Result<Self, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Body(error.into()))?;
+        Ok(self.body("application/json", body))
+    }
+
+    pub(crate) fn body(self, media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self {
+            body: Some((media_type, body.into())),
+            ..self
+        }
+    }
+
+    fn request(&self, target: &Target) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut request = Request::builder()
+            .method(&self.method)
+            .uri(&self.path)
+            .header(header::ACCEPT, self.accept);
+        request = match target {
+            Target::Socket(_) => request.header(header::HOST, "palisade"),
+            Target::Network(remote) => request
+                .header(header::HOST, remote.host.to_string())
+                .header(header::AUTHORIZATION, &remote.authorization),
+        };
+        if let Some(etag) = &self.if_match {
+            request = request.header(header::IF_MATCH, etag);
+        }
+        let (media_type, body) = self.body.clone().unwrap_or_default();
+        if !media_type.is_empty() {
+            request = request.header(header::CONTENT_TYPE, media_type);
+        }
+        Ok(request.body(Full::new(body))?)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.path.starts_with("/api/v1/config") {
+            PATIENCE_FOR_CONFIGURATION
+        } else {
+            PATIENCE
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn parsed<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        parsed(&self.body)
+    }
 }
 
 impl Client {
-    pub(crate) async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(socket)
-            .await
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied => ClientError::Forbidden {
-                    socket: socket.to_owned(),
-                },
-                _ => ClientError::NotRunning {
-                    socket: socket.to_owned(),
-                    source,
-                },
-            })?;
-        let (requests, connection) = handshake(TokioIo::new(stream)).await?;
-        // An error of the connection is also an error of the request that waits on it.
-        tokio::spawn(async { connection.await.unwrap_or_default() });
-        Ok(Self { requests })
+    pub(crate) async fn connect(connection: &Connection) -> Result<Self, ClientError> {
+        let target = connection.target(|name| env::var(name).ok())?;
+        let requests = open(&target).await?;
+        Ok(Self { target, requests })
     }
 
     /// The body of `GET path`.
     pub(crate) async fn get(&mut self, path: &str) -> Result<String, ClientError> {
-        self.asked(Method::GET, path).await
+        Ok(self.send(&Call::get(path)).await?.body)
     }
 
     /// The body of `DELETE path`.
     pub(crate) async fn delete(&mut self, path: &str) -> Result<String, ClientError> {
-        self.asked(Method::DELETE, path).await
+        Ok(self.send(&Call::new(Method::DELETE, path)).await?.body)
     }
 
-    async fn asked(&mut self, method: Method, path: &str) -> Result<String, ClientError> {
-        let (status, body) = self.ask(method, path).await?;
+    /// The answer, unless it is a refusal.
+    pub(crate) async fn send(&mut self, call: &Call) -> Result<Answer, ClientError> {
+        let (status, answer) = self.ask(call).await?;
         if status.is_success() {
-            return Ok(body);
+            return Ok(answer);
         }
-        Err(refusal(status, &body))
+        Err(Refusal::of(status, &answer.body).into())
     }
 
     /// Whether the datapath enforces the committed configuration, and if not, what is missing.
     pub(crate) async fn readiness(&mut self) -> Result<Readiness, ClientError> {
-        let (status, body) = self.ask(Method::GET, "/readyz").await?;
+        let (status, answer) = self.ask(&Call::get("/readyz")).await?;
         match status {
-            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => parsed(&body),
-            _ => Err(refusal(status, &body)),
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => answer.parsed(),
+            _ => Err(Refusal::of(status, &answer.body).into()),
         }
     }
 
-    async fn ask(
-        &mut self,
-        method: Method,
-        path: &str,
-    ) -> Result<(StatusCode, String), ClientError> {
-        timeout(PATIENCE, self.exchange(method, path))
-            .await
-            .map_err(|_| ClientError::Silent)?
+    async fn ask(&mut self, call: &Call) -> Result<(StatusCode, Answer), ClientError> {
+        within(call.patience(), async {
+            let response = self.exchange(call).await?;
+            let status = response.status();
+            let etag = response.headers().get(header::ETAG);
+            let etag = etag.and_then(|etag| etag.to_str().ok()).map(str::to_owned);
+            let body = collected(response).await?;
+            Ok((status, Answer { etag, body }))
+        })
+        .await
     }
 
-    async fn exchange(
-        &mut self,
-        method: Method,
-        path: &str,
-    ) -> Result<(StatusCode, String), ClientError> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "palisade")
-            .body(Empty::new())?;
-        self.requests.ready().await?;
-        let response = self.requests.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_MAX_BYTES)
-            .collect()
-            .await
-            .map_err(ClientError::Body)?;
-        let body = String::from_utf8(body.to_bytes().into())
-            .map_err(|error| ClientError::Body(error.into()))?;
-        Ok((status, body))
+    async fn exchange(&mut self, call: &Call) -> Result<Response<Incoming>, ClientError> {
+        let request = call.request(&self.target)?;
+        let request = if self.requests.ready().await.is_ok() {
+            match self.requests.try_send_request(request).await {
+                Ok(response) => return Ok(response),
+                // Given back: the connection was closed before anything was sent.
+                Err(mut failed) => match failed.take_message() {
+                    Some(request) => request,
+                    None => return Err(failed.into_error().into()),
+                },
+            }
+        } else {
+            request
+        };
+        self.requests = open(&self.target).await?;
+        Ok(self.requests.send_request(request).await?)
     }
 }
 
-fn refusal(status: StatusCode, body: &str) -> ClientError {
-    match serde_json::from_str::<Problem>(body) {
-        Ok(problem) if status == StatusCode::BAD_REQUEST => ClientError::BadRequest(problem.detail),
-        Ok(problem) => ClientError::Refused {
-            status,
-            detail: problem.detail,
-        },
-        Err(_) => ClientError::Refused {
-            status,
-            detail: "without a reason".into(),
-        },
+async fn within<T>(
+    patience: Duration,
+    exchange: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    timeout(patience, exchange)
+        .await
+        .unwrap_or(Err(ClientError::Silent {
+            seconds: patience.as_secs(),
+        }))
+}
+
+async fn collected(response: Response<Incoming>) -> Result<String, ClientError> {
+    let body = Limited::new(response.into_body(), BODY_MAX_BYTES)
+        .collect()
+        .await
+        .map_err(ClientError::Body)?;
+    String::from_utf8(body.to_bytes().into()).map_err(|error| ClientError::Body(error.into()))
+}
+
+async fn open(target: &Target) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    match target {
+        Target::Socket(socket) => begin(dial(socket).await?).await,
+        Target::Network(remote) => reach(remote).await,
     }
+}
+
+async fn dial(socket: &Path) -> Result<UnixStream, ClientError> {
+    let socket = socket.to_owned();
+    match UnixStream::connect(&socket).await {
+        Ok(stream) => Ok(stream),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(ClientError::Forbidden { socket })
+        }
+        Err(source) => Err(ClientError::NotRunning { socket, source }),
+    }
+}
+
+/// The first address that answers.
+async fn reach(remote: &Remote) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    let verifier = Verifier::new(&remote.trust)?;
+    let connector = TlsConnector::from(Arc::new(verifier.config()?));
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in addresses(remote).await? {
+        match timeout(PATIENCE_TO_CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true).unwrap_or_default();
+                let name = remote.host.server_name.clone();
+                let secured = timeout(PATIENCE_TO_CONNECT, connector.connect(name, stream));
+                let untrusted = |source| ClientError::Tls {
+                    host: remote.host.clone(),
+                    source,
+                    shown: verifier.shown(),
+                };
+                let secured = secured
+                    .await
+                    .map_err(|_| untrusted(io::ErrorKind::TimedOut.into()))?;
+                return begin(secured.map_err(untrusted)?).await;
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(ClientError::Connect {
+        host: remote.host.clone(),
+        source: last,
+    })
+}
+
+/// By /etc/hosts and DNS: the binary is linked statically, and has no libc to ask.
+async fn addresses(remote: &Remote) -> Result<Vec<SocketAddr>, ClientError> {
+    let host = &remote.host;
+    if let Ok(address) = host.name.parse() {
+        return Ok(vec![SocketAddr::new(address, host.port)]);
+    }
+    let unknown = |error: &dyn std::error::Error| ClientError::NoAddress {
+        host: host.clone(),
+        problem: error.to_string(),
+    };
+    let resolver = TokioResolver::builder_tokio().and_then(ResolverBuilder::build);
+    let found = resolver
+        .map_err(|error| unknown(&error))?
+        .lookup_ip(host.name.as_str())
+        .await
+        .map_err(|error| unknown(&error))?;
+    Ok(found
+        .iter()
+        .map(|address| SocketAddr::new(address, host.port))
+        .collect())
+}
+
+async fn begin<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (requests, connection) = handshake(TokioIo::new(stream)).await?;
+    // An error of the connection is also an error of the request that waits on it.
+    tokio::spawn(async { connection.await.unwrap_or_default() });
+    Ok(requests)
 }
 
 /// The view in a body.
@@ -124,77 +322,33 @@ pub(crate) fn parsed<T: DeserializeOwned>(body: &str) -> Result<T, ClientError> 
     serde_json::from_str(body).map_err(ClientError::Unexpected)
 }
 
-/// `name=value` for a query string, with the value percent-encoded (RFC 3986 §2.3).
-pub(crate) fn parameter(name: &str, value: &str) -> String {
-    let encoded: String = value
-        .bytes()
+/// `path?name=value&…`, as far as the parameters have values.
+pub(crate) fn with_query(
+    path: &str,
+    parameters: impl IntoIterator<Item = (&'static str, Option<String>)>,
+) -> String {
+    let query: Vec<String> = parameters
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?))))
+        .collect();
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", query.join("&"))
+    }
+}
+
+/// Text as a part of a path or of a query (RFC 3986 §2.3).
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 char::from(byte).to_string()
             }
             _ => format!("%{byte:02X}"),
         })
-        .collect();
-    format!("{name}={encoded}")
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    #[error("palisade is not running here: cannot connect to {}: {source}", socket.display())]
-    NotRunning { socket: PathBuf, source: io::Error },
-    #[error("cannot connect to {}: only its owner may; run this as root", socket.display())]
-    Forbidden { socket: PathBuf },
-    #[error("the appliance broke off: {0}")]
-    Broken(#[from] hyper::Error),
-    #[error("the appliance did not answer within {} seconds", PATIENCE.as_secs())]
-    Silent,
-    #[error("the appliance's answer can't be read: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
-    #[error("the request can't be made: {0}")]
-    Request(#[from] hyper::http::Error),
-    #[error("{0}")]
-    BadRequest(String),
-    #[error("the appliance answered {status}: {detail}")]
-    Refused { status: StatusCode, detail: String },
-    #[error(
-        "the appliance's answer isn't what this version of palisade expects ({0}); use the appliance's own"
-    )]
-    Unexpected(serde_json::Error),
-    #[error("the appliance's pages go in a circle at cursor {0}")]
-    Circle(String),
-}
-
-impl ClientError {
-    /// Whether the user asked for something that can't be.
-    pub(crate) fn is_wrong_input(&self) -> bool {
-        match self {
-            Self::BadRequest(_) => true,
-            Self::NotRunning { .. }
-            | Self::Forbidden { .. }
-            | Self::Broken(_)
-            | Self::Silent
-            | Self::Body(_)
-            | Self::Request(_)
-            | Self::Refused { .. }
-            | Self::Unexpected(_)
-            | Self::Circle(_) => false,
-        }
-    }
+        .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_cannot_become_another_parameter() {
-        assert_eq!(
-            parameter("policy", "a&limit=1 ü"),
-            "policy=a%26limit%3D1%20%C3%BC"
-        );
-        assert_eq!(
-            parameter("address", "2001:db8::1"),
-            "address=2001%3Adb8%3A%3A1"
-        );
-    }
-}
+mod tests;

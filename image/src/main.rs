@@ -1,30 +1,40 @@
 //! `palisade`: the appliance and its command line, in one binary.
 //!
-//! One file per subcommand. Each returns its own error; here it becomes one line on stderr and
-//! an exit code: 0 done, 1 it failed while running, 2 the configuration or the usage is wrong
-//! (as clap exits too).
+//! One file per subcommand. Each returns its own error; here it becomes a line on stderr, with a line
+//! for each place that is wrong, and an exit code (`exit`).
 
 mod check;
 mod clear;
 mod client;
+mod command;
+mod connection;
 mod enforcer;
+mod exit;
 mod lab;
 mod logging;
 mod management;
+mod policy;
 mod run;
+mod session;
 mod show;
 mod terminal;
+#[cfg(test)]
+mod testing;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use command::CommandError;
+use exit::Exit;
+use terminal::printable;
 
 /// Where `run` serves the API and the other subcommands find it.
 const SOCKET: &str = "/run/palisade/api.sock";
 
 /// A firewall appliance: stateful filtering and NAT for virtual networks.
 #[derive(Debug, Parser)]
-#[command(name = "palisade", version, arg_required_else_help = true)]
+#[command(name = "palisade", version, arg_required_else_help = true, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,6 +46,8 @@ enum Command {
     Check(check::Args),
     Show(show::Args),
     Clear(clear::Args),
+    Session(session::Args),
+    Policy(policy::Args),
     Lab(lab::Args),
     #[command(hide = true)]
     LabServer(lab::ServerArgs),
@@ -44,26 +56,32 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match obey(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let exit = match obey(Cli::parse().command) {
+        Ok(exit) => exit,
         Err(failure) => {
-            eprintln!("error: {}", terminal::printable(&failure.to_string()));
-            failure.exit_code()
+            eprintln!("error: {}", printable(&failure.to_string()));
+            for line in failure.details() {
+                eprintln!("  {}", printable(&line));
+            }
+            failure.exit()
         }
-    }
+    };
+    exit.into()
 }
 
-fn obey(command: Command) -> Result<(), Failure> {
+fn obey(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(&args)?,
         Command::Check(args) => check::check(&args)?,
         Command::Show(args) => show::show(&args)?,
         Command::Clear(args) => clear::clear(&args)?,
+        Command::Session(args) => session::session(&args)?,
+        Command::Policy(args) => policy::policy(&args)?,
         Command::Lab(args) => lab::lab(&args)?,
         Command::LabServer(args) => lab::serve(&args)?,
         Command::LabClient(args) => lab::visit(&args)?,
     }
-    Ok(())
+    Ok(Exit::Done)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +91,7 @@ enum Failure {
     #[error(transparent)]
     Check(#[from] check::CheckError),
     #[error(transparent)]
-    Show(#[from] show::ShowError),
-    #[error(transparent)]
-    Clear(#[from] clear::ClearError),
+    Command(#[from] CommandError),
     #[error(transparent)]
     Lab(#[from] lab::LabError),
     #[error(transparent)]
@@ -85,15 +101,30 @@ enum Failure {
 }
 
 impl Failure {
-    fn exit_code(&self) -> ExitCode {
+    fn exit(&self) -> Exit {
         let wrong_input = match self {
+            Self::Command(error) => return error.exit(),
             Self::Run(error) => error.is_wrong_input(),
             Self::Check(error) => error.is_wrong_input(),
-            Self::Show(error) => error.is_wrong_input(),
-            Self::Clear(error) => error.is_wrong_input(),
             Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
-        ExitCode::from(if wrong_input { 2 } else { 1 })
+        if wrong_input {
+            Exit::WrongInput
+        } else {
+            Exit::Failed
+        }
+    }
+
+    /// More lines than the one that the error itself is.
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Command(error) => error.details(),
+            Self::Run(_)
+            | Self::Check(_)
+            | Self::Lab(_)
+            | Self::LabServer(_)
+            | Self::LabClient(_) => Vec::new(),
+        }
     }
 }
 

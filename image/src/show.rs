@@ -1,20 +1,19 @@
 //! `palisade show`: what the running appliance tells of itself, as tables or as the API's JSON.
 
-mod grid;
+pub(crate) mod grid;
 mod session_table;
 mod sessions;
 mod tables;
-mod units;
+pub(crate) mod units;
 
 pub(crate) use sessions::{Filter as SessionFilter, sessions_path};
-
-use std::io::{self, Write};
-use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::de::DeserializeOwned;
 
 use crate::client::{self, Client, ClientError};
+use crate::command::{CommandError, block_on, print};
+use crate::connection::Connection;
 use crate::terminal;
 
 /// Show what the running appliance is doing.
@@ -25,9 +24,8 @@ pub(crate) struct Args {
     /// Print the API's answer instead of a table.
     #[arg(long, global = true)]
     json: bool,
-    /// Where the appliance serves its API.
-    #[arg(long, global = true, value_name = "PATH", default_value = crate::SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,41 +46,15 @@ enum What {
     System,
 }
 
-pub(crate) fn show(args: &Args) -> Result<(), ShowError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ShowError::Runtime)?;
-    let text = runtime.block_on(answer(args, terminal::width()))?;
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough: `palisade show sessions | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.map_err(ShowError::Output),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ShowError {
-    #[error("cannot start: {0}")]
-    Runtime(io::Error),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("cannot write the answer: {0}")]
-    Output(io::Error),
-}
-
-impl ShowError {
-    pub(crate) fn is_wrong_input(&self) -> bool {
-        match self {
-            Self::Client(error) => error.is_wrong_input(),
-            Self::Runtime(_) | Self::Output(_) => false,
-        }
-    }
+pub(crate) fn show(args: &Args) -> Result<(), CommandError> {
+    print(&block_on(async {
+        Ok::<_, CommandError>(answer(args, terminal::width()).await?)
+    })?)
 }
 
 /// All that is to be printed; `width` is `None` where lines may be of any length.
 async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError> {
-    let mut client = Client::connect(&args.socket).await?;
+    let mut client = Client::connect(&args.connection).await?;
     match &args.what {
         What::Sessions(filter) => sessions::answer(&mut client, filter, args.json, width).await,
         What::Interfaces => {
@@ -117,6 +89,15 @@ async fn view<T: DeserializeOwned>(
     Ok(lines(&table(&client::parsed(&body)?, width)))
 }
 
+/// What it is and how it is, a line each.
+pub(crate) fn pairs(facts: &[(&str, String)]) -> String {
+    let widest = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    facts
+        .iter()
+        .map(|(name, value)| format!("{name:widest$}  {}\n", terminal::printable(value)))
+        .collect()
+}
+
 fn lines(lines: &[String]) -> String {
     lines
         .iter()
@@ -130,6 +111,7 @@ mod tests {
     use web_ui::fake::{Fake, TempDir};
 
     use super::*;
+    use crate::exit::Exit;
 
     #[derive(Parser)]
     struct Line {
@@ -269,7 +251,7 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.to_string(), "protocol: unknown");
-        assert!(error.is_wrong_input());
+        assert_eq!(error.exit(), Exit::WrongInput);
     }
 
     #[tokio::test]
@@ -282,6 +264,6 @@ mod tests {
             said.starts_with("palisade is not running here: cannot connect to /nowhere/api.sock: "),
             "{said}"
         );
-        assert!(!error.is_wrong_input());
+        assert_eq!(error.exit(), Exit::Unreachable);
     }
 }

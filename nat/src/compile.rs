@@ -45,7 +45,6 @@ pub(crate) fn compile(document: &Nat, names: &Names, findings: &mut Findings) ->
     let mut compiled = compiler.compiled;
     compiled.translated = translated(&compiled);
     conflicts::check(&compiled, findings);
-    conflicts::unused_pools(document, findings);
     compiled
 }
 

@@ -28,6 +28,21 @@ pub struct Nat {
     pub statics: Vec<StaticRule>,
 }
 
+impl Nat {
+    /// Every item of an address list that may name an object or a feed.
+    pub fn address_items(&self) -> impl Iterator<Item = &Located<String>> {
+        let sources = self.source.iter().flat_map(|rule| {
+            let destination = rule.destination.iter().flatten();
+            rule.source.iter().chain(destination)
+        });
+        let destinations = self
+            .destination
+            .iter()
+            .filter_map(|rule| rule.source.as_ref());
+        sources.chain(destinations.flatten())
+    }
+}
+
 /// `public: { addresses: [198.51.100.32/28], ports: 1024-65535 }`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -140,6 +140,34 @@ impl Leases {
         Err(Exhausted::NoPort)
     }
 
+    /// The address that [`Leases::grant`] would try first; nothing is taken. `None` where that is not known
+    /// before the first grant from a pool.
+    pub fn paired(
+        &self,
+        tuple: &Tuple,
+        candidates: Candidates<'_>,
+    ) -> Result<Option<IpAddr>, Exhausted> {
+        let count = candidates.count(tuple);
+        if count == 0 {
+            return Err(Exhausted::NoAddress);
+        }
+        let request = Request {
+            tuple: *tuple,
+            candidates,
+            attempt: 0,
+        };
+        match candidates {
+            Candidates::Pool(pool) if self.pairing_key().is_none() => {
+                let only = pool.family(tuple.source).get(0);
+                Ok(only.filter(|_| count == 1))
+            }
+            // The key is there: nothing is drawn at random.
+            Candidates::Pool(_) | Candidates::Interface(_) => {
+                Ok(self.candidate(0, &request, &mut || 0))
+            }
+        }
+    }
+
     /// Takes this very address and port, for a session that already has it: one adopted after a
     /// restart. `None` where somebody else has it, or where the protocol needs a port and there is
     /// none.

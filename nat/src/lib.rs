@@ -24,6 +24,7 @@ mod address;
 mod compile;
 mod conflicts;
 pub mod document;
+pub mod hygiene;
 mod leases;
 mod mapping;
 mod matching;

@@ -1,4 +1,5 @@
-//! How long rules take to compile and a first packet takes to be classified, and in how much memory.
+//! How long rules take to compile, to be checked, and to say why; how long a first packet takes to be
+//! classified; and in how much memory.
 //!
 //! `cargo bench -p palisade-rules`. Filter sets are read from beside the repository where they are
 //! there; packets are drawn from their filters (three of four) and at random (the fourth). Times
@@ -22,8 +23,17 @@ const ROUNDS: usize = 7;
 
 fn main() {
     println!(
-        "{:<14} {:>9} {:>11} {:>11} {:>11} {:>9} {:>10}",
-        "rules", "policies", "compile ms", "index KiB", "ns/packet", "growth", "one by one"
+        "{:<14} {:>9} {:>11} {:>9} {:>7} {:>11} {:>11} {:>11} {:>9} {:>10}",
+        "rules",
+        "policies",
+        "compile ms",
+        "check ms",
+        "hidden",
+        "explain ms",
+        "index KiB",
+        "ns/packet",
+        "growth",
+        "one by one"
     );
     for family in FAMILIES {
         let mut small = None;
@@ -52,13 +62,21 @@ fn filter_set(name: &str, filters: &[Filter], small: Option<Duration>) -> Durati
         })
         .collect();
     let packet = classify(&rules, &questions);
+    let (check, findings) = best(2, || document.check());
     let (linear, ()) = best(2, || {
         for question in &questions[..PACKETS / 16] {
             black_box(filters.iter().position(|filter| filter.matches(question)));
         }
     });
     let linear = linear / (PACKETS / 16) as u32;
-    report(name, &rules, compile, packet, small, Some(linear));
+    let times = Times {
+        compile,
+        check,
+        explain: explain(&rules, &questions),
+        packet,
+        linear: Some(linear),
+    };
+    report(name, &rules, &hidden(findings), &times, small);
     packet
 }
 
@@ -69,6 +87,36 @@ fn classify(rules: &Rules, questions: &[Question]) -> Duration {
         }
     });
     all / questions.len() as u32
+}
+
+/// Of the decision that comes last, for which most policies are asked.
+fn explain(rules: &Rules, questions: &[Question]) -> Duration {
+    let decided_by =
+        |question: &&Question| rules.decide(question).policy.map_or(u32::MAX, |id| id.0);
+    let Some(question) = questions.iter().max_by_key(decided_by) else {
+        return Duration::ZERO;
+    };
+    best(ROUNDS, || {
+        black_box(rules.explain(black_box(question)).near_misses.len());
+    })
+    .0
+}
+
+fn hidden(findings: Findings) -> String {
+    let findings = findings.into_sorted();
+    let is_hidden = |message: &str| message.contains("can never match");
+    let hidden = findings
+        .iter()
+        .filter(|finding| is_hidden(&finding.message));
+    hidden.count().to_string()
+}
+
+struct Times {
+    compile: Duration,
+    check: Duration,
+    explain: Duration,
+    packet: Duration,
+    linear: Option<Duration>,
 }
 
 fn best<T>(rounds: usize, mut run: impl FnMut() -> T) -> (Duration, T) {
@@ -87,14 +135,9 @@ fn best<T>(rounds: usize, mut run: impl FnMut() -> T) -> (Duration, T) {
     best
 }
 
-fn report(
-    name: &str,
-    rules: &Rules,
-    compile: Duration,
-    packet: Duration,
-    small: Option<Duration>,
-    linear: Option<Duration>,
-) {
+fn report(name: &str, rules: &Rules, hidden: &str, times: &Times, small: Option<Duration>) {
+    let Times { packet, linear, .. } = *times;
+    let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
     let growth = small.map_or(String::new(), |small| {
         format!("× {:.2}", packet.as_secs_f64() / small.as_secs_f64())
     });
@@ -102,9 +145,11 @@ fn report(
         format!("× {:.0}", linear.as_secs_f64() / packet.as_secs_f64())
     });
     println!(
-        "{name:<14} {:>9} {:>11.1} {:>11} {:>11} {growth:>9} {linear:>10}",
+        "{name:<14} {:>9} {:>11} {:>9} {hidden:>7} {:>11} {:>11} {:>11} {growth:>9} {linear:>10}",
         rules.policies().len(),
-        compile.as_secs_f64() * 1e3,
+        ms(times.compile),
+        ms(times.check),
+        ms(times.explain),
         rules.index_bytes() / 1024,
         packet.as_nanos(),
     );
@@ -191,8 +236,19 @@ fn synthetic() {
             icmp: None,
         })
         .collect();
-    let packet = classify(&rules, &questions);
-    report("synthetic", &rules, compile, packet, None, None);
+    let (check, findings) = best(2, || {
+        let mut findings = Findings::default();
+        palisade_rules::hygiene::check(sections, [], &mut findings);
+        findings
+    });
+    let times = Times {
+        compile,
+        check,
+        explain: explain(&rules, &questions),
+        packet: classify(&rules, &questions),
+        linear: None,
+    };
+    report("synthetic", &rules, &hidden(findings), &times, None);
 }
 
 fn literal(mut draw: impl FnMut() -> u64) -> String {

@@ -104,6 +104,18 @@ impl AddressSet {
         }
     }
 
+    /// Whether every IPv4 address of the other set is in this one.
+    #[must_use]
+    pub fn covers_v4(&self, other: &Self) -> bool {
+        covers(&self.v4, &other.v4)
+    }
+
+    /// Whether every IPv6 address of the other set is in this one.
+    #[must_use]
+    pub fn covers_v6(&self, other: &Self) -> bool {
+        covers(&self.v6, &other.v6)
+    }
+
     /// How many ranges it takes to write it down.
     #[must_use]
     pub fn ranges(&self) -> usize {
@@ -188,6 +200,14 @@ fn range(text: &str, first: IpAddr, last: IpAddr) -> Result<AddressSet, AddressE
 fn within<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
     let after = ranges.partition_point(|&(first, _)| first <= address);
     after > 0 && address <= ranges[after - 1].1
+}
+
+/// Both sorted, and none of `whole` touches another: what lies in several of them has a gap.
+pub(crate) fn covers<T: Ord + Copy>(whole: &[(T, T)], part: &[(T, T)]) -> bool {
+    part.iter().all(|&(first, last)| {
+        let after = whole.partition_point(|&(start, _)| start <= first);
+        after > 0 && last <= whole[after - 1].1
+    })
 }
 
 /// `next` is the address after one, `None` after the last of the family.
@@ -344,6 +364,23 @@ mod tests {
             }
             // As sorted and merged as any other.
             prop_assert_eq!(AddressSet::union([&left]), left);
+        }
+
+        #[test]
+        fn a_set_covers_what_adds_nothing_to_it(
+            whole in prop::collection::vec((0u32..60, 0u32..12), 0..8),
+            part in prop::collection::vec((0u32..60, 0u32..4), 0..4),
+        ) {
+            let set = |parts: &[(u32, u32)]| {
+                let sets = parts.iter().map(|&(first, length)| AddressSet {
+                    v4: Arc::new([(first, first + length)]),
+                    ..AddressSet::default()
+                });
+                AddressSet::union(&sets.collect::<Vec<_>>())
+            };
+            let (whole, part) = (set(&whole), set(&part));
+            prop_assert_eq!(whole.covers_v4(&part), AddressSet::union([&whole, &part]) == whole);
+            prop_assert!(whole.covers_v6(&part));
         }
 
         #[test]

@@ -38,16 +38,48 @@ pub struct Term {
 
 impl Term {
     pub fn matches(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> bool {
-        self.protocol == tuple.protocol
-            && holds(&self.destination_ports, tuple.destination_port)
-            && holds(&self.source_ports, tuple.source_port)
-            && self
-                .icmp_type
-                .is_none_or(|kind| icmp.is_some_and(|icmp| icmp.kind == kind))
-            && self
-                .icmp_code
-                .is_none_or(|code| icmp.is_some_and(|icmp| icmp.code == code))
+        self.holds(Part::Protocol, tuple, icmp)
+            && self.holds(Part::DestinationPort, tuple, icmp)
+            && self.holds(Part::SourcePort, tuple, icmp)
+            && self.holds(Part::Icmp, tuple, icmp)
     }
+
+    fn holds(&self, part: Part, tuple: &Tuple, icmp: Option<IcmpType>) -> bool {
+        match part {
+            Part::Protocol => self.protocol == tuple.protocol,
+            Part::DestinationPort => holds(&self.destination_ports, tuple.destination_port),
+            Part::SourcePort => holds(&self.source_ports, tuple.source_port),
+            Part::Icmp => {
+                self.icmp_type
+                    .is_none_or(|kind| icmp.is_some_and(|icmp| icmp.kind == kind))
+                    && self
+                        .icmp_code
+                        .is_none_or(|code| icmp.is_some_and(|icmp| icmp.code == code))
+            }
+        }
+    }
+
+    /// What does not hold. Of another protocol, ports and types mean nothing.
+    pub(crate) fn failed(&self, tuple: &Tuple, icmp: Option<IcmpType>) -> Vec<Part> {
+        if !self.holds(Part::Protocol, tuple, icmp) {
+            return vec![Part::Protocol];
+        }
+        let rest = [Part::DestinationPort, Part::SourcePort, Part::Icmp];
+        let failed = rest.into_iter();
+        failed
+            .filter(|part| !self.holds(*part, tuple, icmp))
+            .collect()
+    }
+}
+
+/// What a term asks of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Protocol,
+    DestinationPort,
+    SourcePort,
+    /// Type or code.
+    Icmp,
 }
 
 fn holds(ranges: &[PortRange], port: u16) -> bool {

@@ -40,6 +40,7 @@ mod tests;
 use std::net::IpAddr;
 
 pub(crate) use dimension::{Ranges, Value};
+pub(crate) use service::{EVERYTHING, Service, packet_of, protocol_keys, services};
 use table::{Key, Row, Table};
 
 use crate::Question;

@@ -147,6 +147,16 @@ impl Extent {
         }
     }
 
+    /// What a policy of this action would cover if all that is not known turned out the other way; `None`
+    /// where all is known.
+    pub(crate) fn otherwise(&self, action: Action) -> Option<Arc<AddressSet>> {
+        let possible = self.possible.as_ref()?;
+        Some(match action {
+            Action::Permit => possible.clone(),
+            Action::Deny | Action::Reject => self.certain.clone(),
+        })
+    }
+
     /// Whether the document alone says what it is.
     #[must_use]
     pub fn is_fixed(&self) -> bool {

@@ -52,6 +52,9 @@ pub struct Policy {
     pub action: Action,
     pub log: Log,
     pub(crate) conditions: Conditions,
+    /// Sources and destinations as they would be if what is not known turned out the other way; `None`
+    /// where all is known.
+    pub(crate) otherwise: [Option<Arc<AddressSet>>; 2],
     outside: BTreeSet<Outside>,
 }
 
@@ -120,21 +123,39 @@ impl Policy {
     }
 }
 
+/// What both ends of a packet are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    From,
+    To,
+    Source,
+    Destination,
+}
+
 impl Conditions {
     pub(crate) fn match_with(&self, question: &Question) -> Option<Match<'_>> {
-        let tuple = &question.tuple;
-        let ends = self.from.contain(question.from)
-            && self.to.contain(question.to)
-            && self.source.contains(tuple.source)
-            && self.destination.contains(tuple.destination);
-        if !ends {
-            return None;
+        let ends = self.holds(End::From, question)
+            && self.holds(End::To, question)
+            && self.holds(End::Source, question)
+            && self.holds(End::Destination, question);
+        ends.then(|| self.match_application(question)).flatten()
+    }
+
+    pub(crate) fn holds(&self, end: End, question: &Question) -> bool {
+        match end {
+            End::From => self.from.contain(question.from),
+            End::To => self.to.contain(question.to),
+            End::Source => self.source.contains(question.tuple.source),
+            End::Destination => self.destination.contains(question.tuple.destination),
         }
+    }
+
+    pub(crate) fn match_application(&self, question: &Question) -> Option<Match<'_>> {
         let Some(applications) = &self.applications else {
             return Some(Match { application: None });
         };
         applications.iter().find_map(|application| {
-            let term = application.matching(tuple, question.icmp)?;
+            let term = application.matching(&question.tuple, question.icmp)?;
             Some(Match {
                 application: Some((&application.name, term.idle_timeout)),
             })
@@ -210,6 +231,10 @@ fn compile_one(
             end: policy.log.0.contains(&LogEvent::End),
         },
         conditions,
+        otherwise: [
+            source.otherwise(policy.action),
+            destination.otherwise(policy.action),
+        ],
         outside: source
             .depends_on()
             .chain(destination.depends_on())
@@ -225,7 +250,7 @@ fn as_written(list: Option<&NameList>) -> Vec<String> {
     }
 }
 
-fn zones(list: &NameList, names: &Names, findings: &mut Findings) -> Zones {
+pub(crate) fn zones(list: &NameList, names: &Names, findings: &mut Findings) -> Zones {
     check_not_empty(list, findings);
     let mut any = false;
     let mut zones = BTreeSet::new();
@@ -244,7 +269,7 @@ fn zones(list: &NameList, names: &Names, findings: &mut Findings) -> Zones {
     }
 }
 
-fn addresses(list: Option<&NameList>, names: &Names, findings: &mut Findings) -> Extent {
+pub(crate) fn addresses(list: Option<&NameList>, names: &Names, findings: &mut Findings) -> Extent {
     let Some(list) = list else {
         return Extent::any();
     };
@@ -253,7 +278,7 @@ fn addresses(list: Option<&NameList>, names: &Names, findings: &mut Findings) ->
     extent.unwrap_or_else(Extent::undetermined)
 }
 
-fn compile_applications(
+pub(crate) fn compile_applications(
     list: Option<&NameList>,
     applications: &Applications,
     findings: &mut Findings,

@@ -29,6 +29,8 @@ pub struct Rules {
     management: Option<u16>,
     schedules: Vec<ScheduleState>,
     outside: BTreeSet<Outside>,
+    /// Of these, what nobody knew.
+    unknown: BTreeSet<Outside>,
 }
 
 /// A set of interfaces with one level of trust.
@@ -108,9 +110,12 @@ impl Rules {
             findings,
         );
         let objects = names.outside();
-        let outside = objects
+        let outside: BTreeSet<Outside> = objects
             .chain(policies.iter().flat_map(Policy::outside))
-            .cloned();
+            .cloned()
+            .collect();
+        let is_unknown = |outside: &&Outside| !facts.known.contains_key(*outside);
+        let unknown = outside.iter().filter(is_unknown).cloned().collect();
         let in_force = (0..)
             .zip(&policies)
             .filter(|(_, policy)| policy.is_in_force())
@@ -119,7 +124,8 @@ impl Rules {
         (
             Self {
                 schedules: schedules.into_states(),
-                outside: outside.collect(),
+                outside,
+                unknown,
                 zones,
                 policies,
                 classifier,
@@ -233,6 +239,11 @@ impl Rules {
     /// What the rules ask of the outside, unknown or not.
     pub fn outside(&self) -> &BTreeSet<Outside> {
         &self.outside
+    }
+
+    /// Of what the rules ask, what was not known when they were compiled.
+    pub fn unknown(&self) -> &BTreeSet<Outside> {
+        &self.unknown
     }
 
     /// All of them, whether or not a policy names them, at the instant that was compiled for.

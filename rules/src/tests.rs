@@ -11,6 +11,22 @@ fn compile(document: &Value) -> (Rules, Vec<String>) {
 }
 
 pub(crate) fn compile_by(document: &Value, facts: &Facts) -> (Rules, Vec<String>) {
+    let mut findings = Findings::default();
+    let rules = with_sections(document, |sections| {
+        Rules::compile(sections, facts, &mut findings).0
+    });
+    let said = findings
+        .into_sorted()
+        .into_iter()
+        .map(|finding| match finding.suggestion {
+            Some(meant) => format!("{} [{meant}]", finding.message),
+            None => finding.message,
+        });
+    (rules, said.collect())
+}
+
+/// Zones `trust` and `untrust` are there, too.
+pub(crate) fn with_sections<T>(document: &Value, ask: impl FnOnce(Sections<'_>) -> T) -> T {
     fn section<T: serde::de::DeserializeOwned + Default>(document: &Value, name: &str) -> T {
         document
             .get(name)
@@ -27,7 +43,7 @@ pub(crate) fn compile_by(document: &Value, facts: &Facts) -> (Rules, Vec<String>
     }
     let policies: Vec<document::Policy> = section(document, "policies");
     let countries: Option<document::Countries> = section(document, "countries");
-    let sections = Sections {
+    ask(Sections {
         zones: &zones,
         addresses: &section(document, "addresses"),
         feeds: &section(document, "feeds"),
@@ -35,17 +51,7 @@ pub(crate) fn compile_by(document: &Value, facts: &Facts) -> (Rules, Vec<String>
         applications: &section(document, "applications"),
         schedules: &section(document, "schedules"),
         policies: &policies,
-    };
-    let mut findings = Findings::default();
-    let (rules, _) = Rules::compile(sections, facts, &mut findings);
-    let said = findings
-        .into_sorted()
-        .into_iter()
-        .map(|finding| match finding.suggestion {
-            Some(meant) => format!("{} [{meant}]", finding.message),
-            None => finding.message,
-        });
-    (rules, said.collect())
+    })
 }
 
 #[track_caller]

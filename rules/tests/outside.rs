@@ -127,33 +127,8 @@ fn facts(truth: &Truth, known: [bool; OUTSIDE.len()]) -> Facts {
 /// The rules, and the errors other than that nothing is left of a list: lists that exclude all that they
 /// include are drawn, too.
 fn compile(document: &Document, facts: &Facts) -> (Rules, Vec<String>, usize) {
-    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-        serde_json::from_value(value).unwrap()
-    }
-    let zones: Named<Zone> = read(json!({
-        "red": { "interfaces": ["red"], "host-inbound": [] },
-        "green": { "interfaces": ["green"], "host-inbound": ["any"] },
-    }));
-    let objects: BTreeMap<_, _> = document
-        .objects
-        .iter()
-        .enumerate()
-        .map(|(number, items)| (format!("o{number}"), items))
-        .collect();
-    let addresses: Named<Addresses> = read(json!(objects));
-    let feeds: Named<Feed> = read(json!({ "list": { "file": "/etc/list" } }));
-    let policies: Vec<Policy> = read(json!(document.policies));
     let mut findings = Findings::default();
-    let sections = Sections {
-        zones: &zones,
-        addresses: &addresses,
-        feeds: &feeds,
-        countries: None,
-        applications: &Named::default(),
-        schedules: &Named::default(),
-        policies: &policies,
-    };
-    let (rules, _) = Rules::compile(sections, facts, &mut findings);
+    let rules = document.with_sections(|sections| Rules::compile(sections, facts, &mut findings).0);
     let count = findings.len();
     let messages = findings
         .into_sorted()
@@ -161,6 +136,50 @@ fn compile(document: &Document, facts: &Facts) -> (Rules, Vec<String>, usize) {
         .map(|finding| finding.message);
     let messages = messages.filter(|message| !message.starts_with("nothing is left"));
     (rules, messages.collect(), count)
+}
+
+/// The policies that are said to be hidden.
+fn hidden(document: &Document) -> Vec<u32> {
+    let mut findings = Findings::default();
+    document.with_sections(|sections| {
+        palisade_rules::hygiene::check(sections, [], &mut findings);
+    });
+    let findings = findings.into_sorted().into_iter();
+    let numbers = findings.filter_map(|finding| {
+        let name = finding.message.strip_prefix("policy 'p")?;
+        name.split_once("' can never match")?.0.parse().ok()
+    });
+    numbers.collect()
+}
+
+impl Document {
+    fn with_sections<T>(&self, ask: impl FnOnce(Sections<'_>) -> T) -> T {
+        fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+            serde_json::from_value(value).unwrap()
+        }
+        let zones: Named<Zone> = read(json!({
+            "red": { "interfaces": ["red"], "host-inbound": [] },
+            "green": { "interfaces": ["green"], "host-inbound": ["any"] },
+        }));
+        let objects: BTreeMap<_, _> = self
+            .objects
+            .iter()
+            .enumerate()
+            .map(|(number, items)| (format!("o{number}"), items))
+            .collect();
+        let addresses: Named<Addresses> = read(json!(objects));
+        let feeds: Named<Feed> = read(json!({ "list": { "file": "/etc/list" } }));
+        let policies: Vec<Policy> = read(json!(self.policies));
+        ask(Sections {
+            zones: &zones,
+            addresses: &addresses,
+            feeds: &feeds,
+            countries: None,
+            applications: &Named::default(),
+            schedules: &Named::default(),
+            policies: &policies,
+        })
+    }
 }
 
 fn items(objects: usize) -> impl Strategy<Value = Vec<String>> {
@@ -286,6 +305,33 @@ fn no_error_depends_on_what_is_known() {
         Ok(())
     });
     outcome.unwrap();
+}
+
+#[test]
+fn a_hidden_policy_decides_nothing_whatever_is_known() {
+    let found = Cell::new(0u32);
+    let repeated = any::<prop::sample::Index>();
+    let known = prop::array::uniform3(any::<bool>());
+    let cases = (documents(), repeated, truths(), known);
+    let outcome = runner().run(&cases, |(mut document, repeated, truth, known)| {
+        let mut policy = repeated.get(&document.policies).clone();
+        policy["name"] = json!(format!("p{}", document.policies.len()));
+        document.policies.push(policy);
+        let hidden = hidden(&document);
+        let (rules, ..) = compile(&document, &facts(&truth, known));
+        for question in questions() {
+            let by = rules.classify(&question).policy;
+            prop_assert!(
+                by.is_none_or(|id| !hidden.contains(&id.0)),
+                "{:?}",
+                question
+            );
+        }
+        found.set(found.get() + hidden.len() as u32);
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(found.get() > 400, "{}", found.get());
 }
 
 #[test]

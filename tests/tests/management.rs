@@ -238,7 +238,7 @@ fn without_an_appliance_the_cli_says_so() -> Result<()> {
         "--socket",
         &socket.to_string_lossy(),
     ])?;
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
     assert!(
         output.stderr.contains(&*socket.to_string_lossy()),

@@ -1,9 +1,10 @@
 //! What the API reads of a running appliance.
 
-use firewall::control::{Control, FilterError};
+use firewall::config::Config;
+use firewall::control::{Control, FilterError, MatchError};
 use firewall::view::{
-    Cleared, DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
-    SessionPage, SystemView,
+    Cleared, DropsView, InterfaceView, MatchRequest, MatchView, NatView, PolicyView, Readiness,
+    RoutesView, SessionFilter, SessionPage, SystemView,
 };
 
 /// The running appliance, as management sees it. Every method answers from memory, at once: a
@@ -29,6 +30,17 @@ pub trait Appliance: Send + Sync + 'static {
     fn drops(&self) -> DropsView;
     fn routes(&self) -> RoutesView;
     fn readiness(&self) -> Readiness;
+
+    /// What would become of a packet, by the configuration in force or by a candidate. Looks at every
+    /// policy: not for the runtime's threads.
+    ///
+    /// # Errors
+    /// A member of the request is one that can't be.
+    fn explain(
+        &self,
+        request: &MatchRequest,
+        candidate: Option<Config>,
+    ) -> Result<MatchView, MatchError>;
 }
 
 impl Appliance for Control {
@@ -66,5 +78,13 @@ impl Appliance for Control {
 
     fn readiness(&self) -> Readiness {
         self.readiness()
+    }
+
+    fn explain(
+        &self,
+        request: &MatchRequest,
+        candidate: Option<Config>,
+    ) -> Result<MatchView, MatchError> {
+        self.explain(request, candidate)
     }
 }

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use firewall::CommitError;
 use firewall::audit::AuditLog;
 use firewall::config::Config;
-use firewall::control::FilterError;
+use firewall::control::{FilterError, MatchError};
 use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
-    Cleared, CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
-    NeighbourView, Offload, OffloadView, PolicyView, Readiness, RouteView, RoutesView,
-    SessionFilter, SessionPage, SessionView, SystemView, Traffic,
+    Cleared, CountView, DestinationNatView, DropsView, Endpoint, FailureView, InterfaceView,
+    MatchEnds, MatchRequest, MatchView, NatPoolView, NatRuleView, NatView, NearMissView,
+    NeighbourView, Offload, OffloadView, PolicyView, Readiness, RouteTaken, RouteView, RoutesView,
+    SessionFilter, SessionPage, SessionView, StepView, SystemView, Traffic, WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
 
@@ -31,6 +32,8 @@ pub struct Fake {
     pub drops: DropsView,
     pub routes: RoutesView,
     pub readiness: Readiness,
+    /// What becomes of any packet.
+    pub explanation: MatchView,
 }
 
 impl Fake {
@@ -59,6 +62,7 @@ impl Fake {
                 generation: 7,
                 missing: Vec::new(),
             },
+            explanation: explanation(),
         }
     }
 
@@ -179,6 +183,36 @@ impl Appliance for Fake {
 
     fn readiness(&self) -> Readiness {
         self.readiness.clone()
+    }
+
+    /// The packet is the request's; what becomes of it is always the same.
+    fn explain(
+        &self,
+        request: &MatchRequest,
+        candidate: Option<Config>,
+    ) -> Result<MatchView, MatchError> {
+        if request.source.is_ipv4() != request.destination.is_ipv4() {
+            return Err(MatchError {
+                member: "destination",
+                problem: "of another family".into(),
+            });
+        }
+        Ok(MatchView {
+            configuration: match candidate {
+                Some(_) => WhichConfiguration::Candidate,
+                None => WhichConfiguration::Running,
+            },
+            packet: MatchEnds {
+                source: request.source,
+                destination: request.destination,
+                protocol: request.protocol.clone(),
+                source_port: request.source_port.unwrap_or(49_152),
+                destination_port: request.destination_port.unwrap_or(0),
+                icmp_type: request.icmp_type,
+                icmp_code: request.icmp_code,
+            },
+            ..self.explanation.clone()
+        })
     }
 }
 
@@ -433,6 +467,80 @@ fn interfaces() -> Vec<InterfaceView> {
         ..left.clone()
     };
     vec![left, right]
+}
+
+/// A visitor of the shop, whom nothing lets in.
+fn explanation() -> MatchView {
+    let packet = |destination: &str, port| MatchEnds {
+        source: ip("203.0.113.7"),
+        destination: ip(destination),
+        protocol: "tcp".into(),
+        source_port: 49_152,
+        destination_port: port,
+        icmp_type: None,
+        icmp_code: None,
+    };
+    let step = |step: &str, passes, detail: &str| StepView {
+        step: step.into(),
+        passes,
+        detail: detail.into(),
+    };
+    MatchView {
+        configuration: WhichConfiguration::Running,
+        verdict: "deny".into(),
+        drop_reason: Some("policy-denied".into()),
+        from: "untrust".into(),
+        ingress: "right".into(),
+        to: Some("trust".into()),
+        egress: Some("left".into()),
+        to_differs: false,
+        packet: packet("198.51.100.1", 443),
+        translated: Some(packet("192.0.2.10", 8443)),
+        destination_nat: Some(DestinationNatView {
+            rule: "web".into(),
+            kind: "destination".into(),
+            address: ip("192.0.2.10"),
+            port: 8443,
+        }),
+        route: Some(RouteTaken {
+            to: "192.0.2.0/24".into(),
+            via: None,
+            interface: Some("left".into()),
+            neighbour: Some("reachable".into()),
+        }),
+        policy: Some("default".into()),
+        position: None,
+        application: None,
+        not_known: Vec::new(),
+        source_nat: None,
+        session: None,
+        near_misses: vec![NearMissView {
+            position: 2,
+            policy: "publish-the-shop".into(),
+            action: "permit".into(),
+            failed: vec![FailureView {
+                condition: "application".into(),
+                parts: words(&["destination-port"]),
+                packet: "tcp 8443 from 49152".into(),
+                policy: words(&["shop-api"]),
+                not_known: Vec::new(),
+            }],
+        }],
+        steps: vec![
+            step("ingress", true, "right, zone untrust"),
+            step("session", true, "none takes it: it opens one"),
+            step(
+                "destination-nat",
+                true,
+                "198.51.100.1:443 becomes 192.0.2.10:8443 by rule web",
+            ),
+            step(
+                "policy",
+                false,
+                "no policy matches tcp 8443 from 49152; default: deny",
+            ),
+        ],
+    }
 }
 
 fn policies() -> Vec<PolicyView> {

@@ -22,6 +22,7 @@ mod body;
 mod configuration;
 mod crowd;
 mod durable;
+mod explain;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod filter;
@@ -41,7 +42,7 @@ mod tls;
 pub use access::{Access, AccessError, Caller, Guarded, Peer, Role};
 pub use appliance::Appliance;
 pub use https::{Https, ListenError};
-pub use problem::Problem;
+pub use problem::{Mistake, Problem};
 pub use router::router;
 pub use serve::serve;
 pub use socket::{SocketError, SocketFile, bind};

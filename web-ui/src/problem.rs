@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use firewall::control::FilterError;
+use firewall::control::{FilterError, MatchError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -99,6 +99,13 @@ impl Problem {
 impl From<FilterError> for Problem {
     fn from(error: FilterError) -> Self {
         Self::parameter(error.parameter, error.to_string())
+    }
+}
+
+impl From<MatchError> for Problem {
+    fn from(error: MatchError) -> Self {
+        Self::of_status(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            .at(format!("/{}", error.member))
     }
 }
 

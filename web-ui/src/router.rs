@@ -13,12 +13,13 @@ use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
 use crate::configuration::{self, Configuration};
 use crate::problem::Problem;
-use crate::{openapi, operation};
+use crate::{explain, openapi, operation};
 
 /// The API of `appliance` and its configuration, for those whom `access` lets in.
 pub fn router(appliance: Arc<dyn Appliance>, lifecycle: Lifecycle, access: Arc<Access>) -> Guarded {
     let api = OpenApiRouter::new()
         .merge(operation::routes())
+        .merge(explain::routes(appliance.clone(), lifecycle.clone()))
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
     let mut all = OpenApiRouter::with_openapi(openapi::base())

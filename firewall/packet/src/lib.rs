@@ -43,4 +43,5 @@ pub use headers::{
 };
 pub use quoted::{Quoted, quoted, rewrite_quoted};
 pub use rewrite::{complete_checksum, decrement_ttl, rewrite};
+pub use transport::{IcmpRole, icmp_role};
 pub use view::{address, map_ipv4, to_ip};

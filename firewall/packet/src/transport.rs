@@ -103,14 +103,16 @@ fn icmp(bytes: &[u8], network: &Network, verify: bool) -> Result<Transport, Drop
 }
 
 /// What a message of this type is for.
-pub(crate) enum IcmpRole {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpRole {
     Query,
     Reply,
     Error,
     Other,
 }
 
-pub(crate) fn icmp_role(family: Family, kind: u8) -> IcmpRole {
+#[must_use]
+pub fn icmp_role(family: Family, kind: u8) -> IcmpRole {
     match (family, kind) {
         // RFC 792: echo, timestamp, information; RFC 950: address mask. RFC 4443 4: echo.
         (Family::V4, 8 | 13 | 15 | 17) | (Family::V6, 128) => IcmpRole::Query,

@@ -113,19 +113,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     let management = system::compile_management(&document.management, findings);
     let feeds = feeds::compile(&document.feeds, findings);
     let countries = feeds::compile_countries(document.countries.as_ref(), findings);
-    let (rules, names) = Rules::compile(
-        Sections {
-            zones: &document.zones,
-            addresses: &document.addresses,
-            feeds: &document.feeds,
-            countries: document.countries.as_ref(),
-            applications: &document.applications,
-            schedules: &document.schedules,
-            policies: &document.policies,
-        },
-        facts,
-        findings,
-    );
+    let (rules, names) = Rules::compile(sections(&document), facts, findings);
     let rules = rules.with_management(management.listen.map(|address| address.port()));
     system::check_management_zones(&document, findings);
     let interfaces = interfaces::compile(&document, &names, findings);
@@ -152,7 +140,31 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     }
 }
 
+fn sections(document: &Document) -> Sections<'_> {
+    Sections {
+        zones: &document.zones,
+        addresses: &document.addresses,
+        feeds: &document.feeds,
+        countries: document.countries.as_ref(),
+        applications: &document.applications,
+        schedules: &document.schedules,
+        policies: &document.policies,
+    }
+}
+
 impl Config {
+    /// What is right and yet probably not meant: rules that can never match, objects that nothing uses.
+    /// Takes about as long as compiling did, which is why `warnings` do not hold it: whoever checks asks.
+    #[must_use]
+    pub fn hygiene(&self) -> Vec<Diagnostic> {
+        let mut findings = Findings::default();
+        let nat = &self.document.nat.value;
+        let sections = sections(&self.document);
+        let names = rules::hygiene::check(sections, nat.address_items(), &mut findings);
+        nat::hygiene::check(nat, &names, &mut findings);
+        findings.into_sorted()
+    }
+
     /// Everything that it asks of the outside: all feeds, and the names and countries in use.
     #[must_use]
     pub fn outside(&self) -> BTreeSet<Outside> {

@@ -109,12 +109,7 @@ fn tcp(source: &str, destination: &str, port: u16) -> Tuple {
 #[test]
 fn a_document_with_every_section_is_read() {
     let config = parse(EXAMPLE, "example.yaml").unwrap();
-    let warnings: Vec<_> = config
-        .warnings
-        .iter()
-        .map(|warning| &warning.message)
-        .collect();
-    assert_eq!(warnings, ["no source rule uses pool 'public'"]);
+    assert_eq!(config.warnings, []);
     assert_eq!(config.system.host_name, "edge-1");
     assert_eq!(config.system.sessions, 65_536);
     assert_eq!(
@@ -160,6 +155,39 @@ fn a_document_with_every_section_is_read() {
             .rules
             .host_inbound(ZoneId(1), &tcp("192.0.2.7", "192.0.2.1", 443), None)
     );
+}
+
+#[test]
+fn hygiene_is_a_question_of_its_own_and_points_at_what_it_is_about() {
+    let more = "  - { name: web-again, from: trust, to: untrust, source: lan, application: https, action: deny }\n";
+    let text = EXAMPLE.replace("nat:\n", &format!("{more}nat:\n"));
+    let config = parse(&text, "example.yaml").unwrap();
+    assert_eq!(config.warnings, []);
+    let said: Vec<String> = config.hygiene().iter().map(ToString::to_string).collect();
+    let line_of = |what: &str| {
+        let line = text.lines().position(|line| line.contains(what));
+        line.unwrap() + 1
+    };
+    let expected = [
+        format!(
+            "{}:3: no policy and no NAT rule uses address object 'web-servers'",
+            line_of("web-servers:")
+        ),
+        format!(
+            "{}:3: no policy and no zone uses application 'shop-api': it only gives sessions its name",
+            line_of("shop-api:")
+        ),
+        format!(
+            "{}:13: policy 'web-again' can never match: 'web-out' in line {} takes all that it would, and permits it",
+            line_of("web-again"),
+            line_of("name: web-out")
+        ),
+        format!(
+            "{}:5: no source rule uses pool 'public'",
+            line_of("public:")
+        ),
+    ];
+    assert_eq!(said, expected);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A packet without a session: where it goes, whether it may, and what becomes of its addresses.
 
-use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{DropReason, SessionRecord, WAY_TO_HOST, WAY_TO_WIRE};
@@ -8,11 +7,12 @@ use nat::{Candidates, Exhausted, Lease, Request, RuleId, Translate};
 use packet::{IcmpHeader, Transport};
 use rules::{Action, IcmpType, PolicyId, Question, Tuple, ZoneId};
 
+use super::course::{self, Arrived, Course, Judge, NoWay};
 use super::shared::{Event, EventKind, SessionFacts};
 use super::worker::Walk;
 use super::{Admitted, Known, Permitted, Routed, Stop, Way, key_of};
 use crate::counters::InterfaceId;
-use crate::route::{Gateway, Lookup};
+use crate::route::Gateway;
 use crate::session::{Direction, Flow, InsertError, NewSession, Slot, tcp};
 
 /// How often another port is tried when a translated flow turns out to be somebody's.
@@ -28,61 +28,35 @@ struct Translated {
 }
 
 impl Walk<'_> {
-    /// Destination translation, then the way: steps 5 of the walk.
+    pub(crate) fn judge(&self) -> Judge<'_> {
+        Judge {
+            generation: self.generation,
+            fib: &self.topology.fib,
+        }
+    }
+
+    /// Destination translation, then the way: step 5 of the walk.
     pub(crate) fn route(&mut self, miss: Admitted) -> Result<Routed, Stop> {
-        let arrived = miss.tuple();
         if let Transport::Tcp(segment) = &miss.packet.headers.transport
             && let Err(reason) = tcp::open(segment)
         {
             return Err(miss.drop(reason));
         }
-        if self.generation.is_wire() {
-            return self.route_wire(miss, arrived);
-        }
-        let translated = self.generation.config.nat.destination(miss.zone, &arrived);
-        let mut tuple = arrived;
-        if let Some(destination) = &translated {
-            tuple.destination = destination.address;
-            tuple.destination_port = destination.port.unwrap_or(tuple.destination_port);
-        }
-        if tuple.destination.is_multicast() || is_limited_broadcast(tuple.destination) {
-            return Err(self.group_delivery(miss, &tuple));
-        }
-        let is_host = miss.interface == InterfaceId::HOST;
-        let miss = self.check_source(miss)?;
-        let spread = self.shared.table.hash().spread(&miss.packet.headers.key);
-        let (to, zone) = match self.topology.fib.lookup(tuple.destination, spread) {
-            Lookup::Local => (Way::Host, ZoneId::HOST),
-            Lookup::Broadcast => return Err(self.group_delivery(miss, &tuple)),
-            // RFC 4291 2.5.6: link-local addresses are not forwarded.
-            Lookup::Forward(_)
-                if !is_host
-                    && (is_link_local(tuple.source) || is_link_local(tuple.destination)) =>
-            {
-                return Err(miss.drop(DropReason::Martian));
-            }
-            // RFC 1812 5.3.4: what was sent to everybody on a link is not for one to forward.
-            Lookup::Forward(_) if !is_host && miss.packet.link().destination.is_group() => {
-                return Err(miss.drop(DropReason::Multicast));
-            }
-            // A translated address that no session holds is nobody's: sent back to where it came
-            // from, the packet would return until its TTL ends.
-            Lookup::Forward(gateway)
-                if gateway.interface == miss.interface
-                    && self.generation.config.nat.is_translated(tuple.destination) =>
-            {
-                return Err(self.unreachable(miss, DropReason::NoRoute));
-            }
-            Lookup::Forward(gateway) => {
-                let Some(zone) = self.generation.zone(gateway.interface) else {
-                    return Err(miss.drop(DropReason::NoRoute));
-                };
-                (Way::Gateway(gateway), zone)
-            }
-            Lookup::NoRoute => return Err(self.unreachable(miss, DropReason::NoRoute)),
-            Lookup::Unreachable => return Err(self.route_unreachable(miss)),
-            Lookup::Prohibit => return Err(self.route_prohibited(miss)),
-            Lookup::Blackhole => return Err(miss.drop(DropReason::RouteForbids)),
+        let arrived = Arrived {
+            interface: miss.interface,
+            zone: miss.zone,
+            tuple: miss.tuple(),
+            to_group: miss.packet.link().destination.is_group(),
+            spread: self.shared.table.hash().spread(&miss.packet.headers.key),
+        };
+        let course = self.judge().course(&arrived);
+        let (to, zone) = match course.way {
+            Ok(way) => way,
+            Err(NoWay::Group) => return Err(self.group_delivery(miss, &arrived, &course)),
+            Err(NoWay::NoRoute) => return Err(self.unreachable(miss, DropReason::NoRoute)),
+            Err(NoWay::Unreachable) => return Err(self.route_unreachable(miss)),
+            Err(NoWay::Prohibited) => return Err(self.route_prohibited(miss)),
+            Err(NoWay::Silent(reason)) => return Err(miss.drop(reason)),
         };
         let miss = if matches!(to, Way::Gateway(_)) {
             self.check_ttl(miss)?
@@ -91,26 +65,9 @@ impl Walk<'_> {
         };
         Ok(Routed {
             admitted: miss,
-            arrived,
-            tuple,
-            destination_rule: translated.map(|found| found.rule),
-            to,
-            zone,
-        })
-    }
-
-    fn route_wire(&mut self, miss: Admitted, arrived: Tuple) -> Result<Routed, Stop> {
-        let across = self.generation.across(miss.interface);
-        let zone = across.and_then(|across| self.generation.zone(across));
-        let (Some(across), Some(zone)) = (across, zone) else {
-            return Err(miss.drop(DropReason::EgressDown));
-        };
-        let to = Way::Wire(across);
-        Ok(Routed {
-            admitted: miss,
-            arrived,
-            tuple: arrived,
-            destination_rule: None,
+            arrived: arrived.tuple,
+            tuple: course.tuple,
+            destination_rule: course.destination_rule,
             to,
             zone,
         })
@@ -126,9 +83,8 @@ impl Walk<'_> {
             icmp,
         };
         let decision = self.generation.config.rules.decide(&question);
-        let is_own = question.from == ZoneId::HOST || question.to == ZoneId::HOST;
-        // The default is what decides transit traffic; the appliance's own has other defaults.
-        if decision.policy.is_some() || !is_own {
+        // The default is what decides transit traffic.
+        if decision.policy.is_some() || !course::is_own(&question) {
             self.generation.count_policy(decision.policy);
         }
         match decision.action {
@@ -146,18 +102,12 @@ impl Walk<'_> {
             }
             Action::Deny => {
                 self.denied(&routed, decision.policy, decision.log, false);
-                let by_default = decision.policy.is_none() && is_own;
-                let reason = if by_default {
-                    DropReason::HostInboundDenied
-                } else {
-                    DropReason::PolicyDenied
-                };
-                Err(routed.admitted.drop(reason))
+                Err(routed.admitted.drop(course::denial(&question, &decision)))
             }
             Action::Reject => {
                 self.denied(&routed, decision.policy, decision.log, true);
                 self.reject(&routed.admitted);
-                Err(routed.admitted.drop(DropReason::PolicyRejected))
+                Err(routed.admitted.drop(course::denial(&question, &decision)))
             }
         }
     }
@@ -308,14 +258,9 @@ impl Walk<'_> {
             rule: None,
             lease: None,
         };
-        let Way::Gateway(Gateway { interface, .. }) = routed.to else {
-            return Ok(translated);
-        };
-        let Some(source) =
-            self.generation
-                .config
-                .nat
-                .source(routed.admitted.zone, routed.zone, &routed.tuple)
+        let way = (routed.to, routed.zone);
+        let judge = self.judge();
+        let Some((source, leaves_by)) = judge.source(routed.admitted.zone, way, &routed.tuple)
         else {
             return Ok(translated);
         };
@@ -326,12 +271,7 @@ impl Walk<'_> {
                 return Ok(translated);
             }
             Translate::Interface => {
-                let addresses: Vec<IpAddr> = self
-                    .topology
-                    .interfaces
-                    .get(interface.index())
-                    .map(|link| link.addresses.iter().map(ipnet::IpNet::addr).collect())
-                    .unwrap_or_default();
+                let addresses = self.topology.addresses(leaves_by);
                 self.grant(&routed.tuple, Candidates::Interface(&addresses), attempt)?
             }
             Translate::Pool(pool) => self.grant(&routed.tuple, Candidates::Pool(pool), attempt)?,
@@ -378,16 +318,10 @@ impl Walk<'_> {
 
     /// Broadcast and multicast are never forwarded; the appliance itself hears what a policy or its
     /// zone lets it. There is no session: the answer, if any, is unicast.
-    fn group_delivery(&mut self, admitted: Admitted, tuple: &Tuple) -> Stop {
-        let question = Question {
-            from: admitted.zone,
-            to: ZoneId::HOST,
-            tuple: *tuple,
-            icmp: icmp_type(&admitted.packet.headers.transport),
-        };
-        let wanted = admitted.interface != InterfaceId::HOST
-            && self.generation.config.rules.decide(&question).action == Action::Permit;
-        if wanted {
+    fn group_delivery(&mut self, admitted: Admitted, arrived: &Arrived, course: &Course) -> Stop {
+        let icmp = icmp_type(&admitted.packet.headers.transport);
+        let question = course.question(arrived.zone, ZoneId::HOST, icmp);
+        if self.judge().hears(arrived.interface, &question) {
             self.deliver_to_host(admitted)
         } else {
             admitted.drop(DropReason::Multicast)
@@ -481,16 +415,5 @@ pub(crate) fn icmp_type(transport: &Transport) -> Option<IcmpType> {
         Transport::Tcp(_) | Transport::Udp { .. } | Transport::Other | Transport::LaterFragment => {
             None
         }
-    }
-}
-
-fn is_limited_broadcast(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
-}
-
-pub(crate) fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }

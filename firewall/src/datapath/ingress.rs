@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use abi::DropReason;
 use packet::{Checksums, Ethernet, Parsed};
 
-use super::decide::is_link_local;
 use rules::ZoneId;
 
 use super::fragments::{Piece, Taken};
@@ -97,14 +96,9 @@ impl Walk<'_> {
         })
     }
 
-    /// RFC 3704 2.2: what comes in by an interface must have its way back through it.
-    pub(crate) fn check_source(&mut self, admitted: Admitted) -> Result<Admitted, Stop> {
+    fn check_source(&self, admitted: Admitted) -> Result<Admitted, Stop> {
         let source = packet::to_ip(&admitted.packet.headers.key.source);
-        let exempt = self.generation.is_wire()
-            || admitted.interface == InterfaceId::HOST
-            || is_link_local(source)
-            || source.is_unspecified();
-        if exempt || self.topology.fib.leads_back(source, admitted.interface) {
+        if self.judge().may_come_from(source, admitted.interface) {
             Ok(admitted)
         } else {
             Err(admitted.drop(DropReason::Spoofed))
@@ -222,7 +216,7 @@ impl Walk<'_> {
 
 /// RFC 1812 5.3.7, RFC 4291 2.5: addresses that never stand in a packet that came from a link.
 /// DHCP's unspecified source and multicast destinations are for later stages to judge.
-fn is_martian(source: IpAddr, destination: IpAddr) -> bool {
+pub(crate) fn is_martian(source: IpAddr, destination: IpAddr) -> bool {
     let source_is_wrong = match source {
         IpAddr::V4(v4) => {
             v4.is_loopback()

@@ -13,6 +13,9 @@ use crate::audit::{Actor, AuditAction, Outcome};
 use crate::config::edit::{self, PatchError, PatchProblem};
 use crate::config::{Finding, findings, to_json};
 
+/// Policies up to which an edit is told of its hygiene, too; for more, a check is.
+const HYGIENE_AT_ONCE: usize = 1_000;
+
 /// What to make of the candidate.
 #[derive(Debug)]
 pub(super) enum Edit {
@@ -73,8 +76,12 @@ impl Inner {
         let compile = self.options.compile.clone();
         blocking(move || {
             let text = Text::new(&write()?);
-            let config = compile(&text.yaml, "candidate")
+            let mut config = compile(&text.yaml, "candidate")
                 .map_err(|error| EditError::Invalid(found(&text.yaml, &error)))?;
+            if config.rules.policies().len() <= HYGIENE_AT_ONCE {
+                config.warnings.extend(config.hygiene());
+                config.warnings.sort_by_key(|finding| finding.place);
+            }
             // So that nobody waits for it later.
             let _ = text.json();
             let warnings = findings(&text.yaml, &config.warnings);

@@ -309,16 +309,27 @@ impl Lifecycle {
         let document = document.unwrap_or_else(|| self.0.picture().candidate().yaml.to_string());
         let compile = self.0.options.compile.clone();
         blocking(move || match compile(&document, "document") {
-            Ok(config) => Report {
-                valid: true,
-                findings: findings(&document, &config.warnings),
-            },
+            Ok(mut config) => {
+                config.warnings.extend(config.hygiene());
+                config.warnings.sort_by_key(|finding| finding.place);
+                Report {
+                    valid: true,
+                    findings: findings(&document, &config.warnings),
+                }
+            }
             Err(error) => Report {
                 valid: false,
                 findings: found(&document, &error),
             },
         })
         .await
+    }
+
+    /// The candidate as a commit would compile it, or what is wrong with it now: what it names outside of
+    /// itself may have changed since it was edited.
+    pub async fn compile_candidate(&self) -> Result<Config, Vec<Finding>> {
+        let yaml = self.0.picture().candidate().yaml.clone();
+        self.0.compile(yaml, "candidate".to_owned()).await
     }
 
     pub async fn diff(&self, from: Which, to: Which) -> Result<Diff, NoSuchRevision> {

@@ -153,11 +153,23 @@ impl Fib {
         })
     }
 
-    fn route(&self, destination: IpAddr) -> Option<&Route> {
+    /// The route by which a destination that is not an address of the appliance is looked up.
+    #[must_use]
+    pub fn matching(&self, destination: IpAddr) -> Option<(IpNet, &Route)> {
         match destination {
-            IpAddr::V4(v4) => self.v4.get_lpm(&Ipv4Net::from(v4)).map(|(_, route)| route),
-            IpAddr::V6(v6) => self.v6.get_lpm(&Ipv6Net::from(v6)).map(|(_, route)| route),
+            IpAddr::V4(v4) => {
+                let (prefix, route) = self.v4.get_lpm(&Ipv4Net::from(v4))?;
+                Some((IpNet::V4(prefix), route))
+            }
+            IpAddr::V6(v6) => {
+                let (prefix, route) = self.v6.get_lpm(&Ipv6Net::from(v6))?;
+                Some((IpNet::V6(prefix), route))
+            }
         }
+    }
+
+    fn route(&self, destination: IpAddr) -> Option<&Route> {
+        self.matching(destination).map(|(_, route)| route)
     }
 }
 

@@ -50,6 +50,16 @@ pub struct Topology {
     pub interfaces: Vec<LinkState>,
 }
 
+impl Topology {
+    /// An interface's own, the preferred one first.
+    #[must_use]
+    pub fn addresses(&self, interface: InterfaceId) -> Vec<IpAddr> {
+        let link = self.interfaces.get(interface.index());
+        link.map(|link| link.addresses.iter().map(IpNet::addr).collect())
+            .unwrap_or_default()
+    }
+}
+
 /// How an interface stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkState {
@@ -136,6 +146,13 @@ impl Mirror {
     #[must_use]
     pub fn is_followed(&self) -> bool {
         self.followed.load(Relaxed)
+    }
+
+    /// The kernel's word for the state of a neighbour; `None` where it does not know it.
+    pub(crate) fn neighbour_state(&self, gateway: Gateway) -> Option<&'static str> {
+        let ifindex = self.interfaces.get(gateway.interface.index())?.ifindex;
+        let neighbour = self.neighbour(ifindex, gateway.address)?;
+        Some(neighbour.state)
     }
 
     /// What the kernel last said of a neighbour.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::network::{Host, Network};
 use crate::client::Client;
+use crate::connection::Connection;
 
 /// It boots in a fraction of a second; a busy machine may need longer.
 const BOOT_TIME: Duration = Duration::from_secs(20);
@@ -85,7 +86,8 @@ impl Appliance {
 
     /// What it still lacks; `None` when it is ready.
     async fn missing(&self) -> Option<String> {
-        let answer = async { Client::connect(&self.socket).await?.readiness().await }.await;
+        let here = Connection::local(&self.socket);
+        let answer = async { Client::connect(&here).await?.readiness().await }.await;
         match answer {
             Ok(readiness) if readiness.ready => None,
             Ok(readiness) => Some(readiness.missing.join("; ")),

@@ -115,6 +115,14 @@ impl Grid {
             .collect()
     }
 
+    /// As [`Grid::lines`], to be printed.
+    pub(crate) fn text(&self, width: Option<usize>) -> String {
+        self.lines(width)
+            .iter()
+            .flat_map(|line| [line.as_str(), "\n"])
+            .collect()
+    }
+
     /// The wrapping columns share what the others leave, where that is enough to be read; else
     /// every column gives.
     fn wrap(&self, table: &mut Table, width: usize) {

@@ -6,7 +6,7 @@ use firewall::view::SessionPage;
 
 use super::lines;
 use super::session_table::table;
-use crate::client::{Client, ClientError, parameter, parsed};
+use crate::client::{Client, ClientError, parsed, with_query};
 
 /// Which sessions.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -116,13 +116,5 @@ impl Filter {
 pub(crate) fn sessions_path(
     parameters: impl IntoIterator<Item = (&'static str, Option<String>)>,
 ) -> String {
-    let query: Vec<String> = parameters
-        .into_iter()
-        .filter_map(|(name, value)| Some(parameter(name, &value?)))
-        .collect();
-    if query.is_empty() {
-        "/api/v1/sessions".into()
-    } else {
-        format!("/api/v1/sessions?{}", query.join("&"))
-    }
+    with_query("/api/v1/sessions", parameters)
 }

@@ -113,12 +113,6 @@ fn a_pool_needs_addresses_and_few_enough() {
 }
 
 #[test]
-fn a_pool_that_nobody_uses_is_a_warning() {
-    let nat = json!({"pools": {"public": {"addresses": ["198.51.100.1"]}}});
-    assert_says(&nat, "warning: no source rule uses pool 'public'");
-}
-
-#[test]
 fn pools_may_share_addresses_only_with_the_same_ports() {
     let pools = |ports: &str| {
         json!({
@@ -226,27 +220,6 @@ fn lists_that_match_nothing_are_errors() {
     let nat = json!({"source": [{"name": "one", "from": ["any"], "to": ["untrust"], "source": [],
         "translate": "none"}]});
     assert_says(&nat, "'one' matches nothing: `source` has no address");
-}
-
-#[test]
-fn a_rule_hidden_by_an_earlier_one_is_a_warning() {
-    let nat = json!({"source": [source("a", &json!("interface")), source("b", &json!("none"))]});
-    assert_says(&nat, "warning: rule 'b' never matches: 'a' comes first");
-
-    let narrower = json!({"name": "b", "from": ["trust"], "to": ["untrust"], "source": ["192.0.2.7"],
-        "destination": ["203.0.113.0/24"], "translate": "none"});
-    let nat = json!({"source": [source("a", &json!("interface")), narrower]});
-    assert_says(&nat, "warning: rule 'b' never matches");
-
-    let nat = json!({"source": [narrower, source("a", &json!("interface"))]});
-    assert_eq!(said(&nat), []);
-}
-
-#[test]
-fn a_destination_rule_behind_a_static_one_is_a_warning() {
-    let mut nat = web(&Value::Null, &Value::Null, &json!({"to": "192.0.2.10"}));
-    nat["static"] = json!([fixed("all", "198.51.100.0/24", "192.0.2.0/24")]);
-    assert_says(&nat, "warning: rule 'web' never matches: 'all' comes first");
 }
 
 #[test]

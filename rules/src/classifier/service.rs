@@ -21,6 +21,29 @@ pub(crate) fn key(tuple: &Tuple, icmp: Option<IcmpType>) -> u32 {
     first_of(tuple.protocol) | detail
 }
 
+/// Every key that there is.
+pub(crate) const EVERYTHING: (u32, u32) = (0, (256 << 17) - 1);
+
+/// The keys that packets of a protocol with ports can have.
+pub(crate) fn protocol_keys(protocol: Protocol) -> (u32, u32) {
+    let first = first_of(protocol);
+    (first, first | u32::from(u16::MAX))
+}
+
+/// Protocol, destination port and ICMP type of a packet that has this key.
+pub(crate) fn packet_of(key: u32) -> (Protocol, u16, Option<IcmpType>) {
+    let protocol = Protocol((key >> 17) as u8);
+    let [_, _, upper, lower] = key.to_be_bytes();
+    if !is_icmp(protocol) {
+        return (protocol, u16::from_be_bytes([upper, lower]), None);
+    }
+    let icmp = IcmpType {
+        kind: upper,
+        code: lower,
+    };
+    (protocol, 0, (key & UNKNOWN_TYPE == 0).then_some(icmp))
+}
+
 /// What a key and a source port must be in for one of some terms to match.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
@@ -68,7 +91,7 @@ fn push_keys(term: &Term, keys: &mut Vec<(u32, u32)>) {
             }
         });
     } else if term.destination_ports.is_empty() {
-        keys.push(of_protocol);
+        keys.push(protocol_keys(term.protocol));
     } else {
         let ports = term.destination_ports.iter();
         keys.extend(ports.map(|range| {

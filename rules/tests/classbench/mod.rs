@@ -221,7 +221,22 @@ impl Document {
 
     pub(crate) fn compile(&self) -> (Rules, Findings) {
         let mut findings = Findings::default();
-        let sections = Sections {
+        let rules = self
+            .with_sections(|sections| Rules::compile(sections, &Facts::default(), &mut findings).0);
+        (rules, findings)
+    }
+
+    /// What there is to say of its hygiene.
+    pub(crate) fn check(&self) -> Findings {
+        let mut findings = Findings::default();
+        self.with_sections(|sections| {
+            palisade_rules::hygiene::check(sections, [], &mut findings);
+        });
+        findings
+    }
+
+    fn with_sections<T>(&self, ask: impl FnOnce(Sections<'_>) -> T) -> T {
+        ask(Sections {
             zones: &self.zones,
             addresses: &Named::default(),
             feeds: &Named::default(),
@@ -229,9 +244,7 @@ impl Document {
             applications: &self.applications,
             schedules: &Named::default(),
             policies: &self.policies,
-        };
-        let (rules, _) = Rules::compile(sections, &Facts::default(), &mut findings);
-        (rules, findings)
+        })
     }
 }
 

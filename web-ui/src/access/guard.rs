@@ -102,6 +102,8 @@ fn needed(method: &Method, path: &str, via: Via) -> Role {
         (Some("tokens"), _) if !method.is_safe() && via == Via::Token => Role::Admin,
         // One's own; those of others are the handlers' to refuse.
         (Some("login" | "logout" | "password" | "tokens"), _) => Role::ReadOnly,
+        // A question, though it needs a body.
+        (Some("policies"), Some("match")) if method == Method::POST => Role::ReadOnly,
         _ if method.is_safe() => Role::ReadOnly,
         _ => Role::Operator,
     }
@@ -163,6 +165,9 @@ mod tests {
             (post, "/api/v1/tokens", Role::ReadOnly),
             (post, "/api/v1/password", Role::ReadOnly),
             (post, "/api/v1/logout", Role::ReadOnly),
+            (post, "/api/v1/policies/match", Role::ReadOnly),
+            (delete, "/api/v1/policies/match", Role::Operator),
+            (post, "/api/v1/policies", Role::Operator),
         ];
         for (method, path, role) in cases {
             assert_eq!(needed(method, path, Via::Browser), role, "{method} {path}");

@@ -72,7 +72,7 @@ pub(super) fn conflict(expected: &IfMatch, actual: &ETag) -> Problem {
 }
 
 /// The document would have mistakes; nothing was changed.
-pub(super) fn invalid(findings: Vec<Finding>) -> Problem {
+pub(crate) fn invalid(findings: Vec<Finding>) -> Problem {
     let errors: Vec<Finding> = findings
         .into_iter()
         .filter(|finding| finding.severity == rules::Severity::Error)

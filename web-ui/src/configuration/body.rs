@@ -58,7 +58,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalDocument {
 }
 
 /// A JSON value of a known shape. Takes the media types of patches, too.
-pub(super) struct JsonBody<T>(pub(super) T);
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use firewall::audit::Via;
-use firewall::lifecycle::{CommitRequest, Revision, RevisionState, Source, Which};
+use firewall::lifecycle::{CommitRequest, Report, Revision, RevisionState, Source, Which};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -25,7 +25,7 @@ use crate::problem::{Mistake, Problem};
 pub(super) fn routes() -> OpenApiRouter<Configuration> {
     OpenApiRouter::new()
         .routes(routes!(status))
-        .routes(routes!(check))
+        .routes(routes!(check, check_candidate))
         .routes(routes!(diff))
         .routes(routes!(commit))
         .routes(routes!(confirm))
@@ -154,11 +154,13 @@ async fn check(
     State(state): State<Configuration>,
     OptionalDocument(document): OptionalDocument,
 ) -> Json<CheckView> {
-    let report = state.lifecycle.check(document).await;
-    Json(CheckView {
-        valid: report.valid,
-        findings: report.findings.into_iter().map(Mistake::from).collect(),
-    })
+    Json(state.lifecycle.check(document).await.into())
+}
+
+/// Look at the candidate as a commit would.
+#[utoipa::path(get, path = "/config/check", tag = "configuration", responses((status = OK, body = CheckView)))]
+async fn check_candidate(State(state): State<Configuration>, _: NoParameters) -> Json<CheckView> {
+    Json(state.lifecycle.check(None).await.into())
 }
 
 /// What differs between two configurations.
@@ -272,6 +274,15 @@ fn which(text: &str, parameter: &str) -> Result<Which, Problem> {
             let detail = format!("{parameter}: '{text}' is not running, candidate or a revision");
             Problem::parameter(parameter, detail)
         }),
+    }
+}
+
+impl From<Report> for CheckView {
+    fn from(report: Report) -> Self {
+        Self {
+            valid: report.valid,
+            findings: report.findings.into_iter().map(Mistake::from).collect(),
+        }
     }
 }
 

@@ -23,6 +23,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::problem::Problem;
 
+pub(crate) use answer::invalid;
+pub(crate) use body::JsonBody;
+
 /// What the handlers share.
 #[derive(Clone, Debug)]
 pub(crate) struct Configuration {

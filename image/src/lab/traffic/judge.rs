@@ -8,6 +8,7 @@ use firewall::view::{CountView, DropsView, PolicyView, SessionPage, SessionView}
 
 use super::{ALLOWING, Attempt, Expected, Seen};
 use crate::client::{Client, ClientError, parsed};
+use crate::connection::Connection;
 use crate::lab::client::Outcome;
 
 /// A reject is answered at once, or it is none.
@@ -23,7 +24,7 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) async fn of(socket: &Path) -> Result<Self, ClientError> {
-        let mut client = Client::connect(socket).await?;
+        let mut client = Client::connect(&Connection::local(socket)).await?;
         let page: SessionPage = parsed(&client.get("/api/v1/sessions?limit=1000").await?)?;
         Ok(Self {
             sessions: page.sessions,
