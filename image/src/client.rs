@@ -4,9 +4,11 @@
 //! that nothing comes through; the next question then opens another.
 
 mod error;
+mod stream;
 pub(crate) mod tls;
 
 pub(crate) use error::ClientError;
+pub(crate) use stream::{Event, Events};
 
 use std::env;
 use std::io;
@@ -57,6 +59,7 @@ pub(crate) struct Call {
     path: String,
     accept: &'static str,
     if_match: Option<String>,
+    last_event_id: Option<String>,
     body: Option<(&'static str, Bytes)>,
 }
 
@@ -75,6 +78,7 @@ impl Call {
             path: path.into(),
             accept: "application/json",
             if_match: None,
+            last_event_id: None,
             body: None,
         }
     }
@@ -103,6 +107,14 @@ impl Call {
         }
     }
 
+    pub(crate) fn after_event(self, id: Option<&str>) -> Self {
+        Self {
+            accept: "text/event-stream",
+            last_event_id: id.map(str::to_owned),
+            ..self
+        }
+    }
+
     pub(crate) fn json(self, body: &impl Serialize) -> Result<Self, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Body(error.into()))?;
         Ok(self.body("application/json", body))
@@ -113,6 +125,14 @@ impl Call {
             body: Some((media_type, body.into())),
             ..self
         }
+    }
+
+    /// Of the body, in place of the usual one.
+    pub(crate) fn media_type(mut self, media_type: &'static str) -> Self {
+        if let Some((before, _)) = &mut self.body {
+            *before = media_type;
+        }
+        self
     }
 
     fn request(&self, target: &Target) -> Result<Request<Full<Bytes>>, ClientError> {
@@ -128,6 +148,9 @@ impl Call {
         };
         if let Some(etag) = &self.if_match {
             request = request.header(header::IF_MATCH, etag);
+        }
+        if let Some(id) = &self.last_event_id {
+            request = request.header("last-event-id", id);
         }
         let (media_type, body) = self.body.clone().unwrap_or_default();
         if !media_type.is_empty() {
@@ -175,6 +198,17 @@ impl Client {
             return Ok(answer);
         }
         Err(Refusal::of(status, &answer.body).into())
+    }
+
+    /// What the appliance tells from now on. Nothing else can be asked meanwhile.
+    pub(crate) async fn events(mut self, call: &Call) -> Result<Events, ClientError> {
+        let response = within(PATIENCE, self.exchange(call)).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Events::new(response.into_body(), self));
+        }
+        let body = within(PATIENCE, collected(response)).await?;
+        Err(Refusal::of(status, &body).into())
     }
 
     /// Whether the datapath enforces the committed configuration, and if not, what is missing.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::client::ClientError;
 use crate::exit::Exit;
+use crate::secret::SecretError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
@@ -16,6 +17,8 @@ pub(crate) enum CommandError {
     Client(#[from] ClientError),
     #[error("cannot write the answer: {0}")]
     Output(io::Error),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error("there is no session {0} (any more)")]
     NoSession(u64),
     /// Arguments that clap can't judge.
@@ -27,7 +30,7 @@ impl CommandError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => error.exit(),
-            Self::Usage(_) | Self::NoSession(_) => Exit::WrongInput,
+            Self::Usage(_) | Self::NoSession(_) | Self::Secret(_) => Exit::WrongInput,
             Self::Runtime(_) | Self::Output(_) => Exit::Failed,
         }
     }
@@ -36,7 +39,11 @@ impl CommandError {
     pub(crate) fn details(&self) -> Vec<String> {
         match self {
             Self::Client(error) => error.details(),
-            Self::Usage(_) | Self::NoSession(_) | Self::Runtime(_) | Self::Output(_) => Vec::new(),
+            Self::Secret(_)
+            | Self::Usage(_)
+            | Self::NoSession(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => Vec::new(),
         }
     }
 }

@@ -7,19 +7,26 @@ mod check;
 mod clear;
 mod client;
 mod command;
+mod completion;
+mod config;
 mod connection;
 mod enforcer;
 mod exit;
 mod lab;
 mod logging;
 mod management;
+mod monitor;
+mod order;
 mod policy;
 mod run;
+mod secret;
 mod session;
 mod show;
 mod terminal;
 #[cfg(test)]
 mod testing;
+mod token;
+mod user;
 
 use std::process::ExitCode;
 
@@ -48,6 +55,11 @@ enum Command {
     Clear(clear::Args),
     Session(session::Args),
     Policy(policy::Args),
+    Config(config::Args),
+    Monitor(monitor::Args),
+    User(user::Args),
+    Token(token::Args),
+    Completion(completion::Args),
     Lab(lab::Args),
     #[command(hide = true)]
     LabServer(lab::ServerArgs),
@@ -77,6 +89,11 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Clear(args) => clear::clear(&args)?,
         Command::Session(args) => session::session(&args)?,
         Command::Policy(args) => policy::policy(&args)?,
+        Command::Config(args) => return Ok(config::config(&args)?),
+        Command::Monitor(args) => monitor::monitor(&args)?,
+        Command::User(args) => user::user(&args)?,
+        Command::Token(args) => token::token(&args)?,
+        Command::Completion(args) => completion::completion::<Cli>(&args)?,
         Command::Lab(args) => lab::lab(&args)?,
         Command::LabServer(args) => lab::serve(&args)?,
         Command::LabClient(args) => lab::visit(&args)?,
@@ -93,6 +110,8 @@ enum Failure {
     #[error(transparent)]
     Command(#[from] CommandError),
     #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    #[error(transparent)]
     Lab(#[from] lab::LabError),
     #[error(transparent)]
     LabServer(#[from] lab::ServerError),
@@ -104,6 +123,7 @@ impl Failure {
     fn exit(&self) -> Exit {
         let wrong_input = match self {
             Self::Command(error) => return error.exit(),
+            Self::Config(error) => return error.exit(),
             Self::Run(error) => error.is_wrong_input(),
             Self::Check(error) => error.is_wrong_input(),
             Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
@@ -119,6 +139,7 @@ impl Failure {
     fn details(&self) -> Vec<String> {
         match self {
             Self::Command(error) => error.details(),
+            Self::Config(error) => error.details(),
             Self::Run(_)
             | Self::Check(_)
             | Self::Lab(_)

@@ -4,11 +4,12 @@ mod matching;
 
 use clap::Subcommand;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::client::{Call, Client, with_query};
 use crate::command::{CommandError, block_on, counted, print};
 use crate::connection::Connection;
+use crate::order::Move;
 use crate::show::grid::{Grid, left, right, wrapping};
 use crate::terminal;
 
@@ -34,28 +35,9 @@ enum What {
         #[arg(value_name = "TEXT")]
         text: Option<String>,
     },
+    /// Put policies elsewhere in the candidate's order, together and in the order in which they are named.
     Move(Move),
     Match(matching::Args),
-}
-
-/// Put policies elsewhere in the candidate's order, together and in the order in which they are named.
-#[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("place").required(true))]
-struct Move {
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
-    /// In front of this policy.
-    #[arg(long, group = "place", value_name = "NAME")]
-    before: Option<String>,
-    /// Behind this policy.
-    #[arg(long, group = "place", value_name = "NAME")]
-    after: Option<String>,
-    /// In front of all others.
-    #[arg(long, group = "place")]
-    first: bool,
-    /// Behind all others.
-    #[arg(long, group = "place")]
-    last: bool,
 }
 
 pub(crate) fn policy(args: &Args) -> Result<(), CommandError> {
@@ -75,7 +57,7 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, CommandErro
         }
         What::Match(wanted) => wanted.answer(&mut client, args.json).await,
         What::Move(wanted) => {
-            let body = wanted.place(&mut client).await?;
+            let body = wanted.within(POLICIES, &mut client).await?;
             Ok(if args.json {
                 body + "\n"
             } else {
@@ -86,35 +68,9 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, CommandErro
     }
 }
 
-impl Move {
-    async fn place(&self, client: &mut Client) -> Result<String, CommandError> {
-        let names = &self.names;
-        let mut etag = None;
-        let body = if let Some(before) = &self.before {
-            json!({"names": names, "before": before})
-        } else if let Some(after) = &self.after {
-            json!({"names": names, "after": after})
-        } else if self.first {
-            json!({"names": names, "position": 1})
-        } else {
-            let path = with_query(POLICIES, [("limit", Some("1".to_owned()))]);
-            let answer = client.send(&Call::get(path)).await?;
-            let page: Page = answer.parsed()?;
-            // It is the last place only of the list that was counted.
-            etag = answer.etag;
-            let position = page.total.saturating_sub(names.len()) + 1;
-            json!({"names": names, "position": position})
-        };
-        let call = Call::post(format!("{POLICIES}/move"));
-        let call = call.json(&body)?.if_match(etag.as_deref());
-        Ok(client.send(&call).await?.body)
-    }
-}
-
 #[derive(Debug, Deserialize)]
 struct Page {
     items: Vec<Value>,
-    total: usize,
 }
 
 fn table(page: &Page, width: Option<usize>) -> String {

@@ -1,6 +1,9 @@
 //! `palisade show`: what the running appliance tells of itself, as tables or as the API's JSON.
 
+mod alarms;
+pub(crate) mod events;
 pub(crate) mod grid;
+mod objects;
 mod session_table;
 mod sessions;
 mod tables;
@@ -42,6 +45,10 @@ enum What {
     Drops,
     /// Routes and neighbours, as the datapath sees them.
     Routes,
+    Events(events::Args),
+    Objects(objects::Args),
+    /// What is wrong now.
+    Alarms,
     /// The appliance as a whole.
     System,
 }
@@ -71,6 +78,9 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError
         What::Nat => view(&mut client, "nat", args.json, width, tables::nat).await,
         What::Drops => view(&mut client, "drops", args.json, width, tables::drops).await,
         What::Routes => view(&mut client, "routes", args.json, width, tables::routes).await,
+        What::Events(which) => events::answer(&mut client, which, args.json).await,
+        What::Objects(which) => objects::answer(&mut client, which, args.json, width).await,
+        What::Alarms => view(&mut client, "alarms", args.json, width, alarms::table).await,
         What::System => view(&mut client, "system", args.json, width, tables::system).await,
     }
 }

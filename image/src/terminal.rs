@@ -24,6 +24,22 @@ pub(crate) fn width() -> Option<usize> {
     Some(told.filter(|&columns| columns > 0).unwrap_or(UNTOLD))
 }
 
+/// Columns and rows of the terminal that standard output is.
+pub(crate) fn size() -> Option<(usize, usize)> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let (terminal_size::Width(columns), terminal_size::Height(rows)) =
+        terminal_size::terminal_size_of(stdout)?;
+    Some((columns.into(), rows.into())).filter(|&(columns, rows)| columns > 0 && rows > 0)
+}
+
+/// Whether standard output shows colours, and nobody has said that they are not wanted (no-color.org).
+pub(crate) fn has_colours() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// `text` with every character escaped that would move the cursor, start an escape sequence or
 /// change the order of what follows: names and messages come from the network.
 pub(crate) fn printable(text: &str) -> String {

@@ -65,6 +65,10 @@ impl Refusal {
         })
     }
 
+    pub(crate) fn mistakes(&self) -> &[Mistake] {
+        self.problem.as_ref().map_or(&[], |problem| &problem.errors)
+    }
+
     /// What is wrong where, a line each.
     fn details(&self) -> Vec<String> {
         let Some(problem) = &self.problem else {
@@ -144,6 +148,26 @@ impl ClientError {
             return refusal.details();
         }
         Vec::new()
+    }
+
+    /// Whether it may be better a moment later: the appliance restarts, or the network is gone.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::NotRunning { .. }
+            | Self::Connect { .. }
+            | Self::NoAddress { .. }
+            | Self::Broken(_)
+            | Self::Silent { .. }
+            | Self::Body(_) => true,
+            Self::Refused(refusal) => refusal.status.is_server_error(),
+            Self::Connection(_)
+            | Self::Forbidden { .. }
+            | Self::Trust(_)
+            | Self::Tls { .. }
+            | Self::Request(_)
+            | Self::Unexpected(_)
+            | Self::Circle(_) => false,
+        }
     }
 }
 

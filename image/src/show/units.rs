@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use firewall::view::{Endpoint, Traffic};
+use jiff::Timestamp;
 
 /// `999 B`, `1.2 kB`, `48 MB`: powers of a thousand, as interfaces and disks count.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -20,6 +21,35 @@ pub(crate) fn count(count: u64) -> String {
 pub(crate) fn traffic(traffic: Traffic) -> String {
     let bytes = bytes(traffic.bytes).replace(' ', "");
     format!("{}/{bytes}", count(traffic.packets))
+}
+
+/// `1.2 Mbit/s`.
+pub(crate) fn bit_rate(bits_per_second: f64) -> String {
+    let (number, prefix) = scaled(whole(bits_per_second));
+    format!("{number} {prefix}bit/s")
+}
+
+/// `0.4`, `7`, `1.5k`: so many a second, on average.
+pub(crate) fn rate(per_second: f64) -> String {
+    if per_second > 0.0 && per_second < 9.95 && per_second.fract() != 0.0 {
+        return format!("{per_second:.1}");
+    }
+    count(whole(per_second))
+}
+
+fn whole(number: f64) -> u64 {
+    // Saturates; what is no number is none.
+    number.round() as u64
+}
+
+/// `2026-11-26 15:42:57Z`.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// `2026-11-26 15:42:57.250Z`.
+pub(crate) fn moment_in_full(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S.%3fZ").to_string()
 }
 
 /// `45s`, `2m13s`, `2h03m`, `1d01h`: two units.
@@ -87,6 +117,28 @@ mod tests {
         for (number, expected) in cases {
             assert_eq!(bytes(number), expected);
         }
+    }
+
+    #[test]
+    fn rates_are_rounded_and_small_ones_are_not_lost() {
+        assert_eq!(bit_rate(1_234_567.8), "1.2 Mbit/s");
+        assert_eq!(bit_rate(f64::NAN), "0 bit/s");
+        for (number, expected) in [
+            (0.0, "0"),
+            (0.44, "0.4"),
+            (7.0, "7"),
+            (9.96, "10"),
+            (1_499.6, "1.5k"),
+        ] {
+            assert_eq!(rate(number), expected);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_in_universal_time() {
+        let at: Timestamp = "2026-11-26T16:42:57.25+01:00".parse().unwrap();
+        assert_eq!(moment(at), "2026-11-26 15:42:57Z");
+        assert_eq!(moment_in_full(at), "2026-11-26 15:42:57.250Z");
     }
 
     #[test]

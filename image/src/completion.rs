@@ -1,0 +1,22 @@
+//! `palisade completion`: what a shell has to know to complete a line.
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate};
+
+use crate::command::{CommandError, print};
+
+/// Print the completion of this command line for a shell.
+///
+/// bash: `palisade completion bash > /etc/bash_completion.d/palisade`;
+/// zsh: `palisade completion zsh > "${fpath[1]}/_palisade"`;
+/// fish: `palisade completion fish > ~/.config/fish/completions/palisade.fish`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    shell: Shell,
+}
+
+pub(crate) fn completion<C: CommandFactory>(args: &Args) -> Result<(), CommandError> {
+    let mut script = Vec::new();
+    generate(args.shell, &mut C::command(), "palisade", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
