@@ -42,8 +42,10 @@ enum What {
     Nat,
     /// Packets dropped, and packets given to userspace, by reason.
     Drops,
-    /// Routes and neighbours, as the datapath sees them.
+    /// Routes, as the datapath sees them.
     Routes,
+    /// Neighbours of the appliance's interfaces.
+    Neighbours,
     /// The appliance as a whole.
     System,
 }
@@ -99,6 +101,16 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError
         What::Nat => view(&mut client, "nat", args.json, width, tables::nat).await,
         What::Drops => view(&mut client, "drops", args.json, width, tables::drops).await,
         What::Routes => view(&mut client, "routes", args.json, width, tables::routes).await,
+        What::Neighbours => {
+            view(
+                &mut client,
+                "neighbours",
+                args.json,
+                width,
+                tables::neighbours,
+            )
+            .await
+        }
         What::System => view(&mut client, "system", args.json, width, tables::system).await,
     }
 }
@@ -169,6 +181,7 @@ mod tests {
             "nat",
             "drops",
             "routes",
+            "neighbours",
             "system",
         ] {
             let text = shown(Fake::running(), name).await.unwrap();
@@ -215,9 +228,10 @@ mod tests {
             shown(Fake::empty(), "drops").await.unwrap(),
             "no drops\nno punts\n"
         );
+        assert_eq!(shown(Fake::empty(), "routes").await.unwrap(), "no routes\n");
         assert_eq!(
-            shown(Fake::empty(), "routes").await.unwrap(),
-            "no routes\nno neighbours\n"
+            shown(Fake::empty(), "neighbours").await.unwrap(),
+            "no neighbours\n"
         );
     }
 

@@ -2,12 +2,14 @@
 
 use firewall::control::{Control, FilterError};
 use firewall::view::{
-    Cleared, DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
-    SessionPage, SystemView,
+    Cleared, DropsView, InterfaceView, LeaseFilter, LeasePage, NatView, NeighbourFilter,
+    NeighbourPage, PolicyView, Readiness, RouteFilter, RoutePage, SessionFilter, SessionPage,
+    SystemView,
 };
 
-/// The running appliance, as management sees it. Every method answers from memory, at once: a
-/// handler calls it without leaving its thread.
+/// The running appliance, as management sees it. Every method answers from memory. Most do so at once: a
+/// handler calls them without leaving its thread. Those that look through a whole table (sessions, leases,
+/// policies with their sessions, routes, neighbours) are called by `scan::Scans`.
 pub trait Appliance: Send + Sync + 'static {
     fn system(&self) -> SystemView;
 
@@ -23,11 +25,28 @@ pub trait Appliance: Send + Sync + 'static {
     /// As for `sessions`.
     fn clear_sessions(&self, filter: &SessionFilter) -> Result<Cleared, FilterError>;
 
+    /// A page in the order of the session table.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn leases(&self, filter: &LeaseFilter) -> Result<LeasePage, FilterError>;
+
+    /// A page in the kernel's order.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn routes(&self, filter: &RouteFilter) -> Result<RoutePage, FilterError>;
+
+    /// A page in the kernel's order.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn neighbours(&self, filter: &NeighbourFilter) -> Result<NeighbourPage, FilterError>;
+
     fn interfaces(&self) -> Vec<InterfaceView>;
     fn policies(&self) -> Vec<PolicyView>;
     fn nat(&self) -> NatView;
     fn drops(&self) -> DropsView;
-    fn routes(&self) -> RoutesView;
     fn readiness(&self) -> Readiness;
 }
 
@@ -44,6 +63,18 @@ impl Appliance for Control {
         self.clear(filter)
     }
 
+    fn leases(&self, filter: &LeaseFilter) -> Result<LeasePage, FilterError> {
+        self.leases(filter)
+    }
+
+    fn routes(&self, filter: &RouteFilter) -> Result<RoutePage, FilterError> {
+        self.routes(filter)
+    }
+
+    fn neighbours(&self, filter: &NeighbourFilter) -> Result<NeighbourPage, FilterError> {
+        self.neighbours(filter)
+    }
+
     fn interfaces(&self) -> Vec<InterfaceView> {
         self.interfaces()
     }
@@ -58,10 +89,6 @@ impl Appliance for Control {
 
     fn drops(&self) -> DropsView {
         self.drops()
-    }
-
-    fn routes(&self) -> RoutesView {
-        self.routes()
     }
 
     fn readiness(&self) -> Readiness {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
+use firewall::lifecycle::ETag;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
@@ -44,11 +45,10 @@ pub(crate) fn served(router: OpenApiRouter) -> Router {
     let (router, mut document) = router.split_for_parts();
     complete(&mut document);
     let text: Arc<str> = document.to_json().unwrap_or_default().into();
+    let tag = ETag::of(&text).to_string();
     let answer = move || async move {
-        (
-            [(header::CONTENT_TYPE, "application/json")],
-            text.to_string(),
-        )
+        let kind = (header::CONTENT_TYPE, "application/json".to_owned());
+        ([kind, (header::ETAG, tag)], text.to_string())
     };
     router.route("/api/v1/openapi.json", get(answer))
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use firewall::audit::Via;
@@ -21,6 +21,7 @@ use super::document::{answer, whole};
 use crate::access::Caller;
 use crate::filter::NoParameters;
 use crate::problem::{Mistake, Problem};
+use crate::segment::Segment;
 
 pub(super) fn routes() -> OpenApiRouter<Configuration> {
     OpenApiRouter::new()
@@ -153,12 +154,20 @@ async fn status(State(state): State<Configuration>, _: NoParameters) -> Json<Con
 async fn check(
     State(state): State<Configuration>,
     OptionalDocument(document): OptionalDocument,
-) -> Json<CheckView> {
-    let report = state.lifecycle.check(document).await;
-    Json(CheckView {
+) -> Result<Json<CheckView>, Problem> {
+    // To its end, and in turn, also when the client goes away.
+    let checked = tokio::spawn(async move {
+        let _turn = state.check.acquire().await;
+        state.lifecycle.check(document).await
+    });
+    let report = checked.await.map_err(|error| {
+        tracing::error!(%error, "a document could not be checked");
+        Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR, "the check failed")
+    })?;
+    Ok(Json(CheckView {
         valid: report.valid,
         findings: report.findings.into_iter().map(Mistake::from).collect(),
-    })
+    }))
 }
 
 /// What differs between two configurations.
@@ -251,7 +260,7 @@ async fn history(State(state): State<Configuration>, _: NoParameters) -> Json<Ve
     responses((status = OK, content((firewall::config::document::Document = "application/json"), (String = "application/yaml")))))]
 async fn revision(
     State(state): State<Configuration>,
-    Path(number): Path<String>,
+    Segment(number): Segment,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let number = number.parse().map_err(|_| {
