@@ -40,7 +40,7 @@ installed() {
 # Into a directory of its own; the test of the API says so where it is not there.
 schemathesis() {
 	local version=4.32.5 place
-	place=$(dirname "$0")/../${CARGO_TARGET_DIR:-target}/schemathesis
+	place=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/schemathesis
 	[ -x "$place/bin/schemathesis" ] && return
 	echo "setup: installing schemathesis $version"
 	{ python3 -m venv "$place" && "$place/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } >&2 || {

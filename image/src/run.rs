@@ -15,6 +15,7 @@ use firewall::audit::AuditLog;
 use firewall::config::{Config, ConfigError, Report};
 use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded};
 use firewall::objects::Objects;
+use futures_util::FutureExt;
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
@@ -137,11 +138,13 @@ async fn appliance(args: &Args) -> Result<End, RunError> {
     };
     lifecycle.stop().await;
     management.stop().await;
-    match end {
-        End::Stopped => tracing::info!("stopped"),
-        End::Restart => tracing::info!("starting anew"),
+    // Who wants it to end has the last word.
+    if matches!(end, End::Restart) && shutdown.as_mut().now_or_never().is_none() {
+        tracing::info!("starting anew");
+        return Ok(End::Restart);
     }
-    Ok(end)
+    tracing::info!("stopped");
+    Ok(End::Stopped)
 }
 
 fn options(args: &Args, objects: &Objects) -> Options {

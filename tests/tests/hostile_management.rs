@@ -28,7 +28,7 @@ interfaces:
   left: { device: eth1, addresses: [192.0.2.1/24] }
   right: { device: eth2, addresses: [198.51.100.1/24] }
 zones:
-  trust: { interfaces: [left], host-inbound: [ping, https] }
+  trust: { interfaces: [left], host-inbound: [ping, management] }
   untrust: { interfaces: [right] }
 addresses:
   lan: 192.0.2.0/24
