@@ -17,7 +17,8 @@ unasked=/api/v1/system/restart
 # refused, which `positive_data_acceptance` would not have. Nobody needs credentials here.
 unchecked=positive_data_acceptance,ignored_auth
 
-exec "$(dirname "$0")/schemathesis.sh" run "$url/api/v1/openapi.json" \
+here=$(dirname "$0")
+exec "$here/schemathesis.sh" --config-file "$here/schemathesis.toml" run "$url/api/v1/openapi.json" \
 	--seed 20 --max-examples "$examples" --no-shrink --continue-on-failure \
 	--phases examples,coverage,fuzzing --generation-database none --request-timeout 20 \
 	--exclude-checks "$unchecked" --warnings off --suppress-health-check all --no-color \

@@ -327,8 +327,12 @@ fn bodies_that_are_bombs_are_refused() -> Result<()> {
         .map(|n| format!("{}a:\n", " ".repeat(n)))
         .collect();
     let members = format!(
-        "version: 1\naddresses:\n  many: [{}]\n",
+        "version: 1\naddresses:\n  many: [{}]\nnonsense: 1\n",
         "192.0.2.1,".repeat(700_000)
+    );
+    let mistakes = format!(
+        "version: 1\naddresses:\n  many: [{}]\n",
+        "x,".repeat(700_000)
     );
     let keys: String = (0..400_000).map(|n| format!("k{n}: 1\n")).collect();
     let unclosed = format!("version: 1\nx: \"{}", "a".repeat(4 << 20));
@@ -337,6 +341,7 @@ fn bodies_that_are_bombs_are_refused() -> Result<()> {
         ("flow nesting", deep_yaml.as_str()),
         ("block nesting", deep_blocks.as_str()),
         ("a list of 700,000", members.as_str()),
+        ("700,000 mistakes", mistakes.as_str()),
         ("400,000 keys", keys.as_str()),
         ("an open quote", unclosed.as_str()),
         ("an alias of itself", "a: &a [*a]\n"),
@@ -352,6 +357,7 @@ fn bodies_that_are_bombs_are_refused() -> Result<()> {
             document.as_bytes(),
         )?;
         siege.is_refused(what, &put)?;
+        ensure!(put.body.len() < 16 << 20, "{what}: {}", put.body.len());
         let checked = admin.ask("POST", "/api/v1/config/check", &[YAML], document.as_bytes())?;
         // It is what a check is for to say so.
         if checked.status == 200 {
@@ -438,7 +444,7 @@ fn many_bombs_at_once_wait_for_their_turn() -> Result<()> {
     require_lab!();
     let siege = Siege::begin("volley")?;
     let list = "192.0.2.1,".repeat(700_000);
-    let document = format!("version: 1\naddresses:\n  many: [{list}]\n");
+    let document = format!("version: 1\naddresses:\n  many: [{list}]\nnonsense: 1\n");
     thread::scope(|scope| {
         let volley: Vec<_> = (0..12)
             .map(|n| {

@@ -82,7 +82,7 @@ impl Filter for SessionFilter {
     fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
         match name {
             "all" => self.all = Some(flag(name, value)?),
-            "id" => self.id = Some(parsed(name, value, "a session's number")?),
+            "id" => self.id = Some(number(name, value, "a session's number")?),
             "address" => self.address = Some(prefix(name, value)?),
             "source" => self.source = Some(prefix(name, value)?),
             "destination" => self.destination = Some(prefix(name, value)?),
@@ -95,7 +95,7 @@ impl Filter for SessionFilter {
             "state" => self.state = Some(word(name, value)?),
             "nat" => self.nat = Some(flag(name, value)?),
             "offloaded" => self.offloaded = Some(flag(name, value)?),
-            "min-bytes" => self.min_bytes = Some(parsed(name, value, "a number of bytes")?),
+            "min-bytes" => self.min_bytes = Some(number(name, value, "a number of bytes")?),
             "sort" => self.sort = Some(choice(name, value)?),
             "cursor" => self.cursor = Some(word(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
@@ -191,6 +191,13 @@ fn prefix(name: &str, value: &str) -> Result<IpNet, BadParameter> {
         Ok(address) => Ok(address.into()),
         Err(_) => parsed(name, value, "an IPv4 or IPv6 address or prefix"),
     }
+}
+
+/// As JSON has them: programs that read the description keep them in 64 bits with a sign.
+fn number(name: &str, value: &str, what: &str) -> Result<u64, BadParameter> {
+    let number: i64 = parsed(name, value, what)?;
+    u64::try_from(number)
+        .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {what}")))
 }
 
 fn port(name: &str, value: &str) -> Result<u16, BadParameter> {

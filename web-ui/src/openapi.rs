@@ -9,7 +9,7 @@ use firewall::lifecycle::ETag;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref,
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, Required,
     ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
@@ -53,6 +53,9 @@ pub(crate) fn served(router: OpenApiRouter) -> Router {
     router.route("/api/v1/openapi.json", get(answer))
 }
 
+/// Where a request may come without a body, which means the candidate, and no comment.
+const OPTIONAL_BODIES: [&str; 2] = ["/api/v1/config/check", "/api/v1/config/commit"];
+
 /// What is the same for every operation is said here once: how it is authenticated, and that
 /// anything that goes wrong is a problem.
 fn complete(document: &mut OpenApi) {
@@ -82,6 +85,11 @@ fn complete(document: &mut OpenApi) {
                 let words = path.strip_prefix("/api/v1").unwrap_or(path);
                 let words = words.replace('/', "-").replace(['{', '}'], "");
                 operation.operation_id = Some(format!("{method}{words}"));
+            }
+            if let Some(body) = &mut operation.request_body
+                && OPTIONAL_BODIES.contains(&path.as_str())
+            {
+                body.required = Some(Required::False);
             }
             let problem = ContentBuilder::new()
                 .schema(Some(Ref::from_schema_name(Problem::name())))

@@ -22,6 +22,9 @@ use crate::problem::Problem;
 use crate::scan::Scans;
 use crate::segment::Segment;
 
+/// Of a query, in an audit entry.
+const WHICH_CHARACTERS_MAX: usize = 256;
+
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct Tables {
@@ -57,6 +60,7 @@ impl Tables {
         let access = Arc::clone(&self.access);
         let clear = move |appliance: &dyn Appliance| {
             let cleared = appliance.clear_sessions(&filter)?;
+            let which: String = which.chars().take(WHICH_CHARACTERS_MAX).collect();
             let detail = format!("{} sessions: {which}", cleared.cleared);
             access.record(actor, AuditAction::SessionsCleared, Outcome::Done, detail);
             Ok::<_, FilterError>(cleared)

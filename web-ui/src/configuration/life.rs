@@ -15,12 +15,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Configuration;
-use super::answer::EditedView;
+use super::answer::{EditedView, listed};
 use super::body::{Expected, JsonBody, OptionalDocument, OptionalJson, Parameters};
 use super::document::{answer, whole};
 use crate::access::Caller;
 use crate::filter::NoParameters;
-use crate::problem::{Mistake, Problem};
+use crate::problem::{MISTAKES_MAX, Mistake, Problem};
 use crate::segment::Segment;
 
 pub(super) fn routes() -> OpenApiRouter<Configuration> {
@@ -76,7 +76,10 @@ struct RevisionView {
 #[derive(Debug, Serialize, ToSchema)]
 struct CheckView {
     valid: bool,
+    /// The first 1,000.
     findings: Vec<Mistake>,
+    /// How many more there are.
+    omitted: usize,
 }
 
 /// What to compare: `running`, `candidate`, or a revision's number.
@@ -166,7 +169,8 @@ async fn check(
     })?;
     Ok(Json(CheckView {
         valid: report.valid,
-        findings: report.findings.into_iter().map(Mistake::from).collect(),
+        omitted: report.findings.len().saturating_sub(MISTAKES_MAX),
+        findings: listed(report.findings),
     }))
 }
 
@@ -257,7 +261,7 @@ async fn history(State(state): State<Configuration>, _: NoParameters) -> Json<Ve
 /// A committed configuration as it was.
 #[utoipa::path(get, path = "/config/history/{revision}", tag = "configuration",
     params(("revision" = u64, Path)),
-    responses((status = OK, content((firewall::config::document::Document = "application/json"), (String = "application/yaml")))))]
+    responses((status = OK, content((serde_json::Value = "application/json"), (String = "application/yaml")), description = "As it was written")))]
 async fn revision(
     State(state): State<Configuration>,
     Segment(number): Segment,
