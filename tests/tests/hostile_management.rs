@@ -15,7 +15,7 @@ use palisade_tests::require_lab;
 
 const WAIT: Duration = Duration::from_secs(20);
 /// What attackers may make of the process, in memory of its own.
-const GROWTH_BYTES_MAX: u64 = 256 << 20;
+const GROWTH_BYTES_MAX: u64 = 384 << 20;
 const YAML: (&str, &str) = ("Content-Type", "application/yaml");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const PATCH: (&str, &str) = ("Content-Type", "application/json-patch+json");

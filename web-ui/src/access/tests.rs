@@ -152,7 +152,12 @@ fn paths() -> Vec<String> {
         "nat",
         "drops",
         "routes",
+        "neighbours",
+        "nat/leases",
+        "sessions/1",
+        "interfaces/left",
         "system",
+        "system/restart",
     ];
     own.into_keys()
         .map(|path| format!("/api/v1{path}"))
@@ -577,9 +582,11 @@ async fn a_token_is_confined_to_its_scopes() {
         (who.status, &who.json()["scopes"]),
         (200, &json!(["metrics"]))
     );
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let document: Value =
+        serde_json::from_str(&std::fs::read_to_string(document).unwrap()).unwrap();
     let mut others = 0;
-    for path in paths() {
-        let path = path.replace(['{', '}'], "");
+    for path in document["paths"].as_object().unwrap().keys() {
         let free = [
             "/metrics",
             "/whoami",
@@ -593,7 +600,7 @@ async fn a_token_is_confined_to_its_scopes() {
         if free.iter().any(|free| path.ends_with(free)) {
             continue;
         }
-        let seen = prometheus.get(&path).await;
+        let seen = prometheus.get(&path.replace(['{', '}'], "")).await;
         assert_eq!(seen.status, 403, "{path}: {}", seen.text());
         assert_eq!(seen.json()["type"], "urn:palisade:problem:scope", "{path}");
         others += 1;
