@@ -6,10 +6,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lint test bench fuzz clean
+.PHONY: help setup run lint test api-test bench fuzz clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: ## Install what building and running needs (Debian)
 	@scripts/setup.sh
@@ -26,6 +26,11 @@ test: ## Install what the tests need, lint, and run the whole test suite
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
 	@scripts/test.sh
+
+api-test: ## Ask the API everything that its description says can be asked; EXAMPLES=50 says how much of each
+	@scripts/setup.sh test
+	@cargo build --locked -p palisade
+	@PALISADE_EXAMPLES=$(or $(EXAMPLES),50) scripts/cargo.sh test --locked -p palisade-tests --test schemathesis -- --nocapture
 
 bench: ## Install what the benchmarks need, and run them; ARGS="--quick" and others go to the benchmark
 	@scripts/setup.sh bench

@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(clang libbpf-dev linux-libc-dev llvm)
 run=(curl iproute2 iputils-ping)
-test=(ethtool iperf3 nftables traceroute)
+test=(ethtool iperf3 nftables python3-venv traceroute)
 bench=(nginx-light wrk)
 
 fail() {
@@ -37,6 +37,18 @@ installed() {
 	[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# Into a directory of its own; the test of the API says so where it is not there.
+schemathesis() {
+	local version=4.32.5 place
+	place=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/schemathesis
+	[ -x "$place/bin/schemathesis" ] && return
+	echo "setup: installing schemathesis $version"
+	{ python3 -m venv "$place" && "$place/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } >&2 || {
+		rm -rf "$place"
+		echo "setup: schemathesis can't be installed here; what needs it is skipped" >&2
+	}
+}
+
 wanted=("${build[@]}" "${run[@]}")
 case ${1:-} in
 '') ;;
@@ -59,7 +71,9 @@ missing=()
 for package in "${wanted[@]}"; do
 	installed "$package" || missing+=("$package")
 done
-[ ${#missing[@]} -eq 0 ] && exit 0
-echo "setup: installing ${missing[*]}"
-quietly as_root apt-get update
-quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+if [ ${#missing[@]} -gt 0 ]; then
+	echo "setup: installing ${missing[*]}"
+	quietly as_root apt-get update
+	quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+fi
+[ "${1:-}" != test ] || schemathesis

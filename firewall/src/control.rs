@@ -1,6 +1,11 @@
 //! The handle by which management reads the running datapath.
 
 mod explain;
+mod leases;
+mod network;
+mod page;
+mod selection;
+mod session_view;
 mod sessions;
 mod tables;
 
@@ -16,9 +21,9 @@ use crate::ports::{AttachMode, Attached, KernelCounters, PortId};
 use crate::view;
 
 pub use explain::MatchError;
-use sessions::parse_protocol;
 
-/// Cheap to clone; every method answers from shared memory and never waits for a worker.
+/// Cheap to clone; every method answers from shared memory and never waits for a worker. Those about sessions, leases,
+/// policies, routes and neighbours look through whole tables, which takes a while where they are large.
 #[derive(Clone, Debug)]
 pub struct Control(Arc<Inner>);
 
@@ -137,17 +142,14 @@ impl Control {
         }
     }
 
-    fn generation(&self, number: u64) -> Option<Arc<Generation>> {
+    /// Those that sessions may still name, newest first.
+    fn generations(&self) -> Vec<Arc<Generation>> {
         let generations = self
             .0
             .generations
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        generations
-            .iter()
-            .rev()
-            .find(|generation| generation.number == number)
-            .cloned()
+        generations.iter().rev().cloned().collect()
     }
 }
 

@@ -33,7 +33,8 @@ use crate::route::{Gateway, NextHopId};
 use crate::session::Flow;
 
 pub use shared::{
-    Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker, WorkerHandle,
+    Applications, Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker,
+    WorkerHandle,
 };
 pub use worker::{Worker, WorkerPlan};
 

@@ -4,6 +4,7 @@ mod explain;
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,26 +15,63 @@ pub use explain::{
 
 /// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
 /// always all that match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-#[into_params(parameter_in = Query)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "kebab-case")]
 pub struct SessionFilter {
     pub id: Option<u64>,
-    /// Either end, before or after translation.
+    /// Address or prefix of either end, before or after translation.
+    #[param(value_type = Option<String>, example = "192.0.2.0/24")]
+    pub address: Option<IpNet>,
+    /// Address or prefix of the initiator, before or after translation.
     #[param(value_type = Option<String>)]
-    pub address: Option<IpAddr>,
+    pub source: Option<IpNet>,
+    /// Address or prefix of the responder, before or after translation.
+    #[param(value_type = Option<String>)]
+    pub destination: Option<IpNet>,
     /// Either end's port, before or after translation.
     pub port: Option<u16>,
     /// Name or number: `tcp`, `udp`, `icmp`, `icmpv6`, `47`.
+    #[param(min_length = 1)]
     pub protocol: Option<String>,
+    #[param(min_length = 1)]
     pub policy: Option<String>,
+    /// That either end is in.
+    #[param(min_length = 1)]
     pub zone: Option<String>,
+    /// By which it came in or goes out.
+    #[param(min_length = 1)]
+    pub interface: Option<String>,
+    #[param(min_length = 1)]
+    pub application: Option<String>,
+    /// Of TCP: `syn-sent`, `syn-received`, `established`, `half-closed`, `time-wait`, `closed`.
+    #[param(min_length = 1)]
+    pub state: Option<String>,
+    /// Whether an address or port of either end is translated.
+    pub nat: Option<bool>,
+    /// Whether the kernel forwards both directions by itself.
+    pub offloaded: Option<bool>,
+    /// Bytes of both directions, at least.
+    pub min_bytes: Option<u64>,
+    /// The first `limit` by this order, instead of a page by the table's. `GET` alone.
+    #[param(inline)]
+    pub sort: Option<SessionOrder>,
     /// `DELETE` alone: every session, which no filter must say otherwise.
     pub all: Option<bool>,
     /// Opaque; from `next` of the page before.
+    #[param(min_length = 1)]
     pub cursor: Option<String>,
     /// 1 to 1,000; 100 unless told.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
+}
+
+/// Most bytes, most packets, or oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionOrder {
+    Bytes,
+    Packets,
+    Age,
 }
 
 /// `DELETE /sessions`: how many were closed.
@@ -50,6 +88,7 @@ pub struct SessionPage {
     /// Sessions in the table, whether or not they match the filter.
     pub total: u64,
     pub capacity: u64,
+    /// The `cursor` of the next page; absent on the last, and where a `sort` was asked for.
     pub next: Option<String>,
 }
 
@@ -233,11 +272,157 @@ pub struct DropsView {
     pub punts: Vec<CountView>,
 }
 
+/// `GET /nat/leases`: which translated addresses and ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "kebab-case")]
+pub struct LeaseFilter {
+    /// As `GET /nat` names it: for interface translation the address itself.
+    #[param(min_length = 1)]
+    pub pool: Option<String>,
+    /// Translated address, or a prefix of them.
+    #[param(value_type = Option<String>)]
+    pub address: Option<IpNet>,
+    /// Translated port.
+    pub port: Option<u16>,
+    /// Address or prefix of whoever holds it.
+    #[param(value_type = Option<String>)]
+    pub holder: Option<IpNet>,
+    /// Name or number, as for sessions.
+    #[param(min_length = 1)]
+    pub protocol: Option<String>,
+    /// Opaque; from `next` of the page before.
+    #[param(min_length = 1)]
+    pub cursor: Option<String>,
+    /// 1 to 1,000; 100 unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub struct RoutesView {
+pub struct LeasePage {
+    pub leases: Vec<LeaseView>,
+    /// The `cursor` of the next page; absent on the last.
+    pub next: Option<String>,
+}
+
+/// A translated address and port, and which session holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct LeaseView {
+    /// As `GET /nat` names it: for interface translation the address itself.
+    pub pool: String,
+    #[schema(value_type = String, format = "ip")]
+    pub address: IpAddr,
+    /// An identifier for ICMP; absent where the protocol has neither.
+    pub port: Option<u16>,
+    pub protocol: String,
+    /// The source translation rule that asked for it.
+    pub rule: String,
+    pub session: u64,
+    /// Whose session it is, before translation.
+    pub holder: Endpoint,
+}
+
+/// `GET /routes`: which routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "kebab-case")]
+pub struct RouteFilter {
+    /// Routes to exactly this prefix.
+    #[param(value_type = Option<String>)]
+    pub to: Option<IpNet>,
+    /// Routes to prefixes that contain this address.
+    #[param(value_type = Option<String>)]
+    pub address: Option<IpAddr>,
+    /// Routes by this gateway.
+    #[param(value_type = Option<String>)]
+    pub via: Option<IpAddr>,
+    /// Routes out of this interface or device.
+    #[param(min_length = 1)]
+    pub interface: Option<String>,
+    /// `connected`, `static`, `local`, `unreachable`, `blackhole`, `prohibit`.
+    #[param(inline)]
+    pub kind: Option<RouteKind>,
+    /// Opaque; from `next` of the page before. Where routes came or went since, one may be missing or seen twice.
+    #[param(min_length = 1)]
+    pub cursor: Option<String>,
+    /// 1 to 1,000; 100 unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+/// What becomes of packets that a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteKind {
+    /// To a network that an interface is in.
+    Connected,
+    /// By the configuration, a routing daemon or by hand.
+    Static,
+    /// To the appliance itself.
+    Local,
+    Unreachable,
+    Blackhole,
+    Prohibit,
+}
+
+impl RouteKind {
+    /// The name in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Static => "static",
+            Self::Local => "local",
+            Self::Unreachable => "unreachable",
+            Self::Blackhole => "blackhole",
+            Self::Prohibit => "prohibit",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct RoutePage {
+    /// One for each way of a route.
     pub routes: Vec<RouteView>,
+    /// Routes that there are, whether or not they match the filter.
+    pub total: u64,
+    /// The `cursor` of the next page; absent on the last.
+    pub next: Option<String>,
+}
+
+/// `GET /neighbours`: which neighbours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "kebab-case")]
+pub struct NeighbourFilter {
+    /// Address or prefix.
+    #[param(value_type = Option<String>)]
+    pub address: Option<IpNet>,
+    #[param(min_length = 1)]
+    pub interface: Option<String>,
+    /// As `02:42:c0:00:02:0a`.
+    #[param(min_length = 1)]
+    pub mac: Option<String>,
+    /// The kernel's word: `reachable`, `stale`, `failed`, …
+    #[param(min_length = 1)]
+    pub state: Option<String>,
+    /// Opaque; from `next` of the page before. Where neighbours came or went since, one may be missing or seen twice.
+    #[param(min_length = 1)]
+    pub cursor: Option<String>,
+    /// 1 to 1,000; 100 unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct NeighbourPage {
     pub neighbours: Vec<NeighbourView>,
+    /// Neighbours that there are, whether or not they match the filter.
+    pub total: u64,
+    /// The `cursor` of the next page; absent on the last.
+    pub next: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -248,8 +433,7 @@ pub struct RouteView {
     pub via: Option<IpAddr>,
     /// The interface's name, or the device's where it is no interface of the appliance.
     pub interface: Option<String>,
-    /// `connected`, `static`, `local`, `unreachable`, `blackhole`, `prohibit`.
-    pub kind: String,
+    pub kind: RouteKind,
     pub metric: u32,
 }
 

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use web_ui::{Access, Certificates, Https, ListenError, TlsError};
+use web_ui::{Access, Certificates, Https, ListenError, Machine, TlsError};
 
 /// The API on the unix socket, and over the network where the configuration says so.
 pub(crate) struct Management {
@@ -28,6 +28,7 @@ pub(crate) struct Parts {
     pub(crate) control: Control,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) audit: Arc<dyn Audit>,
+    pub(crate) machine: Machine,
 }
 
 impl Management {
@@ -45,6 +46,7 @@ impl Management {
             Arc::new(parts.control),
             parts.lifecycle,
             Arc::clone(&access),
+            parts.machine,
         );
         let mut https = Https::new(site.clone(), Arc::clone(&certificates))?;
         certificates.show(config.certificate.clone());

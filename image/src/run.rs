@@ -8,16 +8,18 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use firewall::audit::AuditLog;
 use firewall::config::{Config, ConfigError, Report};
 use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded};
 use firewall::objects::Objects;
+use futures_util::FutureExt;
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::FromEnvError;
-use web_ui::SocketError;
+use web_ui::{Machine, SocketError};
 
 use crate::enforcer::{self, Enforcer};
 use crate::logging::{self, Format};
@@ -45,17 +47,43 @@ pub(crate) struct Args {
     pub(crate) log: Format,
 }
 
+/// For what takes long: documents, passwords, feeds. However much of that is asked for, it is done by so many.
+const BLOCKING_THREADS: usize = 16;
+
+/// How it ends where nothing went wrong.
+enum End {
+    Stopped,
+    /// It is to start anew.
+    Restart,
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(args: &Args) -> Result<(), RunError> {
     logging::start(args.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(RunError::Runtime)?;
-    runtime.block_on(appliance(args))
+    let end = runtime.block_on(appliance(args))?;
+    drop(runtime);
+    match end {
+        End::Stopped => Ok(()),
+        End::Restart => Err(RunError::Restart(anew())),
+    }
 }
 
-async fn appliance(args: &Args) -> Result<(), RunError> {
+/// This program again, in this process, which a container's runtime watches: with the same arguments, and nothing that was
+/// open. Returns only where that can't be.
+fn anew() -> io::Error {
+    use std::os::unix::process::CommandExt;
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(arguments.next().unwrap_or_else(|| "palisade".into()));
+    command.args(arguments).exec()
+}
+
+async fn appliance(args: &Args) -> Result<End, RunError> {
     let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
     let (listener, _socket_file) = web_ui::bind(&args.socket)?;
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
@@ -75,10 +103,12 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let revision = lifecycle.in_force_revision();
     tracing::info!(config = %args.config.display(), revision, socket = %args.socket.display(), "enforcing");
 
+    let (machine, mut restart) = Machine::new(args.state_dir.clone());
     let parts = Parts {
         control: control.clone(),
         lifecycle: lifecycle.clone(),
         audit: Arc::new(AuditLog),
+        machine,
     };
     let mut management = match Management::start(parts, listener, &args.state_dir, &names).await {
         Ok(management) => management,
@@ -88,9 +118,10 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
         }
     };
     tokio::pin!(shutdown);
-    loop {
+    let end = loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            () = &mut shutdown => break End::Stopped,
+            () = restart.wanted() => break End::Restart,
             _ = reload.recv() => {
                 take_over(&lifecycle, args).await;
                 // Its files may have changed, even where the configuration has not.
@@ -104,11 +135,16 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
                 }
             }
         }
-    }
+    };
     lifecycle.stop().await;
     management.stop().await;
+    // Who wants it to end has the last word.
+    if matches!(end, End::Restart) && shutdown.as_mut().now_or_never().is_none() {
+        tracing::info!("starting anew");
+        return Ok(End::Restart);
+    }
     tracing::info!("stopped");
-    Ok(())
+    Ok(End::Stopped)
 }
 
 fn options(args: &Args, objects: &Objects) -> Options {
@@ -225,6 +261,8 @@ pub(crate) enum RunError {
     Boot(Box<firewall::BootError>),
     #[error(transparent)]
     Management(#[from] ManagementError),
+    #[error("cannot start anew: {0}")]
+    Restart(io::Error),
 }
 
 impl RunError {
@@ -235,7 +273,8 @@ impl RunError {
             | Self::Socket(_)
             | Self::State(_)
             | Self::Boot(_)
-            | Self::Management(_) => false,
+            | Self::Management(_)
+            | Self::Restart(_) => false,
         }
     }
 }

@@ -43,8 +43,10 @@ enum What {
     Nat,
     /// Packets dropped, and packets given to userspace, by reason.
     Drops,
-    /// Routes and neighbours, as the datapath sees them.
+    /// Routes, as the datapath sees them.
     Routes,
+    /// Neighbours of the appliance's interfaces.
+    Neighbours,
     Events(events::Args),
     Objects(objects::Args),
     /// What is wrong now.
@@ -81,6 +83,16 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError
         What::Events(which) => events::answer(&mut client, which, args.json).await,
         What::Objects(which) => objects::answer(&mut client, which, args.json, width).await,
         What::Alarms => view(&mut client, "alarms", args.json, width, alarms::table).await,
+        What::Neighbours => {
+            view(
+                &mut client,
+                "neighbours",
+                args.json,
+                width,
+                tables::neighbours,
+            )
+            .await
+        }
         What::System => view(&mut client, "system", args.json, width, tables::system).await,
     }
 }
@@ -161,6 +173,7 @@ mod tests {
             "nat",
             "drops",
             "routes",
+            "neighbours",
             "system",
         ] {
             let text = shown(Fake::running(), name).await.unwrap();
@@ -207,9 +220,10 @@ mod tests {
             shown(Fake::empty(), "drops").await.unwrap(),
             "no drops\nno punts\n"
         );
+        assert_eq!(shown(Fake::empty(), "routes").await.unwrap(), "no routes\n");
         assert_eq!(
-            shown(Fake::empty(), "routes").await.unwrap(),
-            "no routes\nno neighbours\n"
+            shown(Fake::empty(), "neighbours").await.unwrap(),
+            "no neighbours\n"
         );
     }
 

@@ -28,7 +28,12 @@ impl Bench {
         // Unlike that of `fake::site`, its candidate has a directory to be kept in.
         let lifecycle = fake::lifecycle(&dir).await;
         let access = Access::open(None, Arc::new(AuditLog)).unwrap();
-        let site = web_ui::router(Arc::new(Fake::running()), lifecycle, access);
+        let site = web_ui::router(
+            Arc::new(Fake::running()),
+            lifecycle,
+            access,
+            fake::machine(),
+        );
         let (listener, file) = web_ui::bind(&dir.path().join("api.sock")).unwrap();
         tokio::spawn(web_ui::serve(
             listener,

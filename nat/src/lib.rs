@@ -39,4 +39,4 @@ pub use leases::{Candidates, Exhausted, Lease, Leases, Request, Usage};
 pub use mapping::{MappingError, StaticMapping};
 pub use matching::{Destination, NatRules, RuleId, RuleInfo, RuleKind, Source, Translate};
 pub use pool::Pool;
-pub use ports::{ALL_IDENTIFIERS, DEFAULT_PORTS};
+pub use ports::{ALL_IDENTIFIERS, DEFAULT_PORTS, has_ports};

@@ -180,6 +180,16 @@ impl NatRules {
     pub fn pools(&self) -> &[Pool] {
         &self.pools
     }
+
+    /// Whose addresses a source rule gives; `None` for any other rule, and for those of interfaces.
+    #[must_use]
+    pub fn pool_of(&self, id: RuleId) -> Option<&Pool> {
+        let rule = self.source.iter().find(|rule| rule.id == id)?;
+        match rule.action {
+            SourceAction::Pool(number) => self.pools.get(number),
+            SourceAction::Keep | SourceAction::Interface => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

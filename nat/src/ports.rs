@@ -18,6 +18,12 @@ pub(crate) fn count(range: PortRange) -> u32 {
     u32::from(range.last - range.first) + 1
 }
 
+/// Whether a lease of this protocol is of a port, or an identifier, beside the address.
+#[must_use]
+pub fn has_ports(protocol: Protocol) -> bool {
+    is_icmp(protocol) || matches!(protocol, Protocol::TCP | Protocol::UDP)
+}
+
 pub(crate) fn is_icmp(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::ICMP | Protocol::ICMPV6)
 }

@@ -34,13 +34,14 @@ nat:
     - { name: hide, from: trust, to: untrust, source: [any], translate: interface }
 ";
 
-const VIEWS: [&str; 7] = [
+const VIEWS: [&str; 8] = [
     "sessions",
     "interfaces",
     "policies",
     "nat",
     "drops",
     "routes",
+    "neighbours",
     "system",
 ];
 

@@ -3,12 +3,14 @@
 use firewall::config::Config;
 use firewall::control::{Control, FilterError, MatchError};
 use firewall::view::{
-    Cleared, DropsView, InterfaceView, MatchRequest, MatchView, NatView, PolicyView, Readiness,
-    RoutesView, SessionFilter, SessionPage, SystemView,
+    Cleared, DropsView, InterfaceView, LeaseFilter, LeasePage, MatchRequest, MatchView, NatView,
+    NeighbourFilter, NeighbourPage, PolicyView, Readiness, RouteFilter, RoutePage, SessionFilter,
+    SessionPage, SystemView,
 };
 
-/// The running appliance, as management sees it. Every method answers from memory, at once: a
-/// handler calls it without leaving its thread.
+/// The running appliance, as management sees it. Every method answers from memory. Most do so at once: a
+/// handler calls them without leaving its thread. Those that look through a whole table (sessions, leases,
+/// policies with their sessions, routes, neighbours) are called by `scan::Scans`.
 pub trait Appliance: Send + Sync + 'static {
     fn system(&self) -> SystemView;
 
@@ -24,11 +26,28 @@ pub trait Appliance: Send + Sync + 'static {
     /// As for `sessions`.
     fn clear_sessions(&self, filter: &SessionFilter) -> Result<Cleared, FilterError>;
 
+    /// A page in the order of the session table.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn leases(&self, filter: &LeaseFilter) -> Result<LeasePage, FilterError>;
+
+    /// A page in the kernel's order.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn routes(&self, filter: &RouteFilter) -> Result<RoutePage, FilterError>;
+
+    /// A page in the kernel's order.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn neighbours(&self, filter: &NeighbourFilter) -> Result<NeighbourPage, FilterError>;
+
     fn interfaces(&self) -> Vec<InterfaceView>;
     fn policies(&self) -> Vec<PolicyView>;
     fn nat(&self) -> NatView;
     fn drops(&self) -> DropsView;
-    fn routes(&self) -> RoutesView;
     fn readiness(&self) -> Readiness;
 
     /// What would become of a packet, by the configuration in force or by a candidate. Looks at every
@@ -56,6 +75,18 @@ impl Appliance for Control {
         self.clear(filter)
     }
 
+    fn leases(&self, filter: &LeaseFilter) -> Result<LeasePage, FilterError> {
+        self.leases(filter)
+    }
+
+    fn routes(&self, filter: &RouteFilter) -> Result<RoutePage, FilterError> {
+        self.routes(filter)
+    }
+
+    fn neighbours(&self, filter: &NeighbourFilter) -> Result<NeighbourPage, FilterError> {
+        self.neighbours(filter)
+    }
+
     fn interfaces(&self) -> Vec<InterfaceView> {
         self.interfaces()
     }
@@ -70,10 +101,6 @@ impl Appliance for Control {
 
     fn drops(&self) -> DropsView {
         self.drops()
-    }
-
-    fn routes(&self) -> RoutesView {
-        self.routes()
     }
 
     fn readiness(&self) -> Readiness {

@@ -12,14 +12,16 @@ use firewall::control::{FilterError, MatchError};
 use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
     Cleared, CountView, DestinationNatView, DropsView, Endpoint, FailureView, InterfaceView,
-    MatchEnds, MatchRequest, MatchView, NatPoolView, NatRuleView, NatView, NearMissView,
-    NeighbourView, Offload, OffloadView, PolicyView, Readiness, RouteTaken, RouteView, RoutesView,
+    LeaseFilter, LeasePage, LeaseView, MatchEnds, MatchRequest, MatchView, NatPoolView,
+    NatRuleView, NatView, NearMissView, NeighbourFilter, NeighbourPage, NeighbourView, Offload,
+    OffloadView, PolicyView, Readiness, RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView,
     SessionFilter, SessionPage, SessionView, StepView, SystemView, Traffic, WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
 
 use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
+use crate::system::Machine;
 
 /// What the views answer; a test changes what it is about.
 #[derive(Clone, Debug)]
@@ -30,7 +32,8 @@ pub struct Fake {
     pub policies: Vec<PolicyView>,
     pub nat: NatView,
     pub drops: DropsView,
-    pub routes: RoutesView,
+    pub routes: Vec<RouteView>,
+    pub neighbours: Vec<NeighbourView>,
     pub readiness: Readiness,
     /// What becomes of any packet.
     pub explanation: MatchView,
@@ -57,6 +60,7 @@ impl Fake {
             nat: nat(),
             drops: drops(),
             routes: routes(),
+            neighbours: neighbours(),
             readiness: Readiness {
                 ready: true,
                 generation: 7,
@@ -80,10 +84,8 @@ impl Fake {
                 drops: Vec::new(),
                 punts: Vec::new(),
             },
-            routes: RoutesView {
-                routes: Vec::new(),
-                neighbours: Vec::new(),
-            },
+            routes: Vec::new(),
+            neighbours: Vec::new(),
             ..Self::running()
         }
     }
@@ -129,9 +131,9 @@ impl Appliance for Fake {
                         session.translated_responder,
                     ];
                     filter.id.is_none_or(|id| id == session.id)
-                        && filter
-                            .address
-                            .is_none_or(|address| ends.iter().any(|end| end.address == address))
+                        && filter.address.is_none_or(|prefix| {
+                            ends.iter().any(|end| prefix.contains(&end.address))
+                        })
                         && filter
                             .port
                             .is_none_or(|port| ends.iter().any(|end| end.port == port))
@@ -177,8 +179,54 @@ impl Appliance for Fake {
         self.drops.clone()
     }
 
-    fn routes(&self) -> RoutesView {
-        self.routes.clone()
+    /// Of what is translated by a source rule, on one page.
+    fn leases(&self, filter: &LeaseFilter) -> Result<LeasePage, FilterError> {
+        let of_sessions = self.sessions.iter().filter_map(|session| {
+            let outside = session.translated_initiator;
+            Some(LeaseView {
+                pool: outside.address.to_string(),
+                address: outside.address,
+                port: Some(outside.port),
+                protocol: session.protocol.clone(),
+                rule: session.source_nat.clone()?,
+                session: session.id,
+                holder: session.initiator,
+            })
+        });
+        let wanted = |lease: &LeaseView| {
+            filter
+                .holder
+                .is_none_or(|prefix| prefix.contains(&lease.holder.address))
+        };
+        Ok(LeasePage {
+            leases: of_sessions.filter(wanted).collect(),
+            next: None,
+        })
+    }
+
+    /// On one page.
+    fn routes(&self, filter: &RouteFilter) -> Result<RoutePage, FilterError> {
+        let wanted = |route: &&RouteView| filter.kind.is_none_or(|kind| kind == route.kind);
+        Ok(RoutePage {
+            routes: self.routes.iter().filter(wanted).cloned().collect(),
+            total: self.routes.len() as u64,
+            next: None,
+        })
+    }
+
+    /// On one page.
+    fn neighbours(&self, filter: &NeighbourFilter) -> Result<NeighbourPage, FilterError> {
+        let wanted = |neighbour: &&NeighbourView| {
+            filter
+                .state
+                .as_ref()
+                .is_none_or(|state| *state == neighbour.state)
+        };
+        Ok(NeighbourPage {
+            neighbours: self.neighbours.iter().filter(wanted).cloned().collect(),
+            total: self.neighbours.len() as u64,
+            next: None,
+        })
     }
 
     fn readiness(&self) -> Readiness {
@@ -226,7 +274,14 @@ pub async fn site(appliance: Fake) -> Guarded {
         Arc::new(appliance),
         lifecycle(&TempDir::new()).await,
         access,
+        machine(),
     )
+}
+
+/// One that nobody starts anew.
+#[must_use]
+pub fn machine() -> Machine {
+    Machine::new(std::env::temp_dir()).0
 }
 
 /// What is in force in a [`lifecycle`] at first.
@@ -636,14 +691,33 @@ fn drops() -> DropsView {
     }
 }
 
-fn routes() -> RoutesView {
-    let route = |to: &str, via: Option<&str>, interface: Option<&str>, kind: &str| RouteView {
+fn routes() -> Vec<RouteView> {
+    let route = |to: &str, via: Option<&str>, interface: Option<&str>, kind| RouteView {
         to: to.into(),
         via: via.map(ip),
         interface: interface.map(Into::into),
-        kind: kind.into(),
+        kind,
         metric: 0,
     };
+    vec![
+        route(
+            "0.0.0.0/0",
+            Some("198.51.100.254"),
+            Some("right"),
+            RouteKind::Static,
+        ),
+        route("192.0.2.0/24", None, Some("left"), RouteKind::Connected),
+        route(
+            "2001:db8:aaaa:bbbb:cccc:dddd:eeee:0/112",
+            Some("2001:db8:2::fffe"),
+            Some("right"),
+            RouteKind::Static,
+        ),
+        route("10.0.0.0/8", None, None, RouteKind::Blackhole),
+    ]
+}
+
+fn neighbours() -> Vec<NeighbourView> {
     let neighbour =
         |address: &str, interface: &str, mac: Option<&str>, state: &str| NeighbourView {
             address: ip(address),
@@ -651,27 +725,14 @@ fn routes() -> RoutesView {
             mac: mac.map(Into::into),
             state: state.into(),
         };
-    RoutesView {
-        routes: vec![
-            route("0.0.0.0/0", Some("198.51.100.254"), Some("right"), "static"),
-            route("192.0.2.0/24", None, Some("left"), "connected"),
-            route(
-                "2001:db8:aaaa:bbbb:cccc:dddd:eeee:0/112",
-                Some("2001:db8:2::fffe"),
-                Some("right"),
-                "static",
-            ),
-            route("10.0.0.0/8", None, None, "blackhole"),
-        ],
-        neighbours: vec![
-            neighbour("192.0.2.10", "left", Some("02:42:c0:00:02:0a"), "reachable"),
-            neighbour("198.51.100.254", "right", None, "failed"),
-            neighbour(
-                "fe80::1034:56ff:fe78:9abc",
-                "right",
-                Some("02:42:c6:33:64:fe"),
-                "stale",
-            ),
-        ],
-    }
+    vec![
+        neighbour("192.0.2.10", "left", Some("02:42:c0:00:02:0a"), "reachable"),
+        neighbour("198.51.100.254", "right", None, "failed"),
+        neighbour(
+            "fe80::1034:56ff:fe78:9abc",
+            "right",
+            Some("02:42:c6:33:64:fe"),
+            "stale",
+        ),
+    ]
 }

@@ -1,28 +1,40 @@
-//! Query strings: which sessions are asked for, and that nothing else was asked.
+//! Query strings: what is asked for, and that nothing else was asked.
 //!
 //! A parameter that is misspelt, given twice or has a value of the wrong type is an error that
 //! names it. Silently ignoring one would answer a question that nobody asked. What a value
 //! means (is there such a protocol?) is the appliance's to judge.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use firewall::view::SessionFilter;
+use firewall::view::{LeaseFilter, NeighbourFilter, RouteFilter, SessionFilter};
+use ipnet::IpNet;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 
 use crate::problem::Problem;
 
-/// The query of `GET` and `DELETE /sessions`.
-pub(crate) struct Sessions(pub(crate) SessionFilter);
+/// What is asked for, and the query as it was written.
+pub(crate) struct Asked<F>(pub(crate) F, pub(crate) String);
 
-impl<S: Sync> FromRequestParts<S> for Sessions {
+impl<F: Filter, S: Sync> FromRequestParts<S> for Asked<F> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self(session_filter(pairs(parts)?)?))
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        Ok(Self(read(pairs(parts)?)?, query))
     }
+}
+
+/// What a query string is read into, one parameter after the other.
+pub(crate) trait Filter: Default {
+    const NAMES: &'static [&'static str];
+
+    /// `name` is one of `NAMES`.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter>;
 }
 
 /// The query of a path that takes no parameters.
@@ -42,34 +54,165 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
     }
 }
 
-/// A page is one answer in memory: `view::SessionFilter::limit` says at most this many sessions.
+/// A page is one answer in memory: the views say at most this many items.
 const LIMIT_MAX: usize = 1000;
 
-fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadParameter> {
-    let mut filter = SessionFilter::default();
+impl Filter for SessionFilter {
+    const NAMES: &'static [&'static str] = &[
+        "address",
+        "source",
+        "destination",
+        "port",
+        "protocol",
+        "policy",
+        "zone",
+        "interface",
+        "application",
+        "state",
+        "nat",
+        "offloaded",
+        "min-bytes",
+        "id",
+        "sort",
+        "all",
+        "cursor",
+        "limit",
+    ];
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+        match name {
+            "all" => self.all = Some(flag(name, value)?),
+            "id" => self.id = Some(number(name, value, "a session's number")?),
+            "address" => self.address = Some(prefix(name, value)?),
+            "source" => self.source = Some(prefix(name, value)?),
+            "destination" => self.destination = Some(prefix(name, value)?),
+            "port" => self.port = Some(port(name, value)?),
+            "protocol" => self.protocol = Some(word(name, value)?),
+            "policy" => self.policy = Some(word(name, value)?),
+            "zone" => self.zone = Some(word(name, value)?),
+            "interface" => self.interface = Some(word(name, value)?),
+            "application" => self.application = Some(word(name, value)?),
+            "state" => self.state = Some(word(name, value)?),
+            "nat" => self.nat = Some(flag(name, value)?),
+            "offloaded" => self.offloaded = Some(flag(name, value)?),
+            "min-bytes" => self.min_bytes = Some(number(name, value, "a number of bytes")?),
+            "sort" => self.sort = Some(choice(name, value)?),
+            "cursor" => self.cursor = Some(word(name, value)?),
+            "limit" => self.limit = Some(limit(name, value)?),
+            _ => return Err(unknown(name, Self::NAMES)),
+        }
+        Ok(())
+    }
+}
+
+impl Filter for LeaseFilter {
+    const NAMES: &'static [&'static str] = &[
+        "pool", "address", "port", "holder", "protocol", "cursor", "limit",
+    ];
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+        match name {
+            "pool" => self.pool = Some(word(name, value)?),
+            "address" => self.address = Some(prefix(name, value)?),
+            "port" => self.port = Some(port(name, value)?),
+            "holder" => self.holder = Some(prefix(name, value)?),
+            "protocol" => self.protocol = Some(word(name, value)?),
+            "cursor" => self.cursor = Some(word(name, value)?),
+            "limit" => self.limit = Some(limit(name, value)?),
+            _ => return Err(unknown(name, Self::NAMES)),
+        }
+        Ok(())
+    }
+}
+
+impl Filter for RouteFilter {
+    const NAMES: &'static [&'static str] = &[
+        "to",
+        "address",
+        "via",
+        "interface",
+        "kind",
+        "cursor",
+        "limit",
+    ];
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+        match name {
+            "to" => self.to = Some(prefix(name, value)?),
+            "address" => self.address = Some(parsed(name, value, ADDRESS)?),
+            "via" => self.via = Some(parsed(name, value, ADDRESS)?),
+            "interface" => self.interface = Some(word(name, value)?),
+            "kind" => self.kind = Some(choice(name, value)?),
+            "cursor" => self.cursor = Some(word(name, value)?),
+            "limit" => self.limit = Some(limit(name, value)?),
+            _ => return Err(unknown(name, Self::NAMES)),
+        }
+        Ok(())
+    }
+}
+
+impl Filter for NeighbourFilter {
+    const NAMES: &'static [&'static str] =
+        &["address", "interface", "mac", "state", "cursor", "limit"];
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+        match name {
+            "address" => self.address = Some(prefix(name, value)?),
+            "interface" => self.interface = Some(word(name, value)?),
+            "mac" => self.mac = Some(word(name, value)?),
+            "state" => self.state = Some(word(name, value)?),
+            "cursor" => self.cursor = Some(word(name, value)?),
+            "limit" => self.limit = Some(limit(name, value)?),
+            _ => return Err(unknown(name, Self::NAMES)),
+        }
+        Ok(())
+    }
+}
+
+fn read<F: Filter>(pairs: Vec<(String, String)>) -> Result<F, BadParameter> {
+    let mut filter = F::default();
     let mut seen = BTreeSet::new();
     for (name, value) in pairs {
-        match name.as_str() {
-            "all" => filter.all = Some(parsed(&name, &value, "'true' or 'false'")?),
-            "id" => filter.id = Some(parsed(&name, &value, "a session's number")?),
-            "address" => filter.address = Some(parsed(&name, &value, "an IPv4 or IPv6 address")?),
-            "port" => filter.port = Some(parsed(&name, &value, "a port, 0 to 65535")?),
-            "protocol" => filter.protocol = Some(word(&name, &value)?),
-            "policy" => filter.policy = Some(word(&name, &value)?),
-            "zone" => filter.zone = Some(word(&name, &value)?),
-            "cursor" => filter.cursor = Some(word(&name, &value)?),
-            "limit" => filter.limit = Some(limit(&name, &value)?),
-            _ => return Err(unknown(&name)),
-        }
         if seen.contains(&name) {
-            return Err(BadParameter::new(
-                &name,
-                format!("'{name}' is given twice; give it once"),
-            ));
+            let detail = format!("'{name}' is given twice; give it once");
+            return Err(BadParameter::new(&name, detail));
         }
+        filter.set(&name, &value)?;
         seen.insert(name);
     }
     Ok(filter)
+}
+
+const ADDRESS: &str = "an IPv4 or IPv6 address";
+
+/// A prefix; a single address is one, too.
+fn prefix(name: &str, value: &str) -> Result<IpNet, BadParameter> {
+    match value.parse::<IpAddr>() {
+        Ok(address) => Ok(address.into()),
+        Err(_) => parsed(name, value, "an IPv4 or IPv6 address or prefix"),
+    }
+}
+
+/// As JSON has them: programs that read the description keep them in 64 bits with a sign.
+fn number(name: &str, value: &str, what: &str) -> Result<u64, BadParameter> {
+    let number: i64 = parsed(name, value, what)?;
+    u64::try_from(number)
+        .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {what}")))
+}
+
+fn port(name: &str, value: &str) -> Result<u16, BadParameter> {
+    parsed(name, value, "a port, 0 to 65535")
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, BadParameter> {
+    parsed(name, value, "'true' or 'false'")
+}
+
+/// One of the names that the API has for it.
+fn choice<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, BadParameter> {
+    T::deserialize(value.into_deserializer()).map_err(|error: serde::de::value::Error| {
+        BadParameter::new(name, format!("{name}: {error}"))
+    })
 }
 
 fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
@@ -98,17 +241,14 @@ fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
     }
 }
 
-fn unknown(name: &str) -> BadParameter {
-    const KNOWN: [&str; 9] = [
-        "address", "port", "protocol", "policy", "zone", "id", "all", "cursor", "limit",
-    ];
-    let close = KNOWN
-        .into_iter()
+fn unknown(name: &str, names: &[&str]) -> BadParameter {
+    let close = names
+        .iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .min();
     let hint = match close {
         Some((distance, known)) if distance <= 2 => format!("did you mean '{known}'?"),
-        _ => format!("the filters are {}", KNOWN.join(", ")),
+        _ => format!("the filters are {}", names.join(", ")),
     };
     BadParameter::new(name, format!("'{name}' is no filter; {hint}"))
 }
@@ -120,7 +260,7 @@ fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
 /// A parameter that is unknown, or has a value that can't be.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
-struct BadParameter {
+pub(crate) struct BadParameter {
     parameter: String,
     detail: String,
 }
@@ -150,60 +290,110 @@ impl From<QueryRejection> for Problem {
 mod tests {
     use super::*;
 
-    fn filter(query: &[(&str, &str)]) -> Result<SessionFilter, BadParameter> {
-        session_filter(
-            query
-                .iter()
-                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        )
+    fn filter<F: Filter>(query: &[(&str, &str)]) -> Result<F, BadParameter> {
+        let pairs = query
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        read(pairs.collect())
     }
 
     fn detail(query: &[(&str, &str)]) -> String {
-        filter(query).unwrap_err().detail
+        match filter::<SessionFilter>(query) {
+            Ok(filter) => panic!("{filter:?}"),
+            Err(error) => error.detail,
+        }
+    }
+
+    /// Every name, given alone, makes another filter than none.
+    fn each_is_read<F: Filter + PartialEq>(values: &[(&str, &str)]) {
+        assert_eq!(values.len(), F::NAMES.len());
+        for name in F::NAMES {
+            let value = values.iter().find(|(given, _)| given == name);
+            let given = filter::<F>(&[*value.unwrap()]);
+            assert!(given.unwrap() != F::default(), "{name}");
+        }
     }
 
     #[test]
-    fn every_member_of_the_filter_has_a_parameter() {
-        let query = [
+    fn every_parameter_has_a_member_of_its_filter() {
+        each_is_read::<SessionFilter>(&[
             ("address", "2001:db8::1"),
+            ("source", "192.0.2.0/24"),
+            ("destination", "::/0"),
             ("port", "443"),
             ("protocol", "tcp"),
             ("policy", "web-out"),
             ("zone", "trust"),
+            ("interface", "left"),
+            ("application", "https"),
+            ("state", "established"),
+            ("nat", "true"),
+            ("offloaded", "false"),
+            ("min-bytes", "1000000"),
+            ("sort", "bytes"),
             ("id", "1017"),
             ("all", "true"),
             ("cursor", "abc"),
             ("limit", "1000"),
-        ];
-        let members = serde_json::to_value(filter(&query).unwrap()).unwrap();
-        let members = members.as_object().unwrap();
-        assert_eq!(members.len(), query.len());
-        assert!(members.values().all(|member| !member.is_null()));
+        ]);
+        each_is_read::<LeaseFilter>(&[
+            ("pool", "public"),
+            ("address", "198.51.100.32/28"),
+            ("port", "40000"),
+            ("holder", "192.0.2.10"),
+            ("protocol", "udp"),
+            ("cursor", "5"),
+            ("limit", "1"),
+        ]);
+        each_is_read::<RouteFilter>(&[
+            ("to", "0.0.0.0/0"),
+            ("address", "192.0.2.1"),
+            ("via", "198.51.100.254"),
+            ("interface", "right"),
+            ("kind", "static"),
+            ("cursor", "5"),
+            ("limit", "1"),
+        ]);
+        each_is_read::<NeighbourFilter>(&[
+            ("address", "192.0.2.0/24"),
+            ("interface", "right"),
+            ("mac", "02:42:c0:00:02:0a"),
+            ("state", "stale"),
+            ("cursor", "5"),
+            ("limit", "1"),
+        ]);
     }
 
     #[test]
     fn a_value_of_the_wrong_type_is_named() {
-        assert_eq!(
-            detail(&[("port", "65536")]),
-            "port: '65536' is not a port, 0 to 65535"
-        );
-        assert_eq!(
-            detail(&[("address", "10.0.0")]),
-            "address: '10.0.0' is not an IPv4 or IPv6 address"
-        );
-        assert_eq!(
-            detail(&[("limit", "0")]),
-            "limit: 0 is not between 1 and 1000"
-        );
-        assert_eq!(
-            detail(&[("limit", "1001")]),
-            "limit: 1001 is not between 1 and 1000"
-        );
-        assert_eq!(
-            detail(&[("zone", "")]),
-            "zone: empty; leave the parameter out where it does not matter"
-        );
+        for (name, value, expected) in [
+            ("port", "65536", "port: '65536' is not a port, 0 to 65535"),
+            (
+                "address",
+                "10.0.0",
+                "address: '10.0.0' is not an IPv4 or IPv6 address or prefix",
+            ),
+            (
+                "source",
+                "10.0.0.0/33",
+                "source: '10.0.0.0/33' is not an IPv4 or IPv6 address or prefix",
+            ),
+            ("limit", "0", "limit: 0 is not between 1 and 1000"),
+            ("limit", "1001", "limit: 1001 is not between 1 and 1000"),
+            ("nat", "yes", "nat: 'yes' is not 'true' or 'false'"),
+            (
+                "sort",
+                "size",
+                "sort: unknown variant `size`, expected one of `bytes`, `packets`, `age`",
+            ),
+            (
+                "zone",
+                "",
+                "zone: empty; leave the parameter out where it does not matter",
+            ),
+        ] {
+            assert_eq!(detail(&[(name, value)]), expected);
+        }
     }
 
     #[test]
@@ -212,7 +402,7 @@ mod tests {
             detail(&[("adress", "::1")]),
             "'adress' is no filter; did you mean 'address'?"
         );
-        assert!(detail(&[("colour", "red")]).contains("the filters are address, port"));
+        assert!(detail(&[("colour", "red")]).contains("the filters are address, source"));
     }
 
     #[test]

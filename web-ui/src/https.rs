@@ -1,7 +1,7 @@
 //! Management over the network: TCP, TLS, and who may hold how much of it.
 //!
-//! The bounds of [`crate::serve`] hold here, too. On top of them: a handshake has a time, and one client
-//! can't hold more than a share of the connections. Who speaks plain HTTP here is told so.
+//! The bounds of [`crate::serve`] hold here, too. On top of them: a handshake has a time, and one site
+//! can't hold more than a share of the connections, nor a flood all of them ([`crate::crowd`]). Who speaks plain HTTP here is told so.
 
 use std::fmt;
 use std::future::Future;
@@ -24,8 +24,11 @@ use crate::crowd::{Crowd, Place};
 use crate::serve::{Door, Limits, serve_within};
 use crate::tls::{self, Certificates, TlsError};
 
+/// Where one has to go for each that comes, unless all are known.
+const PLACES: usize = 256;
 const LIMITS: Limits = Limits {
-    connections: 256,
+    // Those that were told to go may take a moment.
+    connections: PLACES + 32,
     ..Limits::SOCKET
 };
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
@@ -128,7 +131,7 @@ impl Https {
         let door = TlsDoor {
             listener,
             acceptor: self.acceptor.clone(),
-            crowd: Arc::default(),
+            crowd: Crowd::of(PLACES),
             handshake_time: HANDSHAKE_TIME,
         };
         let router = self.site.clone().into_router();
@@ -276,7 +279,7 @@ mod tests {
 
     use super::*;
     use crate::access::Access;
-    use crate::crowd::CONNECTIONS_OF_ADDRESS_MAX;
+    use crate::crowd::CONNECTIONS_OF_SITE_MAX;
     use crate::testing::{Client, Seen};
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -350,7 +353,7 @@ mod tests {
         let door = TlsDoor {
             listener: bind("127.0.0.1:0".parse().unwrap()).await.unwrap(),
             acceptor: https.acceptor.clone(),
-            crowd: Arc::default(),
+            crowd: Crowd::of(PLACES),
             handshake_time: Duration::from_millis(100),
         };
         let address = door.listener.local_addr().unwrap();
@@ -372,7 +375,7 @@ mod tests {
         let (https, client) = serving().await;
         let address = https.address().unwrap();
         let mut held = Vec::new();
-        for _ in 0..CONNECTIONS_OF_ADDRESS_MAX {
+        for _ in 0..CONNECTIONS_OF_SITE_MAX {
             held.push(TcpStream::connect(address).await.unwrap());
         }
         for _ in 0..1_000 {

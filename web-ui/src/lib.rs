@@ -7,7 +7,9 @@
 //! | path | answer |
 //! |---|---|
 //! | `/api/v1/sessions` | a page of sessions; the query is a [`SessionFilter`] |
-//! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/routes`, `/system` | the view of that name |
+//! | `/api/v1/nat/leases`, `/routes`, `/neighbours` | pages, too |
+//! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/system` | the view of that name |
+//! | `/api/v1/system/restart` | stops and starts anew: [`Restart`] |
 //! | `/api/v1/login`, `/logout`, `/whoami`, `/password`, `/users`, `/tokens` | who may do what: [`Access`] |
 //! | `/healthz` | 200 while the process lives |
 //! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503; what is missing is told to the unix socket alone |
@@ -19,6 +21,7 @@
 mod access;
 mod appliance;
 mod body;
+mod conditional;
 mod configuration;
 mod crowd;
 mod durable;
@@ -32,9 +35,13 @@ mod openapi;
 mod operation;
 mod problem;
 mod router;
+mod scan;
+mod segment;
 mod serve;
 mod socket;
 mod stall;
+mod system;
+mod tables;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -46,4 +53,5 @@ pub use problem::{Mistake, Problem};
 pub use router::router;
 pub use serve::serve;
 pub use socket::{SocketError, SocketFile, bind};
+pub use system::{Machine, Restart};
 pub use tls::{Certificates, TlsError};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
+use firewall::lifecycle::ETag;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref,
-    ResponseBuilder, SecurityRequirement,
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr,
+    Required, ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -44,14 +45,16 @@ pub(crate) fn served(router: OpenApiRouter) -> Router {
     let (router, mut document) = router.split_for_parts();
     complete(&mut document);
     let text: Arc<str> = document.to_json().unwrap_or_default().into();
+    let tag = ETag::of(&text).to_string();
     let answer = move || async move {
-        (
-            [(header::CONTENT_TYPE, "application/json")],
-            text.to_string(),
-        )
+        let kind = (header::CONTENT_TYPE, "application/json".to_owned());
+        ([kind, (header::ETAG, tag)], text.to_string())
     };
     router.route("/api/v1/openapi.json", get(answer))
 }
+
+/// Where a request may come without a body, which means the candidate, and no comment.
+const OPTIONAL_BODIES: [&str; 2] = ["/api/v1/config/check", "/api/v1/config/commit"];
 
 /// What is the same for every operation is said here once: how it is authenticated, and that
 /// anything that goes wrong is a problem.
@@ -82,6 +85,11 @@ fn complete(document: &mut OpenApi) {
                 let words = path.strip_prefix("/api/v1").unwrap_or(path);
                 let words = words.replace('/', "-").replace(['{', '}'], "");
                 operation.operation_id = Some(format!("{method}{words}"));
+            }
+            if let Some(RefOr::T(body)) = &mut operation.request_body
+                && OPTIONAL_BODIES.contains(&path.as_str())
+            {
+                body.required = Some(Required::False);
             }
             let problem = ContentBuilder::new()
                 .schema(Some(Ref::from_schema_name(Problem::name())))

@@ -1,4 +1,4 @@
-//! What the appliance is doing: sessions, interfaces, policies, translation, drops, routes.
+//! What the appliance is doing, as far as it fits one answer: interfaces, translation, drops.
 
 use std::sync::Arc;
 
@@ -6,31 +6,26 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use firewall::view::{
-    Cleared, DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
-    SessionPage, SystemView,
-};
+use firewall::view::{DropsView, InterfaceView, NatView, Readiness};
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::Caller;
 use crate::appliance::Appliance;
-use crate::filter::{NoParameters, Sessions};
+use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::segment::Segment;
 
 type Shared = State<Arc<dyn Appliance>>;
 
 /// Below `/api/v1`.
 pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Appliance>> {
     OpenApiRouter::new()
-        .routes(routes!(sessions, clear_sessions))
         .routes(routes!(interfaces))
-        .routes(routes!(policies))
+        .routes(routes!(interface))
         .routes(routes!(nat))
         .routes(routes!(drops))
-        .routes(routes!(kernel_routes))
-        .routes(routes!(system))
 }
 
 /// Outside of `/api/v1`: whether the process lives, and whether the datapath does its work.
@@ -40,61 +35,27 @@ pub(crate) fn probes() -> OpenApiRouter<Arc<dyn Appliance>> {
         .routes(routes!(readyz))
 }
 
-/// A page of sessions.
-#[utoipa::path(get, path = "/sessions", tag = "operation", params(SessionFilter),
-    responses((status = OK, body = SessionPage)))]
-async fn sessions(
-    State(appliance): Shared,
-    Sessions(filter): Sessions,
-) -> Result<Json<SessionPage>, Problem> {
-    if filter.all.is_some() {
-        let detail = "all: pages hold at most 1000; 'next' leads to the following".to_owned();
-        return Err(Problem::parameter("all", detail));
-    }
-    Ok(Json(appliance.sessions(&filter)?))
-}
-
-/// Close all sessions that match.
-///
-/// A page makes no sense here: what matches is closed, all of it.
-#[utoipa::path(delete, path = "/sessions", tag = "operation", params(SessionFilter),
-    responses((status = OK, body = Cleared)))]
-async fn clear_sessions(
-    State(appliance): Shared,
-    Sessions(filter): Sessions,
-) -> Result<Json<Cleared>, Problem> {
-    for (name, given) in [
-        ("cursor", filter.cursor.is_some()),
-        ("limit", filter.limit.is_some()),
-    ] {
-        if given {
-            let detail = format!("{name}: all sessions that match are closed, not a page of them");
-            return Err(Problem::parameter(name, detail));
-        }
-    }
-    // Not by an empty variable in somebody's script.
-    let names_some = filter
-        != SessionFilter {
-            all: filter.all,
-            ..SessionFilter::default()
-        };
-    if names_some == (filter.all == Some(true)) {
-        let detail = "all: say which sessions by filters, or all=true; not both".to_owned();
-        return Err(Problem::parameter("all", detail));
-    }
-    Ok(Json(appliance.clear_sessions(&filter)?))
-}
-
 /// Interfaces with their addresses, links and counters.
 #[utoipa::path(get, path = "/interfaces", tag = "operation", responses((status = OK, body = [InterfaceView])))]
 async fn interfaces(State(appliance): Shared, _: NoParameters) -> Json<Vec<InterfaceView>> {
     Json(appliance.interfaces())
 }
 
-/// Policies in force, in their order, with hits and sessions.
-#[utoipa::path(get, path = "/policies", tag = "operation", responses((status = OK, body = [PolicyView])))]
-async fn policies(State(appliance): Shared, _: NoParameters) -> Json<Vec<PolicyView>> {
-    Json(appliance.policies())
+/// An interface.
+#[utoipa::path(get, path = "/interfaces/{name}", tag = "operation", params(("name" = String, Path)),
+    responses((status = OK, body = InterfaceView)))]
+async fn interface(
+    State(appliance): Shared,
+    Segment(name): Segment,
+    _: NoParameters,
+) -> Result<Json<InterfaceView>, Problem> {
+    let mut all = appliance.interfaces().into_iter();
+    all.find(|interface| interface.name == name)
+        .map(Json)
+        .ok_or_else(|| {
+            let detail = format!("there is no interface '{name}'");
+            Problem::of_status(StatusCode::NOT_FOUND, detail)
+        })
 }
 
 /// Translation rules in force, and the pools with their leases.
@@ -107,18 +68,6 @@ async fn nat(State(appliance): Shared, _: NoParameters) -> Json<NatView> {
 #[utoipa::path(get, path = "/drops", tag = "operation", responses((status = OK, body = DropsView)))]
 async fn drops(State(appliance): Shared, _: NoParameters) -> Json<DropsView> {
     Json(appliance.drops())
-}
-
-/// The kernel's routes and neighbours, as the datapath follows them.
-#[utoipa::path(get, path = "/routes", tag = "operation", responses((status = OK, body = RoutesView)))]
-async fn kernel_routes(State(appliance): Shared, _: NoParameters) -> Json<RoutesView> {
-    Json(appliance.routes())
-}
-
-/// Version, uptime, workers, sessions.
-#[utoipa::path(get, path = "/system", tag = "operation", responses((status = OK, body = SystemView)))]
-async fn system(State(appliance): Shared, _: NoParameters) -> Json<SystemView> {
-    Json(appliance.system())
 }
 
 /// The process lives; says nothing of the datapath.

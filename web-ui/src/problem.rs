@@ -24,7 +24,7 @@ pub struct Problem {
     /// The query parameter that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter: Option<Box<str>>,
-    /// Everything that is wrong with a document, where it is one.
+    /// What is wrong with a document, where it is one: the first 1,000.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Mistake>,
 }
@@ -43,6 +43,9 @@ pub struct Mistake {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
 }
+
+/// What one answer lists of them: a document of some megabytes can have a million.
+pub(crate) const MISTAKES_MAX: usize = 1_000;
 
 impl Problem {
     const INVALID_PARAMETER: &str = "urn:palisade:problem:invalid-parameter";

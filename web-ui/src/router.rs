@@ -4,22 +4,39 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use firewall::lifecycle::Lifecycle;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
+use crate::conditional::not_modified;
 use crate::configuration::{self, Configuration};
 use crate::problem::Problem;
-use crate::{explain, openapi, operation};
+use crate::system::{Machine, System};
+use crate::tables::Tables;
+use crate::{explain, openapi, operation, system, tables};
 
 /// The API of `appliance` and its configuration, for those whom `access` lets in.
-pub fn router(appliance: Arc<dyn Appliance>, lifecycle: Lifecycle, access: Arc<Access>) -> Guarded {
+pub fn router(
+    appliance: Arc<dyn Appliance>,
+    lifecycle: Lifecycle,
+    access: Arc<Access>,
+    machine: Machine,
+) -> Guarded {
+    let tables = Tables::new(Arc::clone(&appliance), Arc::clone(&access));
+    let system = System {
+        appliance: Arc::clone(&appliance),
+        lifecycle: lifecycle.clone(),
+        access: Arc::clone(&access),
+        machine,
+    };
     let api = OpenApiRouter::new()
         .merge(operation::routes())
         .merge(explain::routes(appliance.clone(), lifecycle.clone()))
+        .merge(tables::routes().with_state(tables))
+        .merge(system::routes().with_state(system))
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
     let mut all = OpenApiRouter::with_openapi(openapi::base())
@@ -30,6 +47,7 @@ pub fn router(appliance: Arc<dyn Appliance>, lifecycle: Lifecycle, access: Arc<A
     let router = openapi::served(all)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(not_modified))
         .layer(map_response(never_stored));
     Guarded::new(router, access)
 }
@@ -101,8 +119,6 @@ mod tests {
             ("policies", serde_json::to_value(fake.policies())),
             ("nat", serde_json::to_value(fake.nat())),
             ("drops", serde_json::to_value(fake.drops())),
-            ("routes", serde_json::to_value(fake.routes())),
-            ("system", serde_json::to_value(fake.system())),
         ];
         for (name, expected) in cases {
             assert_eq!(
@@ -199,6 +215,84 @@ mod tests {
             let (status, body) = clear(query).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
         }
+    }
+
+    #[tokio::test]
+    async fn one_session_is_shown_and_closed_by_its_number() {
+        let (status, session) = ask("/api/v1/sessions/1018").await;
+        assert_eq!((status, &session["id"]), (StatusCode::OK, &1018.into()));
+        for number in ["1", "x", "-1", "1018x", "%2e%2e", "18446744073709551616"] {
+            let (status, _) = ask(&format!("/api/v1/sessions/{number}")).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{number}");
+        }
+        let delete = async |path| {
+            ask_of(Fake::running(), Method::DELETE, path)
+                .await
+                .0
+                .status()
+        };
+        assert_eq!(
+            delete("/api/v1/sessions/1018").await,
+            StatusCode::NO_CONTENT
+        );
+        assert_eq!(delete("/api/v1/sessions/1").await, StatusCode::NOT_FOUND);
+        assert_eq!(ask("/api/v1/sessions/%ff").await.0, StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn large_tables_come_in_pages() {
+        let fake = Fake::running();
+        let (_, page) = ask("/api/v1/routes?kind=static").await;
+        assert_eq!(page["routes"].as_array().unwrap().len(), 2);
+        assert_eq!(page["total"], fake.routes.len());
+        let (_, page) = ask("/api/v1/neighbours?state=failed").await;
+        assert_eq!(page["neighbours"][0]["address"], "198.51.100.254");
+        let (_, page) = ask("/api/v1/nat/leases?holder=192.0.2.10").await;
+        assert_eq!(page["leases"][0]["session"], 1017);
+        for path in ["routes?kind=none", "neighbours?zone=x", "nat/leases?port=x"] {
+            let (status, problem) = ask(&format!("/api/v1/{path}")).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+            assert!(problem["parameter"].is_string(), "{problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interface_is_found_by_its_name() {
+        let (status, interface) = ask("/api/v1/interfaces/right").await;
+        assert_eq!(
+            (status, &interface["device"]),
+            (StatusCode::OK, &"eth2".into())
+        );
+        assert_eq!(
+            ask("/api/v1/interfaces/eth2").await.0,
+            StatusCode::NOT_FOUND
+        );
+    }
+
+    #[tokio::test]
+    async fn the_system_tells_what_it_takes_and_what_is_wrong() {
+        let (_, system) = ask("/api/v1/system").await;
+        assert_eq!(system["host-name"], "edge-1");
+        assert!(system["resources"]["resident-bytes"].as_u64().unwrap() > 0);
+        assert!(system["alarms"].is_array());
+    }
+
+    #[tokio::test]
+    async fn who_has_an_answer_does_not_get_it_again() {
+        let path = "/api/v1/openapi.json";
+        let (first, body) = ask_of(Fake::running(), Method::GET, path).await;
+        assert!(!body.is_empty());
+        let request = Request::builder()
+            .uri(path)
+            .header(header::IF_NONE_MATCH, &first.headers()[header::ETAG])
+            .extension(Peer::Socket)
+            .body(Body::empty())
+            .unwrap();
+        let site = fake::site(Fake::running()).await.into_router();
+        let again = TowerToHyperService::new(site).call(request).await.unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        let body = again.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.is_empty());
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::access::{Guarded, Peer};
+use crate::crowd::{Place, Trusted};
 use crate::stall::StallGuard;
 
 /// Answers on `listener` until `shutdown` completes, then lets requests that are being answered
@@ -40,7 +41,7 @@ pub(crate) trait Door {
     /// As HTTP speaks on it.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// What the connection holds until it ends.
-    type Place: Send + 'static;
+    type Place: Seat;
 
     /// The next connection. Nothing is read from it here.
     fn accept(&mut self)
@@ -51,6 +52,36 @@ pub(crate) trait Door {
         &self,
         raw: Self::Raw,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
+}
+
+/// A connection's place among the others.
+pub(crate) trait Seat: Send + Sync + 'static {
+    /// Where the guard says that somebody is known.
+    fn trusted(&self) -> Trusted;
+
+    /// Completes when somebody else is to have it.
+    fn needed(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl Seat for Place {
+    fn trusted(&self) -> Trusted {
+        self.trusted()
+    }
+
+    async fn needed(&self) {
+        self.needed().await;
+    }
+}
+
+/// Of the unix socket, whose owner shares it with nobody.
+impl Seat for () {
+    fn trusted(&self) -> Trusted {
+        Trusted::default()
+    }
+
+    async fn needed(&self) {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Door for UnixListener {
@@ -111,13 +142,25 @@ pub(crate) async fn serve_within<D: Door>(
         let stream = door.open(raw);
         let (limits, router, watcher) = (limits.clone(), router.clone(), connections.watcher());
         tokio::spawn(async move {
-            match stream.await {
-                Ok(stream) => answer(&limits, stream, peer, router, watcher).await,
-                Err(error) => {
-                    tracing::debug!(%error, ?peer, "a management connection did not begin");
+            let (seat, _place) = &held;
+            let client = Client {
+                peer,
+                trusted: seat.trusted(),
+            };
+            let served = async {
+                match stream.await {
+                    Ok(stream) => answer(&limits, stream, client, router, watcher).await,
+                    Err(error) => {
+                        tracing::debug!(%error, ?peer, "a management connection did not begin");
+                    }
+                }
+            };
+            tokio::select! {
+                () = served => {}
+                () = seat.needed() => {
+                    tracing::debug!(?peer, "a management connection makes room for another");
                 }
             }
-            drop(held);
         });
     }
     drop(door);
@@ -146,17 +189,26 @@ async fn next_client<D: Door>(
     }
 }
 
-/// Every request carries its peer, which only a server can say.
+/// Whoever is at the other end.
+#[derive(Clone)]
+struct Client {
+    peer: Peer,
+    trusted: Trusted,
+}
+
+/// Every request carries its peer, which only a server can say, and where to say that it is known.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     limits: &Limits,
     stream: S,
-    peer: Peer,
+    client: Client,
     router: Router,
     watcher: Watcher,
 ) {
+    let peer = client.peer;
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(client.trusted.clone());
         router.call(request)
     });
     let io = TokioIo::new(StallGuard::new(stream, limits.stall));

@@ -1,4 +1,4 @@
-//! Everything that fits one answer: interfaces, policies, translation, drops, routes.
+//! Everything that fits one answer: interfaces, policies, translation, drops.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,8 +10,6 @@ use super::{AttachedPort, Control, interface_name};
 use crate::counters::{Counters, InterfaceId};
 use crate::datapath::Generation;
 use crate::ports::{HOST_PORT, KernelCounters, PortId};
-use crate::route::RouteKind;
-use crate::route::kernel::RouteOrigin;
 use crate::session::Slot;
 use crate::view;
 
@@ -198,63 +196,6 @@ impl Control {
         view::DropsView { drops, punts }
     }
 
-    pub fn routes(&self) -> view::RoutesView {
-        let shared = &self.0.shared;
-        let generation = shared.generation.load();
-        let tables = shared.mirror.kernel();
-        let name = |ifindex: u32| match shared.mirror.interface_of(ifindex) {
-            Some(id) => interface_name(&generation, id),
-            None => tables
-                .links
-                .iter()
-                .find(|link| link.ifindex == ifindex)
-                .map(|link| link.name.clone())
-                .unwrap_or_default(),
-        };
-        let routes = tables.routes.iter().flat_map(|route| {
-            let ways = if route.hops.is_empty() {
-                vec![None]
-            } else {
-                route.hops.iter().map(Some).collect()
-            };
-            let name = &name;
-            ways.into_iter().map(move |way| view::RouteView {
-                to: route.to.to_string(),
-                via: way.and_then(|(_, via)| *via),
-                interface: way.map(|(ifindex, _)| name(*ifindex)),
-                kind: match (route.kind, route.origin) {
-                    (RouteKind::Unreachable, _) => "unreachable".into(),
-                    (RouteKind::Prohibit, _) => "prohibit".into(),
-                    (RouteKind::Blackhole, _) => "blackhole".into(),
-                    (RouteKind::Forward, RouteOrigin::Connected) => "connected".into(),
-                    (RouteKind::Forward, RouteOrigin::Own | RouteOrigin::Other) => "static".into(),
-                },
-                metric: route.metric,
-            })
-        });
-        let local = tables.addresses.iter().map(|address| view::RouteView {
-            to: address.address.addr().to_string(),
-            via: None,
-            interface: Some(name(address.ifindex)),
-            kind: "local".into(),
-            metric: 0,
-        });
-        let neighbours = tables
-            .neighbours
-            .iter()
-            .filter(|known| shared.mirror.interface_of(known.ifindex).is_some());
-        let neighbours = neighbours.map(|known| view::NeighbourView {
-            address: known.address,
-            interface: name(known.ifindex),
-            mac: known.mac.map(|mac| mac.to_string()),
-            state: known.state.into(),
-        });
-        view::RoutesView {
-            routes: routes.chain(local).collect(),
-            neighbours: neighbours.collect(),
-        }
-    }
-
     fn attach(&self, port: PortId) -> &'static str {
         self.port(port).map_or("", |port| port.mode.name())
     }
@@ -268,12 +209,11 @@ impl Control {
         let Some(ends) = self.port(port).and_then(|port| port.pair) else {
             return 0;
         };
-        let tables = self.0.shared.mirror.kernel();
-        let links = tables
-            .links
-            .iter()
-            .filter(|link| ends.contains(&link.ifindex));
-        links.map(|link| link.tx_dropped).sum()
+        self.0.shared.mirror.look(|tables| {
+            let links = tables.links.iter();
+            let of_pair = links.filter(|link| ends.contains(&link.ifindex));
+            of_pair.map(|link| link.tx_dropped).sum()
+        })
     }
 
     fn traffic(&self, read: impl Fn(&Counters) -> (u64, u64)) -> view::Traffic {

@@ -152,14 +152,14 @@ impl Shared {
         self.workers.iter().for_each(|worker| worker.waker.wake());
     }
 
-    /// Has a worker close a session that nobody finds any more.
-    pub(crate) fn close_cleared(&self, worker: u16, slot: Slot, id: u64) {
-        if let Some(worker) = self.workers.get(usize::from(worker)) {
+    /// Has a worker close sessions that nobody finds any more, and forgets them.
+    pub(crate) fn close_cleared(&self, worker: usize, sessions: &mut Vec<(Slot, u64)>) {
+        if let Some(worker) = self.workers.get(worker) {
             let mut cleared = worker
                 .cleared
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            cleared.push((slot, id));
+            cleared.append(sessions);
             drop(cleared);
             worker.waker.wake();
         }
@@ -195,6 +195,14 @@ impl Applications {
                 names.len() - 1
             });
         u16::try_from(position + 1).unwrap_or(0)
+    }
+
+    /// The number of a name that a session was given.
+    #[must_use]
+    pub fn known(&self, name: &str) -> Option<u16> {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = names.iter().position(|known| known == name)?;
+        u16::try_from(position + 1).ok()
     }
 
     #[must_use]

@@ -164,12 +164,9 @@ impl Mirror {
             .cloned()
     }
 
-    #[must_use]
-    pub fn kernel(&self) -> KernelTables {
-        self.kernel
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// Whoever looks keeps the tables from changing meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&KernelTables) -> T) -> T {
+        look(&self.kernel.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     #[must_use]

@@ -136,17 +136,20 @@ pub(super) fn retire<M: Memory<WORDS>, const WORDS: usize>(memory: &M, places: &
     advance(memory, places, FlowState::Free);
 }
 
-/// The first half of that: nobody finds the records any more.
-pub(super) fn withdraw<M: Memory<WORDS>, const WORDS: usize>(memory: &M, places: &[Place]) {
+/// The first half of that: nobody finds the records any more. False where nobody did before.
+pub(super) fn withdraw<M: Memory<WORDS>, const WORDS: usize>(memory: &M, places: &[Place]) -> bool {
+    let mut was_found = false;
     for place in places {
         for bucket in memory.buckets(place.hash) {
             for slot in bucket {
                 if slot.load(Relaxed) == place.entry() {
                     slot.store(0, Release);
+                    was_found = true;
                 }
             }
         }
     }
+    was_found
 }
 
 fn advance<M: Memory<WORDS>, const WORDS: usize>(memory: &M, places: &[Place], to: FlowState) {

@@ -266,15 +266,12 @@ impl SessionTable {
         self.live.fetch_sub(1, Relaxed);
     }
 
-    /// Makes a session unfindable at once, whoever owns it; `false` where it is not `id` any more. Its
-    /// owner still has to remove it.
+    /// Makes a session unfindable at once, whoever owns it; `false` where it is not `id` any more, or was
+    /// withdrawn before. Its owner still has to remove it.
     pub fn withdraw(&self, slot: Slot, id: u64) -> bool {
         let _writer = self.lock();
         let is_same = self.session(slot).id.load(Relaxed) == id;
-        if is_same {
-            protocol::withdraw(self, &self.places(slot));
-        }
-        is_same
+        is_same && protocol::withdraw(self, &self.places(slot))
     }
 
     #[must_use]
@@ -574,6 +571,19 @@ mod tests {
         );
         let later = Timestamp(0) + REST;
         assert_eq!(table.insert(&session(2), later, |_| {}), Ok(slot));
+    }
+
+    #[test]
+    fn a_session_is_withdrawn_once() {
+        let table = table(16);
+        let slot = table.insert(&session(1), Timestamp(0), |_| {}).unwrap();
+        let id = table.session(slot).id.load(Relaxed);
+        assert!(!table.withdraw(slot, id + 1));
+        assert!(table.withdraw(slot, id));
+        assert!(!table.withdraw(slot, id));
+        assert_eq!(table.lookup(&key(1)), None);
+        table.remove(slot, Timestamp(0));
+        assert!(!table.withdraw(slot, id));
     }
 
     #[test]

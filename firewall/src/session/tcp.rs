@@ -33,18 +33,22 @@ pub enum State {
 }
 
 impl State {
+    /// By their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::SynSent,
+        Self::SynReceived,
+        Self::Established,
+        Self::HalfClosed,
+        Self::TimeWait,
+        Self::Closed,
+    ];
+
     #[must_use]
     pub fn from_number(number: u32) -> Self {
-        [
-            Self::SynSent,
-            Self::SynReceived,
-            Self::Established,
-            Self::HalfClosed,
-            Self::TimeWait,
-        ]
-        .get(number as usize)
-        .copied()
-        .unwrap_or(Self::Closed)
+        Self::ALL
+            .get(number as usize)
+            .copied()
+            .unwrap_or(Self::Closed)
     }
 
     #[must_use]

@@ -1,8 +1,8 @@
 //! The tables of `palisade show`, sessions apart.
 
 use firewall::view::{
-    CountView, DropsView, InterfaceView, NatPoolView, NatRuleView, NatView, NeighbourView,
-    PolicyView, RouteView, RoutesView, SystemView,
+    CountView, DropsView, InterfaceView, NatPoolView, NatRuleView, NatView, NeighbourPage,
+    PolicyView, RoutePage, SystemView,
 };
 
 use super::grid::{Grid, left, right, wrapping};
@@ -162,14 +162,8 @@ fn counts(
     or_none(&grid, counts, what, width)
 }
 
-pub(crate) fn routes(routes: &RoutesView, width: Option<usize>) -> Vec<String> {
-    sections(
-        table_of_routes(&routes.routes, width),
-        neighbours(&routes.neighbours, width),
-    )
-}
-
-fn table_of_routes(routes: &[RouteView], width: Option<usize>) -> Vec<String> {
+pub(crate) fn routes(page: &RoutePage, width: Option<usize>) -> Vec<String> {
+    let routes = &page.routes;
     let mut grid = Grid::new([
         wrapping("TO"),
         wrapping("VIA"),
@@ -182,14 +176,15 @@ fn table_of_routes(routes: &[RouteView], width: Option<usize>) -> Vec<String> {
             route.to.as_str().into(),
             route.via.map(|via| via.to_string()).into(),
             route.interface.as_deref().into(),
-            route.kind.as_str().into(),
+            route.kind.name().into(),
             u64::from(route.metric).into(),
         ]);
     }
     or_none(&grid, routes, "routes", width)
 }
 
-fn neighbours(neighbours: &[NeighbourView], width: Option<usize>) -> Vec<String> {
+pub(crate) fn neighbours(page: &NeighbourPage, width: Option<usize>) -> Vec<String> {
+    let neighbours = &page.neighbours;
     let mut grid = Grid::new([
         wrapping("NEIGHBOUR"),
         left("INTERFACE"),
@@ -242,6 +237,8 @@ fn sections(first: Vec<String>, second: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use firewall::view::{NeighbourFilter, RouteFilter};
+    use web_ui::Appliance;
     use web_ui::fake::Fake;
 
     use super::*;
@@ -252,7 +249,11 @@ mod tests {
             policies(&fake.policies, width),
             nat(&fake.nat, width),
             drops(&fake.drops, width),
-            routes(&fake.routes, width),
+            routes(&fake.routes(&RouteFilter::default()).unwrap(), width),
+            neighbours(
+                &fake.neighbours(&NeighbourFilter::default()).unwrap(),
+                width,
+            ),
             system(&fake.system, width),
         ]
     }
@@ -311,7 +312,8 @@ mod tests {
         fake.policies[0].source = vec![hostile.into()];
         fake.nat.rules[0].matches = hostile.into();
         fake.drops.drops[0].reason = hostile.into();
-        fake.routes.routes[0].kind = hostile.into();
+        fake.routes[0].to = hostile.into();
+        fake.neighbours[0].state = hostile.into();
         fake.system.host_name = hostile.into();
         for lines in all(&fake, None) {
             assert!(lines.iter().all(|line| !line.chars().any(char::is_control)));

@@ -164,7 +164,7 @@ impl Edge {
             "neighbour replace {address} lladdr {mac} dev {device} nud permanent\n"
         ))?;
         eventually(&format!("neighbour {address} at {mac}"), || {
-            let routes = self.view("routes")?;
+            let routes = self.view("neighbours")?;
             let known = routes["neighbours"]
                 .as_array()
                 .into_iter()

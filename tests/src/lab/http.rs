@@ -64,7 +64,7 @@ pub(super) fn request(
         .with_context(|| format!("{method} {path}: no HTTP answer"))
 }
 
-fn parse(answer: &str) -> Option<Response> {
+pub(super) fn parse(answer: &str) -> Option<Response> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::password::Kept;
 use super::role::Role;
+use super::scope::Scopes;
 use super::secret::{Digest, TokenText};
 
 const VERSION: u32 = 1;
@@ -63,6 +64,8 @@ pub(crate) struct Token {
     pub(crate) name: String,
     pub(crate) owner: String,
     pub(crate) role: Role,
+    #[serde(default, skip_serializing_if = "Scopes::is_all")]
+    pub(crate) scopes: Scopes,
     pub(crate) hash: Digest,
     pub(crate) created: Timestamp,
     pub(crate) expires: Timestamp,
@@ -247,6 +250,7 @@ impl Accounts {
         Ok(Bearer {
             owner: &token.owner,
             role: token.role.min(owner.role),
+            scopes: &token.scopes,
             must_change_password: owner.must_change_password,
         })
     }
@@ -263,6 +267,7 @@ impl Accounts {
 pub(crate) struct Bearer<'a> {
     pub(crate) owner: &'a str,
     pub(crate) role: Role,
+    pub(crate) scopes: &'a Scopes,
     pub(crate) must_change_password: bool,
 }
 
@@ -363,6 +368,7 @@ pub(crate) mod tests {
             name: "ci".into(),
             owner: owner.into(),
             role,
+            scopes: Scopes::ALL,
             hash: text.secret.digest(),
             created: now(),
             expires: now() + 24.hours(),

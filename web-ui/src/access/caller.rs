@@ -9,6 +9,7 @@ use firewall::audit::{Actor, Via};
 
 use super::refusal::Refusal;
 use super::role::Role;
+use super::scope::Scopes;
 use super::secret::Digest;
 
 /// The other end of a connection. The server puts it into every request; one without it gets nowhere.
@@ -34,6 +35,7 @@ impl Peer {
 pub struct Caller {
     pub actor: Actor,
     pub role: Role,
+    pub(super) scopes: Scopes,
     pub(super) must_change_password: bool,
     /// What is kept of the session's cookie, and its CSRF token.
     pub(super) session: Option<(Digest, String)>,
@@ -49,6 +51,7 @@ impl Caller {
                 address: None,
             },
             role: Role::Admin,
+            scopes: Scopes::ALL,
             must_change_password: false,
             session: None,
         }

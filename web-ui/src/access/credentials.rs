@@ -11,8 +11,12 @@ use super::secret::{Secret, TokenText};
 pub(super) const COOKIE: &str = "__Host-palisade-session";
 
 pub(super) enum Credentials {
-    Token(TokenText),
-    Password { name: String, password: String },
+    /// `None` where it can be nobody's.
+    Token(Option<TokenText>),
+    Password {
+        name: String,
+        password: String,
+    },
     Cookie(Secret),
 }
 
@@ -32,9 +36,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Credentials, Refusal> {
     let rest = rest.trim_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
         // One that is not a token of ours is as wrong as one that is not known.
-        return TokenText::parse(rest)
-            .map(Credentials::Token)
-            .ok_or(Refusal::Wrong);
+        return Ok(Credentials::Token(TokenText::parse(rest)));
     }
     if scheme.eq_ignore_ascii_case("basic") {
         return basic(rest).ok_or(Refusal::Malformed);
@@ -109,7 +111,7 @@ mod tests {
         let token = TokenText::random();
         let bearer = format!("bearer {}", token.text());
         let read_token = read(&headers(&[("authorization", &bearer)]));
-        assert!(matches!(read_token, Ok(Credentials::Token(read)) if read.id == token.id));
+        assert!(matches!(read_token, Ok(Credentials::Token(Some(read))) if read.id == token.id));
 
         let basic = read(&headers(&[("authorization", "Basic YWxpY2U6YTpi")]));
         assert!(matches!(
@@ -138,7 +140,10 @@ mod tests {
             assert_eq!(refused(&fields), Refusal::Malformed, "{authorization}");
         }
         let fields = [("authorization", "Bearer secret"), ("cookie", &cookie)];
-        assert_eq!(refused(&fields), Refusal::Wrong);
+        assert!(matches!(
+            read(&headers(&fields)),
+            Ok(Credentials::Token(None))
+        ));
 
         let twice: HeaderMap = [
             ("authorization", "Basic YTpi"),

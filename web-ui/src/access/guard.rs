@@ -15,6 +15,8 @@ use super::caller::{Caller, Peer};
 use super::credentials;
 use super::refusal::Refusal;
 use super::role::Role;
+use super::scope::{Area, Scope};
+use crate::crowd::Trusted;
 use crate::{body, headers};
 
 /// What needs no credentials: whether the appliance lives and is ready, and logging in.
@@ -45,7 +47,7 @@ async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) 
     let peer = request.extensions().get::<Peer>().copied();
     let browser = request.headers().contains_key("sec-fetch-site");
     let mut response = match admit(&access, peer, request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) => access.loads.run(request, next).await,
         Err(refusal) => refusal.into_response(),
     };
     if response.status() == StatusCode::UNAUTHORIZED {
@@ -66,6 +68,9 @@ async fn admit(
     let is_public = PUBLIC.contains(&request.uri().path());
     if peer == Peer::Socket || !is_public {
         let caller = access.authenticate(peer, request.headers()).await?;
+        if let Some(trusted) = request.extensions().get::<Trusted>() {
+            trusted.set();
+        }
         authorize(&caller, &request)?;
         request.extensions_mut().insert(caller);
     }
@@ -81,6 +86,10 @@ fn authorize(caller: &Caller, request: &Request) -> Result<(), Refusal> {
     }
     if caller.must_change_password && !BEFORE_PASSWORD_CHANGE.contains(&path) {
         return Err(Refusal::PasswordChangeRequired);
+    }
+    if !caller.scopes.admit(area(path)) {
+        let has = caller.scopes.listed().unwrap_or_default();
+        return Err(Refusal::Scope { has });
     }
     let needed = needed(method, path, caller.actor.via);
     if caller.role < needed {
@@ -106,6 +115,27 @@ fn needed(method: &Method, path: &str, via: Via) -> Role {
         (Some("policies"), Some("match")) if method == Method::POST => Role::ReadOnly,
         _ if method.is_safe() => Role::ReadOnly,
         _ => Role::Operator,
+    }
+}
+
+/// Which of a token's scopes a path belongs to; by the same bytes.
+fn area(path: &str) -> Area {
+    if path == "/metrics" {
+        return Area::Of(Scope::Metrics);
+    }
+    let mut parts = path.strip_prefix("/api/v1/").unwrap_or("").split('/');
+    match (parts.next().unwrap_or(""), parts.next()) {
+        ("series", _) => Area::Of(Scope::Metrics),
+        ("events" | "audit", _) => Area::Of(Scope::Events),
+        ("sessions", _) | ("nat", Some("leases")) => Area::Of(Scope::Sessions),
+        ("interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops" | "objects", _) => {
+            Area::Of(Scope::Network)
+        }
+        ("config", _) => Area::Of(Scope::Configuration),
+        ("system", _) => Area::Of(Scope::System),
+        ("users" | "tokens" | "password", _) => Area::Of(Scope::Access),
+        ("whoami" | "logout" | "openapi.json", None) => Area::Everybodys,
+        _ => Area::Unlisted,
     }
 }
 
@@ -172,6 +202,29 @@ mod tests {
         for (method, path, role) in cases {
             assert_eq!(needed(method, path, Via::Browser), role, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn every_path_of_the_api_belongs_to_an_area() {
+        let document =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json"));
+        let document: serde_json::Value = serde_json::from_str(&document.unwrap()).unwrap();
+        for path in document["paths"].as_object().unwrap().keys() {
+            if !PUBLIC.contains(&path.as_str()) {
+                assert_ne!(area(path), Area::Unlisted, "{path}");
+            }
+        }
+        for path in [
+            "/",
+            "/metrics/",
+            "/api/v1/",
+            "/api/v1/nothing",
+            "/api/v1/whoami/x",
+        ] {
+            assert_eq!(area(path), Area::Unlisted, "{path}");
+        }
+        assert_eq!(area("/metrics"), Area::Of(Scope::Metrics));
+        assert_eq!(area("/api/v1/nat/leases"), Area::Of(Scope::Sessions));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use firewall::audit::{Actor, AuditAction, Outcome, Via};
 use jiff::Timestamp;
 use tokio::time::sleep_until;
 
-use super::accounts::User;
+use super::accounts::{TokenRefused, User};
 use super::backoff::Site;
 use super::caller::{Caller, Peer};
 use super::credentials::{self, Credentials};
 use super::password::Password;
 use super::refusal::Refusal;
+use super::scope::Scopes;
 use super::secret::{Secret, TokenText};
 use super::{Access, lock};
 
@@ -33,7 +34,7 @@ impl Access {
             Credentials::Password { name, password } => {
                 return self.by_password(name, password, address).await;
             }
-            Credentials::Token(token) => self.by_token(&token, address),
+            Credentials::Token(token) => self.by_token(token.as_ref(), address),
             Credentials::Cookie(cookie) => return self.by_session(&cookie, address),
         };
         if caller.is_err() {
@@ -65,11 +66,16 @@ impl Access {
         Ok(caller)
     }
 
-    fn by_token(&self, token: &TokenText, address: IpAddr) -> Result<Caller, Refusal> {
+    /// `None` is a text that can be nobody's token.
+    fn by_token(&self, token: Option<&TokenText>, address: IpAddr) -> Result<Caller, Refusal> {
         let accounts = self.accounts().ok_or(Refusal::Closed)?;
         let now = Timestamp::now();
-        match accounts.bearer(token, now) {
-            Ok(bearer) => {
+        let bearer = match token {
+            Some(token) => accounts.bearer(token, now).map(|bearer| (token, bearer)),
+            None => Err(TokenRefused::Unknown),
+        };
+        match bearer {
+            Ok((token, bearer)) => {
                 lock(&self.last_used).insert(token.id.clone(), now);
                 Ok(Caller {
                     actor: Actor {
@@ -78,13 +84,15 @@ impl Access {
                         address: Some(address),
                     },
                     role: bearer.role,
+                    scopes: bearer.scopes.clone(),
                     must_change_password: bearer.must_change_password,
                     session: None,
                 })
             }
             Err(why) => {
                 if lock(&self.refused_tokens).first(address.into(), Instant::now()) {
-                    let owner = accounts.token(&token.id).map(|token| token.owner.as_str());
+                    let known = token.and_then(|token| accounts.token(&token.id));
+                    let owner = known.map(|token| token.owner.as_str());
                     let actor = Actor {
                         name: owner.unwrap_or(UNKNOWN).to_owned(),
                         via: Via::Token,
@@ -193,6 +201,7 @@ fn caller(name: String, user: &User, via: Via, address: IpAddr) -> Caller {
             address: Some(address),
         },
         role: user.role,
+        scopes: Scopes::ALL,
         must_change_password: user.must_change_password,
         session: None,
     }

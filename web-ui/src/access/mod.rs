@@ -6,7 +6,7 @@
 //! | way in | who it is | role |
 //! |---|---|---|
 //! | the unix socket, which only its owner may open | `root` | admin |
-//! | `Authorization: Bearer palisade_…`, a token | its owner | the token's, not above the owner's |
+//! | `Authorization: Bearer palisade_…`, a token | its owner | the token's, not above the owner's, in the token's scopes |
 //! | `Authorization: Basic`, a name and a password | the user | the user's |
 //! | the cookie of `POST /login`, and `X-CSRF-Token` where something is changed | the user | the user's |
 //!
@@ -33,6 +33,7 @@ mod password;
 mod payload;
 mod refusal;
 mod role;
+mod scope;
 mod secret;
 mod sessions;
 mod store;
@@ -45,6 +46,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use axum::extract::DefaultBodyLimit;
 use firewall::audit::{Actor, Audit, AuditAction, AuditEntry, Outcome};
 use jiff::Timestamp;
 use tokio::task::{JoinError, spawn_blocking};
@@ -56,10 +58,13 @@ pub use guard::Guarded;
 pub use role::Role;
 
 use accounts::{AccountError, Accounts, User};
-use backoff::{Backoff, Site, Told};
+pub(crate) use backoff::Site;
+use backoff::{Backoff, Told};
 use password::{HashError, Judges, Password};
 use sessions::Sessions;
 use store::{SaveError, Store};
+
+use crate::body::{self, Loads};
 
 /// Users, tokens and sessions of one appliance.
 pub struct Access {
@@ -76,6 +81,8 @@ pub struct Access {
     /// Who asks with a password in each request was told.
     seen: Mutex<Told<(String, Site)>>,
     judges: Judges,
+    /// Bodies that are being read.
+    loads: Loads,
     audit: Arc<dyn Audit>,
     /// From the beginning of a request with wrong credentials to its answer, at least.
     refusal_time: Duration,
@@ -111,6 +118,7 @@ impl Access {
             refused_tokens: Mutex::new(Told::every(Duration::from_secs(60))),
             seen: Mutex::new(Told::every(Duration::from_secs(900))),
             judges: Judges::new(),
+            loads: Loads::default(),
             audit,
             refusal_time: Self::REFUSAL_TIME,
         }))
@@ -140,6 +148,7 @@ impl Access {
             .routes(routes!(users::show, users::change, users::delete))
             .routes(routes!(tokens::list, tokens::issue))
             .routes(routes!(tokens::revoke))
+            .layer(DefaultBodyLimit::max(body::SMALL_BYTES_MAX))
             .with_state(Arc::clone(self))
     }
 
@@ -211,7 +220,13 @@ impl Access {
         }
     }
 
-    fn record(&self, actor: Actor, action: AuditAction, outcome: Outcome, detail: String) {
+    pub(crate) fn record(
+        &self,
+        actor: Actor,
+        action: AuditAction,
+        outcome: Outcome,
+        detail: String,
+    ) {
         self.audit.record(AuditEntry {
             at: SystemTime::now(),
             actor,

@@ -18,6 +18,7 @@ use super::password::Password;
 use super::payload::Payload;
 use super::refusal::Refusal;
 use super::role::Role;
+use super::scope::Scope;
 use super::{Access, lock};
 use crate::filter::NoParameters;
 use crate::problem::Problem;
@@ -36,6 +37,9 @@ pub(super) struct Login {
 pub(super) struct Identity {
     name: String,
     role: Role,
+    /// Of a token: where it may do what its role says. Left out: everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<Scope>>,
     /// `socket`, `password`, `token` or `browser`.
     #[schema(value_type = String)]
     via: Via,
@@ -92,6 +96,7 @@ pub(super) async fn login(
     let identity = Identity {
         name,
         role: user.role,
+        scopes: None,
         via: Via::Browser,
         must_change_password: user.must_change_password,
         csrf_token: Some(csrf),
@@ -142,6 +147,7 @@ pub(super) async fn whoami(caller: Caller, _: NoParameters) -> Json<Identity> {
     Json(Identity {
         name: caller.actor.name,
         role: caller.role,
+        scopes: caller.scopes.listed(),
         via: caller.actor.via,
         must_change_password: caller.must_change_password,
         csrf_token: caller.session.map(|(_, csrf)| csrf),

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::password::JudgeError;
 use super::role::Role;
+use super::scope::Scope;
 use crate::problem::Problem;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,10 @@ pub enum Refusal {
     CrossSite,
     #[error("this needs the role {needed}, and yours is {has}")]
     Role { needed: Role, has: Role },
+    #[error("the token is not for this: its scopes are {}", words(.has))]
+    Scope { has: Vec<Scope> },
+    #[error("a token can't be made for more than one's own is for: {}", words(.has))]
+    ScopesBeyond { has: Vec<Scope> },
 }
 
 impl IntoResponse for Refusal {
@@ -46,6 +51,9 @@ impl IntoResponse for Refusal {
             Self::CsrfToken => (StatusCode::FORBIDDEN, Some("csrf-token")),
             Self::CrossSite => (StatusCode::FORBIDDEN, Some("cross-site")),
             Self::Role { .. } => (StatusCode::FORBIDDEN, Some("role")),
+            Self::Scope { .. } | Self::ScopesBeyond { .. } => {
+                (StatusCode::FORBIDDEN, Some("scope"))
+            }
         };
         let mut problem = Problem::of_status(status, self.to_string());
         if let Some(kind) = kind {
@@ -64,6 +72,11 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+fn words(scopes: &[Scope]) -> String {
+    let words: Vec<_> = scopes.iter().map(Scope::to_string).collect();
+    words.join(", ")
 }
 
 /// Rounded up: who comes back after that does not come too early.

@@ -64,6 +64,7 @@ impl Bench {
             Arc::new(Fake::running()),
             fake::lifecycle(&TempDir::new()).await,
             Arc::clone(&access),
+            fake::machine(),
         );
         let certificates = Certificates::open(None, "edge-1", &[]).unwrap();
         let mut https = Https::new(site.clone(), Arc::clone(&certificates)).unwrap();
@@ -151,7 +152,12 @@ fn paths() -> Vec<String> {
         "nat",
         "drops",
         "routes",
+        "neighbours",
+        "nat/leases",
+        "sessions/1",
+        "interfaces/left",
         "system",
+        "system/restart",
     ];
     own.into_keys()
         .map(|path| format!("/api/v1{path}"))
@@ -555,6 +561,120 @@ async fn a_token_is_shown_once_works_and_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_token_is_confined_to_its_scopes() {
+    let bench = Bench::start().await;
+    let alice = bench.basic("alice");
+    let issue = async |client: &Client, scopes: Value| {
+        let body = json!({ "name": "prometheus", "role": "read-only", "scopes": scopes });
+        client.send("POST", "/api/v1/tokens", &body).await
+    };
+    let seen = issue(&alice, json!(["metrics"])).await;
+    assert_eq!(seen.status, 201, "{}", seen.text());
+    assert_eq!(seen.json()["scopes"], json!(["metrics"]));
+    let bearer = |seen: &Seen| {
+        let text = seen.json()["token"].as_str().unwrap().to_owned();
+        bench.client.with("authorization", format!("Bearer {text}"))
+    };
+    let prometheus = bearer(&seen);
+    assert_ne!(prometheus.get("/metrics").await.status, 403);
+    let who = prometheus.get("/api/v1/whoami").await;
+    assert_eq!(
+        (who.status, &who.json()["scopes"]),
+        (200, &json!(["metrics"]))
+    );
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let document: Value =
+        serde_json::from_str(&std::fs::read_to_string(document).unwrap()).unwrap();
+    let mut others = 0;
+    for path in document["paths"].as_object().unwrap().keys() {
+        let free = [
+            "/metrics",
+            "/whoami",
+            "/openapi.json",
+            "/healthz",
+            "/readyz",
+            "/login",
+            "/logout",
+            "/series",
+        ];
+        if free.iter().any(|free| path.ends_with(free)) {
+            continue;
+        }
+        let seen = prometheus.get(&path.replace(['{', '}'], "")).await;
+        assert_eq!(seen.status, 403, "{path}: {}", seen.text());
+        assert_eq!(seen.json()["type"], "urn:palisade:problem:scope", "{path}");
+        others += 1;
+    }
+    assert!(others > 30, "{others}");
+
+    let seen = issue(&alice, json!(["access", "sessions"])).await;
+    assert_eq!(issue(&alice, json!([])).await.status, 422);
+    assert_eq!(issue(&alice, json!(["everything"])).await.status, 422);
+    assert_eq!(bearer(&seen).get("/api/v1/sessions").await.status, 200);
+    let listed = alice.get("/api/v1/tokens").await.json();
+    let listed = listed.as_array().unwrap();
+    assert!(
+        listed
+            .iter()
+            .any(|token| token["scopes"] == json!(["metrics"]))
+    );
+}
+
+#[tokio::test]
+async fn a_confined_token_makes_none_that_is_less_confined() {
+    let bench = Bench::start().await;
+    let body = json!({ "name": "boss", "role": "admin", "scopes": ["access", "sessions"] });
+    let admin = bench.basic(USERS[0].0);
+    let seen = admin.send("POST", "/api/v1/tokens", &body).await;
+    assert_eq!(seen.status, 201, "{}", seen.text());
+    let text = seen.json()["token"].as_str().unwrap().to_owned();
+    let boss = bench.client.with("authorization", format!("Bearer {text}"));
+    let issue = async |scopes: Value| {
+        let mut body = json!({ "name": "child", "role": "read-only" });
+        if !scopes.is_null() {
+            body["scopes"] = scopes;
+        }
+        boss.send("POST", "/api/v1/tokens", &body).await.status
+    };
+    assert_eq!(issue(json!(["sessions"])).await, 201);
+    assert_eq!(issue(json!(["sessions", "system"])).await, 403);
+    assert_eq!(issue(Value::Null).await, 403);
+}
+
+#[tokio::test]
+async fn tokens_of_files_without_scopes_are_for_everything() {
+    let dir = TempDir::new();
+    let text = {
+        let bench = Bench::start_in(Some(dir.path())).await;
+        let body = json!({ "name": "ci", "role": "read-only", "owner": "admin" });
+        let change = json!({ "password": PASSWORD, "must-change-password": false });
+        let changed = bench.root("PATCH", "/api/v1/users/admin", &change).await;
+        assert_eq!(changed.status, 200, "{}", changed.text());
+        let seen = bench.root("POST", "/api/v1/tokens", &body).await;
+        seen.json()["token"].as_str().unwrap().to_owned()
+    };
+    let kept = std::fs::read_to_string(dir.path().join("access.json")).unwrap();
+    assert!(!kept.contains("scopes"), "{kept}");
+    let bench = Bench::start_in(Some(dir.path())).await;
+    let bearer = bench.client.with("authorization", format!("Bearer {text}"));
+    for path in [
+        "/api/v1/system",
+        "/api/v1/sessions",
+        "/api/v1/config/running",
+    ] {
+        assert_eq!(bearer.get(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_may_send_little() {
+    let bench = Bench::start().await;
+    let name = "x".repeat(crate::body::SMALL_BYTES_MAX);
+    let seen = bench.login(&name, "x").await;
+    assert_eq!(seen.status, 413, "{}", seen.text());
+}
+
+#[tokio::test]
 async fn a_token_that_can_not_be_is_refused() {
     let bench = Bench::start().await;
     let ask = async |name: &str, body: Value| {
@@ -729,6 +849,7 @@ async fn what_is_missing_is_told_by_the_socket_alone() {
         Arc::new(waiting),
         fake::lifecycle(&TempDir::new()).await,
         access,
+        fake::machine(),
     );
     let certificates = Certificates::open(None, "edge-1", &[]).unwrap();
     let mut https = Https::new(site.clone(), Arc::clone(&certificates)).unwrap();

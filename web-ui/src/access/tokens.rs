@@ -1,5 +1,6 @@
 //! Tokens: one's own, and for administrators everybody's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,15 @@ use utoipa::ToSchema;
 use super::accounts::{AccountError, Token};
 use super::caller::Caller;
 use super::failure::Failure;
-use super::payload::{Named, Payload};
+use super::payload::Payload;
 use super::refusal::Refusal;
 use super::role::Role;
+use super::scope::{Scope, Scopes};
 use super::secret::TokenText;
 use super::{Access, lock};
 use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::segment::Segment;
 
 const LIFE_DEFAULT: Duration = Duration::from_secs(90 * 86_400);
 const LIFE_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -34,6 +37,9 @@ pub(super) struct TokenView {
     name: String,
     owner: String,
     role: Role,
+    /// Where it may do what its role says. Left out: everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<Scope>>,
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -53,6 +59,9 @@ pub(super) struct NewToken {
     name: String,
     /// Not above the owner's, and not above one's own.
     role: Role,
+    /// Where it may do what its role says; within those of the token that asks. Left out: everywhere.
+    #[schema(value_type = Option<Vec<Scope>>, min_items = 1)]
+    scopes: Option<BTreeSet<Scope>>,
     /// `12h`, `90d`: at most 366 days. Left out: 90 days.
     expires_in: Option<String>,
     /// For administrators; left out: oneself.
@@ -84,7 +93,7 @@ pub(super) async fn list(
 /// Makes a token.
 #[utoipa::path(post, path = "/tokens", tag = "access", request_body = NewToken, responses(
     (status = 201, body = TokenView, headers(("Location" = String))),
-    (status = 403, body = Problem, content_type = "application/problem+json", description = "The role or the owner is not the caller's to choose"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "The role, the scopes or the owner are not the caller's to choose"),
     (status = 409, body = Problem, content_type = "application/problem+json", description = "There are too many"),
     (status = 422, body = Problem, content_type = "application/problem+json", description = "The name, the role, the time or the owner can't be"),
     (status = "4XX", body = Problem, content_type = "application/problem+json", description = "Not allowed"),
@@ -109,6 +118,7 @@ pub(super) async fn issue(
         let detail = "a token's name has 1 to 63 printable characters";
         return Err(Failure::wrong("/name", detail));
     }
+    let scopes = scopes(&caller, new.scopes)?;
     let life = life(new.expires_in.as_deref())?;
     let now = Timestamp::now();
     let text = TokenText::random();
@@ -116,6 +126,7 @@ pub(super) async fn issue(
         name: new.name,
         owner,
         role: new.role,
+        scopes,
         hash: text.secret.digest(),
         created: now,
         expires: now.saturating_add(life).unwrap_or(now),
@@ -125,9 +136,18 @@ pub(super) async fn issue(
         token: Some(text.text()),
         ..view(&text.id, &token)
     };
+    let confined = view.scopes.as_ref().map(|only| {
+        let words: Vec<_> = only.iter().map(Scope::to_string).collect();
+        format!(" in {}", words.join(", "))
+    });
     let detail = format!(
-        "token {} ({}) for {}, {}, until {}",
-        view.id, view.name, view.owner, view.role, view.expires
+        "token {} ({}) for {}, {}{}, until {}",
+        view.id,
+        view.name,
+        view.owner,
+        view.role,
+        confined.unwrap_or_default(),
+        view.expires
     );
     access
         .change(
@@ -155,7 +175,7 @@ pub(super) async fn issue(
 pub(super) async fn revoke(
     State(access): State<Arc<Access>>,
     caller: Caller,
-    Named(id): Named,
+    Segment(id): Segment,
     _: NoParameters,
 ) -> Result<StatusCode, Failure> {
     let accounts = access.accounts().unwrap_or_default();
@@ -200,6 +220,22 @@ fn owner(access: &Access, caller: &Caller, named: Option<&str>) -> Result<String
     Ok(owner.to_owned())
 }
 
+fn scopes(caller: &Caller, given: Option<BTreeSet<Scope>>) -> Result<Scopes, Failure> {
+    let scopes = match given {
+        None => Scopes::ALL,
+        Some(none) if none.is_empty() => {
+            let detail = "a token that is for nothing is of no use: leave it out for everything";
+            return Err(Failure::wrong("/scopes", detail));
+        }
+        Some(only) => Scopes::only(only),
+    };
+    if !scopes.are_within(&caller.scopes) {
+        let has = caller.scopes.listed().unwrap_or_default();
+        return Err(Refusal::ScopesBeyond { has }.into());
+    }
+    Ok(scopes)
+}
+
 fn life(text: Option<&str>) -> Result<Duration, Failure> {
     let Some(text) = text else {
         return Ok(LIFE_DEFAULT);
@@ -220,6 +256,7 @@ fn view(id: &str, token: &Token) -> TokenView {
         name: token.name.clone(),
         owner: token.owner.clone(),
         role: token.role,
+        scopes: token.scopes.listed(),
         created: token.created,
         expires: token.expires,
         last_used: token.last_used,

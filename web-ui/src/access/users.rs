@@ -16,11 +16,12 @@ use super::accounts::{AccountError, User, UserChange, check_name};
 use super::caller::Caller;
 use super::failure::Failure;
 use super::password::{Kept, Password};
-use super::payload::{Named, Payload};
+use super::payload::Payload;
 use super::role::Role;
 use super::secret::one_time_password;
 use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::segment::Segment;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -93,7 +94,7 @@ pub(super) async fn list(
 ))]
 pub(super) async fn show(
     State(access): State<Arc<Access>>,
-    Named(name): Named,
+    Segment(name): Segment,
     _: NoParameters,
 ) -> Result<Json<UserView>, Failure> {
     Ok(Json(access.user_view(&name)?))
@@ -161,7 +162,7 @@ pub(super) async fn create(
 pub(super) async fn change(
     State(access): State<Arc<Access>>,
     caller: Caller,
-    Named(name): Named,
+    Segment(name): Segment,
     _: NoParameters,
     Payload(changed): Payload<ChangedUser>,
 ) -> Result<Json<UserView>, Failure> {
@@ -211,7 +212,7 @@ pub(super) async fn change(
 pub(super) async fn delete(
     State(access): State<Arc<Access>>,
     caller: Caller,
-    Named(name): Named,
+    Segment(name): Segment,
     _: NoParameters,
 ) -> Result<StatusCode, Failure> {
     let what = (AuditAction::UserChanged, format!("user {name} deleted"));

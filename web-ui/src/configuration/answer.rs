@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Configuration, Snapshot};
-use crate::problem::{Mistake, Problem};
+use crate::problem::{MISTAKES_MAX, Mistake, Problem};
 
 /// An answer with the header `ETag`.
 pub(super) struct Tagged<'a, T>(pub(super) &'a ETag, pub(super) T);
@@ -34,8 +34,8 @@ pub(super) struct EditedView {
     pub(super) etag: String,
     /// The candidate is not what is in force.
     pub(super) changed: bool,
-    #[schema(value_type = Vec<Mistake>)]
-    pub(super) warnings: Vec<Finding>,
+    /// The first 1,000.
+    pub(super) warnings: Vec<Mistake>,
 }
 
 /// For edits that went by operations.
@@ -93,9 +93,17 @@ pub(crate) fn invalid(findings: Vec<Finding>) -> Problem {
     );
     Problem {
         pointer,
-        errors: errors.into_iter().map(Mistake::from).collect(),
+        errors: listed(errors),
         ..problem
     }
+}
+
+pub(super) fn listed(findings: Vec<Finding>) -> Vec<Mistake> {
+    findings
+        .into_iter()
+        .take(MISTAKES_MAX)
+        .map(Mistake::from)
+        .collect()
 }
 
 fn read_only(error: &ReadOnly) -> Problem {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -24,6 +24,7 @@ use super::edits::{self, Impossible, Place};
 use super::{Configuration, Snapshot};
 use crate::access::Caller;
 use crate::problem::Problem;
+use crate::segment::Segment;
 
 /// A section of the document that holds named things.
 #[derive(Debug)]
@@ -83,34 +84,31 @@ pub(super) fn handlers(
             create(collection, state, caller, expected, query, body)
         },
     );
-    let one =
-        get(move |state: State<Configuration>, name: Path<String>| show(collection, state, name))
-            .put(
-                move |state: State<Configuration>,
-                      caller: Caller,
-                      expected: Expected,
-                      name: Path<String>,
-                      body: JsonBody<Map<String, Value>>| {
-                    replace(collection, state, caller, expected, name, body)
-                },
-            )
-            .patch(
-                move |state: State<Configuration>,
-                      caller: Caller,
-                      expected: Expected,
-                      name: Path<String>,
-                      body: JsonBody<Map<String, Value>>| {
-                    merge(collection, state, caller, expected, name, body)
-                },
-            )
-            .delete(
-                move |state: State<Configuration>,
-                      caller: Caller,
-                      expected: Expected,
-                      name: Path<String>| {
-                    remove(collection, state, caller, expected, name)
-                },
-            );
+    let one = get(move |state: State<Configuration>, name: Segment| show(collection, state, name))
+        .put(
+            move |state: State<Configuration>,
+                  caller: Caller,
+                  expected: Expected,
+                  name: Segment,
+                  body: JsonBody<Map<String, Value>>| {
+                replace(collection, state, caller, expected, name, body)
+            },
+        )
+        .patch(
+            move |state: State<Configuration>,
+                  caller: Caller,
+                  expected: Expected,
+                  name: Segment,
+                  body: JsonBody<Map<String, Value>>| {
+                merge(collection, state, caller, expected, name, body)
+            },
+        )
+        .delete(
+            move |state: State<Configuration>,
+                  caller: Caller,
+                  expected: Expected,
+                  name: Segment| { remove(collection, state, caller, expected, name) },
+        );
     let mut paths = vec![
         (format!("/config/{}", collection.path), all),
         (format!("/config/{}/{{name}}", collection.path), one),
@@ -210,7 +208,7 @@ async fn list(
 async fn show(
     collection: &'static Collection,
     State(state): State<Configuration>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Response, Problem> {
     let snapshot = state.candidate().await?;
     let found = found(&snapshot, collection, &name)?;
@@ -256,7 +254,7 @@ async fn replace(
     State(state): State<Configuration>,
     Caller { actor, .. }: Caller,
     Expected(expected): Expected,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     JsonBody(mut body): JsonBody<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     match body.get(collection.key()) {
@@ -285,7 +283,7 @@ async fn merge(
     State(state): State<Configuration>,
     Caller { actor, .. }: Caller,
     Expected(expected): Expected,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     JsonBody(patch): JsonBody<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     if patch
@@ -323,7 +321,7 @@ async fn remove(
     State(state): State<Configuration>,
     Caller { actor, .. }: Caller,
     Expected(expected): Expected,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Response, Problem> {
     let make = |snapshot: &Snapshot| edits::remove(snapshot.written(), collection, &name);
     let snapshot = change(&state, &actor, &expected, make).await?;

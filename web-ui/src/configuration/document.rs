@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{EditedView, Tagged};
+use super::answer::{EditedView, Tagged, listed};
 use super::body::{DocumentBody, Expected, JsonBody};
 use super::{Configuration, edits};
 use crate::access::Caller;
@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Configuration> {
 ///
 /// As JSON, or as the YAML that was committed where the header `Accept` asks for `application/yaml`.
 #[utoipa::path(get, path = "/config/running", tag = "configuration",
-    responses((status = OK, content((Document = "application/json"), (String = "application/yaml")))))]
+    responses((status = OK, content((Value = "application/json"), (String = "application/yaml")), description = "As it is written: where one value makes a list, it may stand for it")))]
 async fn running(
     State(state): State<Configuration>,
     headers: HeaderMap,
@@ -42,7 +42,7 @@ async fn running(
 
 /// The configuration that the next commit puts in force.
 #[utoipa::path(get, path = "/config/candidate", tag = "configuration",
-    responses((status = OK, content((Document = "application/json"), (String = "application/yaml")))))]
+    responses((status = OK, content((Value = "application/json"), (String = "application/yaml")), description = "As it is written: where one value makes a list, it may stand for it")))]
 async fn candidate(
     State(state): State<Configuration>,
     headers: HeaderMap,
@@ -173,7 +173,7 @@ pub(super) fn answer(edited: firewall::lifecycle::Edited) -> Response {
     let view = EditedView {
         etag: edited.etag.to_string(),
         changed: edited.changed,
-        warnings: edited.warnings,
+        warnings: listed(edited.warnings),
     };
     Tagged(&edited.etag, Json(view)).into_response()
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use firewall::audit::Via;
@@ -15,12 +15,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Configuration;
-use super::answer::EditedView;
+use super::answer::{EditedView, listed};
 use super::body::{Expected, JsonBody, OptionalDocument, OptionalJson, Parameters};
 use super::document::{answer, whole};
 use crate::access::Caller;
 use crate::filter::NoParameters;
-use crate::problem::{Mistake, Problem};
+use crate::problem::{MISTAKES_MAX, Mistake, Problem};
+use crate::segment::Segment;
 
 pub(super) fn routes() -> OpenApiRouter<Configuration> {
     OpenApiRouter::new()
@@ -75,7 +76,10 @@ struct RevisionView {
 #[derive(Debug, Serialize, ToSchema)]
 struct CheckView {
     valid: bool,
+    /// The first 1,000.
     findings: Vec<Mistake>,
+    /// How many more there are.
+    omitted: usize,
 }
 
 /// What to compare: `running`, `candidate`, or a revision's number.
@@ -153,14 +157,30 @@ async fn status(State(state): State<Configuration>, _: NoParameters) -> Json<Con
 async fn check(
     State(state): State<Configuration>,
     OptionalDocument(document): OptionalDocument,
-) -> Json<CheckView> {
-    Json(state.lifecycle.check(document).await.into())
+) -> Result<Json<CheckView>, Problem> {
+    look(state, document).await
 }
 
 /// Look at the candidate as a commit would.
 #[utoipa::path(get, path = "/config/check", tag = "configuration", responses((status = OK, body = CheckView)))]
-async fn check_candidate(State(state): State<Configuration>, _: NoParameters) -> Json<CheckView> {
-    Json(state.lifecycle.check(None).await.into())
+async fn check_candidate(
+    State(state): State<Configuration>,
+    _: NoParameters,
+) -> Result<Json<CheckView>, Problem> {
+    look(state, None).await
+}
+
+async fn look(state: Configuration, document: Option<String>) -> Result<Json<CheckView>, Problem> {
+    // To its end, and in turn, also when the client goes away.
+    let checked = tokio::spawn(async move {
+        let _turn = state.check.acquire().await;
+        state.lifecycle.check(document).await
+    });
+    let report = checked.await.map_err(|error| {
+        tracing::error!(%error, "a document could not be checked");
+        Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR, "the check failed")
+    })?;
+    Ok(Json(report.into()))
 }
 
 /// What differs between two configurations.
@@ -250,10 +270,10 @@ async fn history(State(state): State<Configuration>, _: NoParameters) -> Json<Ve
 /// A committed configuration as it was.
 #[utoipa::path(get, path = "/config/history/{revision}", tag = "configuration",
     params(("revision" = u64, Path)),
-    responses((status = OK, content((firewall::config::document::Document = "application/json"), (String = "application/yaml")))))]
+    responses((status = OK, content((serde_json::Value = "application/json"), (String = "application/yaml")), description = "As it was written")))]
 async fn revision(
     State(state): State<Configuration>,
-    Path(number): Path<String>,
+    Segment(number): Segment,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let number = number.parse().map_err(|_| {
@@ -281,7 +301,8 @@ impl From<Report> for CheckView {
     fn from(report: Report) -> Self {
         Self {
             valid: report.valid,
-            findings: report.findings.into_iter().map(Mistake::from).collect(),
+            omitted: report.findings.len().saturating_sub(MISTAKES_MAX),
+            findings: listed(report.findings),
         }
     }
 }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::StatusCode;
 use firewall::lifecycle::{ETag, Lifecycle, Text};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::problem::Problem;
@@ -32,6 +33,8 @@ pub(crate) struct Configuration {
     lifecycle: Lifecycle,
     /// The last candidate that was looked at: reading it takes a while.
     seen: Arc<Mutex<Option<Arc<Snapshot>>>>,
+    /// One document is looked at at a time: it may be many times its size in memory.
+    check: Arc<Semaphore>,
 }
 
 /// A candidate, as it is written and as it is shown.
@@ -57,6 +60,7 @@ impl Configuration {
         Self {
             lifecycle,
             seen: Arc::default(),
+            check: Arc::new(Semaphore::new(1)),
         }
     }
 

@@ -44,6 +44,7 @@ impl Site {
             std::sync::Arc::new(Fake::running()),
             fake::lifecycle(&dir).await,
             access.unwrap(),
+            fake::machine(),
         );
         Self {
             router: guarded.into_router(),
