@@ -1,11 +1,11 @@
 //! The handle by which management reads the running datapath.
 
+mod health;
 mod sessions;
 mod tables;
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::clock::Timestamp;
 use crate::config::Mode;
@@ -13,6 +13,9 @@ use crate::counters::InterfaceId;
 use crate::datapath::{Generation, Shared};
 use crate::ports::{AttachMode, Attached, KernelCounters, PortId};
 use crate::view;
+
+pub use health::Health;
+pub use sessions::parse_protocol;
 
 /// Cheap to clone; every method answers from shared memory and never waits for a worker.
 #[derive(Clone, Debug)]
@@ -23,8 +26,6 @@ struct Inner {
     shared: Arc<Shared>,
     ports: Vec<AttachedPort>,
     kernel: Mutex<KernelCounters>,
-    /// The generations that sessions may still name, newest last.
-    generations: Mutex<VecDeque<Arc<Generation>>>,
     started: Timestamp,
 }
 
@@ -48,9 +49,6 @@ impl AttachedPort {
     }
 }
 
-/// Generations whose names can still be told.
-const GENERATIONS: usize = 16;
-
 /// A filter that names something that can't be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {problem}")]
@@ -64,28 +62,13 @@ impl Control {
         shared: Arc<Shared>,
         ports: Vec<AttachedPort>,
         kernel: Mutex<KernelCounters>,
-        generation: Arc<Generation>,
     ) -> Self {
-        let generations = Mutex::new(VecDeque::from([generation]));
         Self(Arc::new(Inner {
             shared,
             ports,
             kernel,
-            generations,
             started: Timestamp::now(),
         }))
-    }
-
-    pub(crate) fn remember(&self, generation: &Arc<Generation>) {
-        let mut generations = self
-            .0
-            .generations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        generations.push_back(generation.clone());
-        if generations.len() > GENERATIONS {
-            generations.pop_front();
-        }
     }
 
     /// The configuration that the datapath enforces.
@@ -134,16 +117,7 @@ impl Control {
     }
 
     fn generation(&self, number: u64) -> Option<Arc<Generation>> {
-        let generations = self
-            .0
-            .generations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        generations
-            .iter()
-            .rev()
-            .find(|generation| generation.number == number)
-            .cloned()
+        self.0.shared.generations.get(number)
     }
 }
 

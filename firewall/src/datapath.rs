@@ -12,6 +12,7 @@ mod answer;
 mod decide;
 mod egress;
 mod fragments;
+mod generations;
 mod hold;
 mod icmp_error;
 mod ingress;
@@ -31,6 +32,7 @@ use crate::ports::PortId;
 use crate::route::{Gateway, NextHopId};
 use crate::session::Flow;
 
+pub use generations::Generations;
 pub use shared::{
     Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker, WorkerHandle,
 };

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use firewall::CommitError;
 use firewall::audit::AuditLog;
-use firewall::config::Config;
+use firewall::config::{Config, EventBounds};
 use firewall::control::FilterError;
+use firewall::events::Events;
 use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
     Cleared, CountView, DropsView, Endpoint, InterfaceView, NatPoolView, NatRuleView, NatView,
@@ -191,8 +192,16 @@ pub async fn site(appliance: Fake) -> Guarded {
     crate::router(
         Arc::new(appliance),
         lifecycle(&TempDir::new()).await,
+        events(),
         access,
     )
+}
+
+/// A store of events in memory.
+pub fn events() -> Events {
+    let events = Events::new();
+    events.start(None, EventBounds::default());
+    events
 }
 
 /// What is in force in a [`lifecycle`] at first.

@@ -45,6 +45,10 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
 /// A page is one answer in memory: `view::SessionFilter::limit` says at most this many sessions.
 const LIMIT_MAX: usize = 1000;
 
+const KNOWN: [&str; 9] = [
+    "address", "port", "protocol", "policy", "zone", "id", "all", "cursor", "limit",
+];
+
 fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadParameter> {
     let mut filter = SessionFilter::default();
     let mut seen = BTreeSet::new();
@@ -59,7 +63,7 @@ fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadPara
             "zone" => filter.zone = Some(word(&name, &value)?),
             "cursor" => filter.cursor = Some(word(&name, &value)?),
             "limit" => filter.limit = Some(limit(&name, &value)?),
-            _ => return Err(unknown(&name)),
+            _ => return Err(unknown(&name, &KNOWN)),
         }
         if seen.contains(&name) {
             return Err(BadParameter::new(
@@ -72,13 +76,13 @@ fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadPara
     Ok(filter)
 }
 
-fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
+pub(crate) fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
     value
         .parse()
         .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {what}")))
 }
 
-fn word(name: &str, value: &str) -> Result<String, BadParameter> {
+pub(crate) fn word(name: &str, value: &str) -> Result<String, BadParameter> {
     if value.is_empty() {
         return Err(BadParameter::new(
             name,
@@ -88,7 +92,7 @@ fn word(name: &str, value: &str) -> Result<String, BadParameter> {
     Ok(value.to_owned())
 }
 
-fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
+pub(crate) fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
     match parsed(name, value, "a number")? {
         limit @ 1..=LIMIT_MAX => Ok(limit),
         other => Err(BadParameter::new(
@@ -98,35 +102,32 @@ fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
     }
 }
 
-fn unknown(name: &str) -> BadParameter {
-    const KNOWN: [&str; 9] = [
-        "address", "port", "protocol", "policy", "zone", "id", "all", "cursor", "limit",
-    ];
-    let close = KNOWN
-        .into_iter()
+pub(crate) fn unknown(name: &str, all: &[&str]) -> BadParameter {
+    let close = all
+        .iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .min();
     let hint = match close {
         Some((distance, known)) if distance <= 2 => format!("did you mean '{known}'?"),
-        _ => format!("the filters are {}", KNOWN.join(", ")),
+        _ => format!("the filters are {}", all.join(", ")),
     };
     BadParameter::new(name, format!("'{name}' is no filter; {hint}"))
 }
 
-fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
+pub(crate) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
     Query::try_from_uri(&parts.uri).map(|Query(pairs)| pairs)
 }
 
 /// A parameter that is unknown, or has a value that can't be.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
-struct BadParameter {
+pub(crate) struct BadParameter {
     parameter: String,
     detail: String,
 }
 
 impl BadParameter {
-    fn new(parameter: &str, detail: String) -> Self {
+    pub(crate) fn new(parameter: &str, detail: String) -> Self {
         Self {
             parameter: parameter.to_owned(),
             detail,

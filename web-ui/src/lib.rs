@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `/api/v1/sessions` | a page of sessions; the query is a [`SessionFilter`] |
 //! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/routes`, `/system` | the view of that name |
+//! | `/api/v1/events`, `/events/stream`, `/events/capture`, `/alarms` | what has happened, and what is wrong |
 //! | `/api/v1/login`, `/logout`, `/whoami`, `/password`, `/users`, `/tokens` | who may do what: [`Access`] |
 //! | `/healthz` | 200 while the process lives |
 //! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503; what is missing is told to the unix socket alone |
@@ -22,6 +23,7 @@ mod body;
 mod configuration;
 mod crowd;
 mod durable;
+mod events;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod filter;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use firewall::audit::{AuditAction, Outcome};
 use firewall::view::{
     Cleared, DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
     SessionPage, SystemView,
@@ -14,7 +15,7 @@ use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::Caller;
+use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
 use crate::filter::{NoParameters, Sessions};
 use crate::problem::Problem;
@@ -61,6 +62,8 @@ async fn sessions(
     responses((status = OK, body = Cleared)))]
 async fn clear_sessions(
     State(appliance): Shared,
+    Extension(access): Extension<Arc<Access>>,
+    Caller { actor, .. }: Caller,
     Sessions(filter): Sessions,
 ) -> Result<Json<Cleared>, Problem> {
     for (name, given) in [
@@ -82,7 +85,14 @@ async fn clear_sessions(
         let detail = "all: say which sessions by filters, or all=true; not both".to_owned();
         return Err(Problem::parameter("all", detail));
     }
-    Ok(Json(appliance.clear_sessions(&filter)?))
+    let cleared = appliance.clear_sessions(&filter)?;
+    let mut named = serde_json::to_value(&filter).unwrap_or_default();
+    if let Some(members) = named.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    let detail = format!("{} closed, of those that match {named}", cleared.cleared);
+    access.record(actor, AuditAction::SessionsCleared, Outcome::Done, detail);
+    Ok(Json(cleared))
 }
 
 /// Interfaces with their addresses, links and counters.

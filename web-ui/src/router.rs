@@ -2,23 +2,33 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::map_response;
 use axum::response::Response;
+use firewall::events::Events;
 use firewall::lifecycle::Lifecycle;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
 use crate::configuration::{self, Configuration};
+use crate::events::{self, EventLog};
 use crate::problem::Problem;
 use crate::{openapi, operation};
 
-/// The API of `appliance` and its configuration, for those whom `access` lets in.
-pub fn router(appliance: Arc<dyn Appliance>, lifecycle: Lifecycle, access: Arc<Access>) -> Guarded {
+/// The API of `appliance`, its configuration and its events, for those whom `access` lets in.
+pub fn router(
+    appliance: Arc<dyn Appliance>,
+    lifecycle: Lifecycle,
+    events: Events,
+    access: Arc<Access>,
+) -> Guarded {
+    let event_log = EventLog::new(events, Arc::clone(&access));
     let api = OpenApiRouter::new()
         .merge(operation::routes())
+        .merge(events::routes().with_state(event_log))
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
     let mut all = OpenApiRouter::with_openapi(openapi::base())
@@ -29,6 +39,7 @@ pub fn router(appliance: Arc<dyn Appliance>, lifecycle: Lifecycle, access: Arc<A
     let router = openapi::served(all)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(Extension(Arc::clone(&access)))
         .layer(map_response(never_stored));
     Guarded::new(router, access)
 }

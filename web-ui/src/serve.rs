@@ -21,7 +21,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::access::{Guarded, Peer};
@@ -102,6 +102,7 @@ pub(crate) async fn serve_within<D: Door>(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
+    let (closing, _) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
         let (raw, peer, held) = tokio::select! {
@@ -110,9 +111,10 @@ pub(crate) async fn serve_within<D: Door>(
         };
         let stream = door.open(raw);
         let (limits, router, watcher) = (limits.clone(), router.clone(), connections.watcher());
+        let about = (peer, Closing(closing.subscribe()));
         tokio::spawn(async move {
             match stream.await {
-                Ok(stream) => answer(&limits, stream, peer, router, watcher).await,
+                Ok(stream) => answer(&limits, stream, about, router, watcher).await,
                 Err(error) => {
                     tracing::debug!(%error, ?peer, "a management connection did not begin");
                 }
@@ -121,6 +123,7 @@ pub(crate) async fn serve_within<D: Door>(
         });
     }
     drop(door);
+    closing.send_replace(true);
     if timeout(limits.drain, connections.shutdown()).await.is_err() {
         tracing::debug!("management connections were still open when their server stopped");
     }
@@ -146,17 +149,29 @@ async fn next_client<D: Door>(
     }
 }
 
-/// Every request carries its peer, which only a server can say.
+/// That the server stops. An answer without an end ends when it does, or the server would wait for it in vain.
+#[derive(Clone, Debug)]
+pub(crate) struct Closing(watch::Receiver<bool>);
+
+impl Closing {
+    pub(crate) async fn closed(&mut self) {
+        // A server that is gone has stopped, too.
+        let _ = self.0.wait_for(|closing| *closing).await;
+    }
+}
+
+/// Every request carries its peer, and when its server stops, which only a server can say.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     limits: &Limits,
     stream: S,
-    peer: Peer,
+    (peer, closing): (Peer, Closing),
     router: Router,
     watcher: Watcher,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(closing.clone());
         router.call(request)
     });
     let io = TokioIo::new(StallGuard::new(stream, limits.stall));
@@ -178,6 +193,7 @@ fn http(limits: &Limits) -> http1::Builder {
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
@@ -210,6 +226,10 @@ mod tests {
             let (listener, file) = socket::bind(&dir.path().join("api.sock")).unwrap();
             let router = Router::new()
                 .route("/small", get(async || "small"))
+                .route(
+                    "/endless",
+                    get(async |Extension(mut closing): Extension<Closing>| closing.closed().await),
+                )
                 .route("/huge", get(async || "x".repeat(32 << 20)))
                 .route(
                     "/slow",
@@ -319,6 +339,23 @@ mod tests {
         );
         drop((first, second));
         assert!(rest(&mut third).await.contains("200 OK"));
+    }
+
+    #[tokio::test]
+    async fn shutdown_ends_an_answer_without_an_end() {
+        let server = Server::start();
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"GET /endless HTTP/1.1\r\nhost: palisade\r\n\r\n")
+            .await
+            .unwrap();
+        sleep(Duration::from_millis(50)).await;
+        server.stop.send(()).unwrap();
+        assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+        timeout(PATIENCE, server.served)
+            .await
+            .expect("the server stops")
+            .unwrap();
     }
 
     #[tokio::test]

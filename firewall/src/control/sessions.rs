@@ -249,7 +249,8 @@ fn admits(
             .is_none_or(|zone| &session.from_zone == zone || &session.to_zone == zone)
 }
 
-fn parse_protocol(text: &str) -> Result<Protocol, FilterError> {
+/// By name or number.
+pub fn parse_protocol(text: &str) -> Result<Protocol, FilterError> {
     let named = [
         Protocol::ICMP,
         Protocol::TCP,

@@ -10,6 +10,7 @@ use firewall::audit::{Actor, Via};
 use super::refusal::Refusal;
 use super::role::Role;
 use super::secret::Digest;
+use super::standing::LetInBy;
 
 /// The other end of a connection. The server puts it into every request; one without it gets nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub struct Caller {
     pub(super) must_change_password: bool,
     /// What is kept of the session's cookie, and its CSRF token.
     pub(super) session: Option<(Digest, String)>,
+    pub(super) let_in_by: LetInBy,
 }
 
 impl Caller {
@@ -51,6 +53,7 @@ impl Caller {
             role: Role::Admin,
             must_change_password: false,
             session: None,
+            let_in_by: LetInBy::Socket,
         }
     }
 

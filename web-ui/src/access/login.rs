@@ -15,6 +15,7 @@ use super::credentials::{self, Credentials};
 use super::password::Password;
 use super::refusal::Refusal;
 use super::secret::{Secret, TokenText};
+use super::standing::LetInBy;
 use super::{Access, lock};
 
 impl Access {
@@ -80,6 +81,7 @@ impl Access {
                     role: bearer.role,
                     must_change_password: bearer.must_change_password,
                     session: None,
+                    let_in_by: LetInBy::Token(token.id.clone()),
                 })
             }
             Err(why) => {
@@ -195,5 +197,6 @@ fn caller(name: String, user: &User, via: Via, address: IpAddr) -> Caller {
         role: user.role,
         must_change_password: user.must_change_password,
         session: None,
+        let_in_by: LetInBy::User(user.standing()),
     }
 }

@@ -17,9 +17,10 @@
 //! and no secret is kept or logged, but the one-time password of the first boot; what a client can make
 //! this module remember is bounded.
 //!
+//! An answer that goes on for long asks again whether its caller may have it ([`Access::holds`]).
+//!
 //! # Limits
-//! An answer that is being streamed goes on when its session ends or its token is revoked. When a token was last
-//! used is written with the next change of users or tokens, and when the appliance stops.
+//! When a token was last used is written with the next change of users or tokens, and when the appliance stops.
 
 mod accounts;
 mod backoff;
@@ -35,6 +36,7 @@ mod refusal;
 mod role;
 mod secret;
 mod sessions;
+mod standing;
 mod store;
 mod tokens;
 mod users;
@@ -211,7 +213,13 @@ impl Access {
         }
     }
 
-    fn record(&self, actor: Actor, action: AuditAction, outcome: Outcome, detail: String) {
+    pub(crate) fn record(
+        &self,
+        actor: Actor,
+        action: AuditAction,
+        outcome: Outcome,
+        detail: String,
+    ) {
         self.audit.record(AuditEntry {
             at: SystemTime::now(),
             actor,
@@ -219,6 +227,7 @@ impl Access {
             outcome,
             detail,
             revision: None,
+            generation: None,
         });
     }
 }
