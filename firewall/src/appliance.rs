@@ -4,7 +4,7 @@
 //! ports last, and takes everything away again when a step fails.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -24,7 +24,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::clock::Timestamp;
 use crate::config::{Config, Mode, Workers};
 use crate::control::{AttachedPort, Control};
-use crate::datapath::{Event, Generation, Shared, Worker, WorkerHandle, WorkerPlan};
+use crate::datapath::{Event, Generation, Generations, Shared, Worker, WorkerHandle, WorkerPlan};
+use crate::events::Events;
 use crate::host;
 use crate::in_force::InForce;
 use crate::lifecycle::Datapath;
@@ -115,7 +116,8 @@ struct Running {
 
 impl Appliance {
     /// Brings the appliance up. When this returns, the datapath enforces `config`.
-    pub async fn start(config: Config) -> Result<Self, BootError> {
+    /// `events` are where session events are stored.
+    pub async fn start(config: Config, events: Events) -> Result<Self, BootError> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|source| BootError::System {
                 what: "opening rtnetlink",
@@ -133,7 +135,15 @@ impl Appliance {
         };
         let mut ports = Ports::prepare(&handle, &config, &plan).await?;
         let mut settings = host::Applied::default();
-        let started = start_all(config, &plan, &mut ports, &handle, random, &mut settings).await;
+        let started = start_all(
+            config,
+            &plan,
+            &mut ports,
+            (&handle, events),
+            random,
+            &mut settings,
+        )
+        .await;
         match started {
             Ok(running) => Ok(Self {
                 running,
@@ -182,8 +192,8 @@ impl Appliance {
             .map(|port| port.device.as_str())
             .collect();
         let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
-        self.running.control.remember(&generation);
         let shared = &self.running.shared;
+        shared.generations.remember(&generation);
         // Sessions that it permits become its own first, and so never leave the kernel.
         shared.upcoming.store(Some(generation.clone()));
         shared.wake_all();
@@ -277,7 +287,7 @@ async fn start_all(
     config: Config,
     plan: &Plan,
     ports: &mut Ports,
-    handle: &Handle,
+    (handle, stored): (&Handle, Events),
     mut random: StdRng,
     settings: &mut host::Applied,
 ) -> Result<Running, BootError> {
@@ -309,7 +319,7 @@ async fn start_all(
         .map(|port| port.device.as_str())
         .collect();
     let generation = Arc::new(Generation::new(1, config, &devices, None));
-    let shared = Arc::new(share(plan, ports, generation.clone(), events, wanted)?);
+    let shared = Arc::new(share(plan, ports, generation, (events, stored), wanted)?);
     let mut followers = vec![follow(&shared, wants).await?];
     followers.extend(follow_transmit(ports));
 
@@ -318,11 +328,11 @@ async fn start_all(
     for plan in plans {
         threads.push(spawn_worker(&shared, plan, &stop)?);
     }
-    let log = spawn_log(received)?;
+    let log = spawn_log(&shared, received)?;
     ports.attach_ports()?;
     let attach = ports.ports.iter().map(AttachedPort::of).collect();
     let counters = Mutex::new(ports.counters()?);
-    let control = Control::new(shared.clone(), attach, counters, generation);
+    let control = Control::new(shared.clone(), attach, counters);
     Ok(Running {
         control,
         shared,
@@ -442,7 +452,7 @@ fn share(
     plan: &Plan,
     ports: &mut Ports,
     generation: Arc<Generation>,
-    events: std::sync::mpsc::SyncSender<Option<Event>>,
+    (events, stored): (std::sync::mpsc::SyncSender<Option<Event>>, Events),
     wanted: tokio::sync::mpsc::UnboundedSender<Gateway>,
 ) -> Result<Shared, BootError> {
     let memory = ports.programs.take_memory().ok_or(BootError::NoMemory)?;
@@ -478,6 +488,7 @@ fn share(
         mirror,
         leases: Leases::new(),
         injectors: injectors.collect::<Result<_, _>>()?,
+        generations: Generations::new(generation.clone()),
         generation: ArcSwap::new(generation),
         upcoming: ArcSwapOption::empty(),
         wanted,
@@ -489,7 +500,7 @@ fn share(
         in_force,
         applications: Default::default(),
         events,
-        events_lost: AtomicU64::new(0),
+        stored,
     })
 }
 
@@ -579,10 +590,14 @@ fn pin(worker: u16) {
     }
 }
 
-fn spawn_log(events: Receiver<Option<Event>>) -> Result<JoinHandle<()>, BootError> {
+fn spawn_log(
+    shared: &Arc<Shared>,
+    events: Receiver<Option<Event>>,
+) -> Result<JoinHandle<()>, BootError> {
+    let shared = shared.clone();
     std::thread::Builder::new()
         .name("log".into())
-        .spawn(move || log::write(&events))
+        .spawn(move || log::write(&events, &shared))
         .map_err(|source| BootError::System {
             what: "starting the log",
             source,

@@ -53,6 +53,22 @@ pub enum Via {
     Timer,
 }
 
+impl Via {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Browser => "browser",
+            Self::Boot => "boot",
+            Self::Signal => "signal",
+            Self::Timer => "timer",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct AuditEntry {
@@ -65,6 +81,9 @@ pub struct AuditEntry {
     /// The configuration that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// What the datapath calls it, once it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,7 +100,35 @@ pub enum AuditAction {
     Confirmed,
     RolledBack,
     SessionsCleared,
+    /// That every session event is kept for a while.
+    CaptureChanged,
+    Started,
+    Stopped,
     Restarted,
+}
+
+impl AuditAction {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::PasswordChanged => "password-changed",
+            Self::UserChanged => "user-changed",
+            Self::TokenIssued => "token-issued",
+            Self::TokenRevoked => "token-revoked",
+            Self::CandidateChanged => "candidate-changed",
+            Self::Committed => "committed",
+            Self::Confirmed => "confirmed",
+            Self::RolledBack => "rolled-back",
+            Self::SessionsCleared => "sessions-cleared",
+            Self::CaptureChanged => "capture-changed",
+            Self::Started => "started",
+            Self::Stopped => "stopped",
+            Self::Restarted => "restarted",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +136,17 @@ pub enum AuditAction {
 pub enum Outcome {
     Done,
     Refused,
+}
+
+impl Outcome {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Keeps entries. Must not block: an entry that can't be kept is counted, not waited for.
@@ -109,6 +167,7 @@ impl Audit for AuditLog {
             outcome,
             detail,
             revision,
+            generation: _,
         } = entry;
         let address = actor.address.map(tracing::field::display);
         tracing::info!(target: "audit", actor = actor.name, via = ?actor.via, address, ?action, ?outcome, revision, "{detail}");

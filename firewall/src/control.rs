@@ -1,6 +1,7 @@
 //! The handle by which management reads the running datapath.
 
 mod explain;
+mod health;
 mod leases;
 mod network;
 mod page;
@@ -9,9 +10,8 @@ mod session_view;
 mod sessions;
 mod tables;
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::clock::Timestamp;
 use crate::config::Mode;
@@ -21,6 +21,8 @@ use crate::ports::{AttachMode, Attached, KernelCounters, PortId};
 use crate::view;
 
 pub use explain::MatchError;
+pub use health::Health;
+pub use selection::parse_protocol;
 
 /// Cheap to clone; every method answers from shared memory and never waits for a worker. Those about sessions, leases,
 /// policies, routes and neighbours look through whole tables, which takes a while where they are large.
@@ -32,8 +34,6 @@ struct Inner {
     shared: Arc<Shared>,
     ports: Vec<AttachedPort>,
     kernel: Mutex<KernelCounters>,
-    /// The generations that sessions may still name, newest last.
-    generations: Mutex<VecDeque<Arc<Generation>>>,
     started: Timestamp,
 }
 
@@ -57,9 +57,6 @@ impl AttachedPort {
     }
 }
 
-/// Generations whose names can still be told.
-const GENERATIONS: usize = 16;
-
 /// A filter that names something that can't be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {problem}")]
@@ -73,28 +70,13 @@ impl Control {
         shared: Arc<Shared>,
         ports: Vec<AttachedPort>,
         kernel: Mutex<KernelCounters>,
-        generation: Arc<Generation>,
     ) -> Self {
-        let generations = Mutex::new(VecDeque::from([generation]));
         Self(Arc::new(Inner {
             shared,
             ports,
             kernel,
-            generations,
             started: Timestamp::now(),
         }))
-    }
-
-    pub(crate) fn remember(&self, generation: &Arc<Generation>) {
-        let mut generations = self
-            .0
-            .generations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        generations.push_back(generation.clone());
-        if generations.len() > GENERATIONS {
-            generations.pop_front();
-        }
     }
 
     /// The configuration that the datapath enforces.
@@ -144,12 +126,7 @@ impl Control {
 
     /// Those that sessions may still name, newest first.
     fn generations(&self) -> Vec<Arc<Generation>> {
-        let generations = self
-            .0
-            .generations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        generations.iter().rev().cloned().collect()
+        self.0.shared.generations.newest_first()
     }
 }
 

@@ -13,6 +13,7 @@ mod course;
 mod decide;
 mod egress;
 mod fragments;
+mod generations;
 mod hold;
 mod icmp_error;
 mod ingress;
@@ -32,6 +33,7 @@ use crate::ports::PortId;
 use crate::route::{Gateway, NextHopId};
 use crate::session::Flow;
 
+pub use generations::Generations;
 pub use shared::{
     Applications, Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker,
     WorkerHandle,

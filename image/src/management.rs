@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use firewall::audit::Audit;
 use firewall::config::{self, Config};
 use firewall::control::Control;
+use firewall::events::Events;
 use firewall::lifecycle::Lifecycle;
 use ipnet::IpNet;
 use tokio::net::UnixListener;
@@ -27,7 +27,7 @@ pub(crate) struct Management {
 pub(crate) struct Parts {
     pub(crate) control: Control,
     pub(crate) lifecycle: Lifecycle,
-    pub(crate) audit: Arc<dyn Audit>,
+    pub(crate) events: Events,
     pub(crate) machine: Machine,
 }
 
@@ -39,12 +39,13 @@ impl Management {
         state_dir: &Path,
         names: &Names,
     ) -> Result<Self, ManagementError> {
-        let access = Access::open(Some(state_dir), parts.audit)?;
+        let access = Access::open(Some(state_dir), Arc::new(parts.events.clone()))?;
         let certificates = Certificates::open(Some(state_dir), &names.host, &names.addresses)?;
         let config = parts.control.in_force().config.management.clone();
         let site = web_ui::router(
             Arc::new(parts.control),
             parts.lifecycle,
+            parts.events,
             Arc::clone(&access),
             parts.machine,
         );

@@ -10,9 +10,11 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use firewall::audit::AuditLog;
+use firewall::audit::{Actor, Audit, AuditAction, AuditEntry, Outcome, Via};
 use firewall::config::{Config, ConfigError, Report};
+use firewall::events::{Events, Watch};
 use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded};
 use firewall::objects::Objects;
 use futures_util::FutureExt;
@@ -36,7 +38,7 @@ pub(crate) struct Args {
     )]
     pub(crate) config: PathBuf,
     /// For what must outlive the appliance: committed configurations and their history, users and
-    /// tokens, the certificate, what it last knew of names and feeds.
+    /// tokens, the certificate, events, what it last knew of names and feeds.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
     pub(crate) state_dir: PathBuf,
     /// Where the API is served.
@@ -56,6 +58,8 @@ enum End {
     /// It is to start anew.
     Restart,
 }
+/// How long the end waits for the last events to be stored.
+const LAST_EVENTS: Duration = Duration::from_secs(3);
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(args: &Args) -> Result<(), RunError> {
@@ -89,10 +93,13 @@ async fn appliance(args: &Args) -> Result<End, RunError> {
     let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
     let objects = Objects::new(&args.state_dir);
     let mut objects_changed = objects.changes();
-    let (config, opened) = Lifecycle::open(options(args, &objects)).map_err(refused)?;
+    let events = Events::new();
+    let (config, opened) = Lifecycle::open(options(args, &objects, &events)).map_err(refused)?;
+    // The state directory is ours from here on.
+    events.start(Some(&args.state_dir), config.events);
     warn(opened.name(), &config);
     let names = Names::of(&config);
-    let enforcer = Enforcer::start(config, objects)
+    let enforcer = Enforcer::start(config, objects.clone(), events.clone())
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
@@ -103,17 +110,28 @@ async fn appliance(args: &Args) -> Result<End, RunError> {
     let revision = lifecycle.in_force_revision();
     tracing::info!(config = %args.config.display(), revision, socket = %args.socket.display(), "enforcing");
 
+    let version = format!("version {}", control.system().version);
+    record(&events, Via::Boot, AuditAction::Started, version);
+    let watch = Watch {
+        events: events.clone(),
+        control: control.clone(),
+        lifecycle: lifecycle.clone(),
+        objects,
+    };
+    let watch = tokio::spawn(watch.run());
+
     let (machine, mut restart) = Machine::new(args.state_dir.clone());
     let parts = Parts {
         control: control.clone(),
         lifecycle: lifecycle.clone(),
-        audit: Arc::new(AuditLog),
+        events: events.clone(),
         machine,
     };
     let mut management = match Management::start(parts, listener, &args.state_dir, &names).await {
         Ok(management) => management,
         Err(error) => {
             lifecycle.stop().await;
+            events.stop(LAST_EVENTS).await;
             return Err(error.into());
         }
     };
@@ -131,13 +149,18 @@ async fn appliance(args: &Args) -> Result<End, RunError> {
             change = changes.recv() => {
                 // Whoever was too slow to be told of a commit looks at what is in force, too.
                 if !matches!(change, Ok(Change::Edited { .. } | Change::Confirmed { .. })) {
-                    management.apply(&control.in_force().config.management).await;
+                    let in_force = control.in_force();
+                    management.apply(&in_force.config.management).await;
+                    events.set_bounds(in_force.config.events);
                 }
             }
         }
     };
+    record(&events, Via::Signal, AuditAction::Stopped, String::new());
+    watch.abort();
     lifecycle.stop().await;
     management.stop().await;
+    events.stop(LAST_EVENTS).await;
     // Who wants it to end has the last word.
     if matches!(end, End::Restart) && shutdown.as_mut().now_or_never().is_none() {
         tracing::info!("starting anew");
@@ -147,11 +170,24 @@ async fn appliance(args: &Args) -> Result<End, RunError> {
     Ok(End::Stopped)
 }
 
-fn options(args: &Args, objects: &Objects) -> Options {
+/// What the appliance itself does.
+fn record(events: &Events, via: Via, action: AuditAction, detail: String) {
+    events.record(AuditEntry {
+        at: SystemTime::now(),
+        actor: Actor::system(via),
+        action,
+        outcome: Outcome::Done,
+        detail,
+        revision: None,
+        generation: None,
+    });
+}
+
+fn options(args: &Args, objects: &Objects, events: &Events) -> Options {
     Options {
         file: args.config.clone(),
         state_dir: args.state_dir.clone(),
-        audit: Arc::new(AuditLog),
+        audit: Arc::new(events.clone()),
         compile: enforcer::compile(objects),
     }
 }

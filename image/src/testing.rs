@@ -31,6 +31,7 @@ impl Bench {
         let site = web_ui::router(
             Arc::new(Fake::running()),
             lifecycle,
+            fake::events(),
             access,
             fake::machine(),
         );

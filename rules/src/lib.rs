@@ -40,7 +40,7 @@ pub use findings::{Findings, check_name, suggest};
 pub use located::{LOCATED, Located, Named, ONE_OR_MANY, OneOrMany};
 pub use names::Names;
 pub use policy::{Action, Log, Policy};
-pub use quantity::{PortRange, parse_duration, parse_ports};
+pub use quantity::{PortRange, parse_duration, parse_ports, parse_size};
 pub use rules::{Decision, MANAGEMENT, Question, Rules, Zone};
 pub use schedule::ScheduleState;
 pub use tuple::{IcmpType, Protocol, Tuple};

@@ -1,4 +1,4 @@
-//! Numbers as people write them: durations with a unit, ports and ranges of ports.
+//! Numbers as people write them: durations and sizes with a unit, ports and ranges of ports.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub enum QuantityError {
     TooLong(String),
     #[error("a duration cannot be zero")]
     Zero,
+    #[error("'{0}' is no size: a number and KiB, MiB or GiB, as in 256MiB")]
+    Size(String),
     #[error("'{0}' is no port: a number from {1} to 65535, or a range such as 8443-8450")]
     Port(String, u16),
     #[error("the range {0} runs backwards")]
@@ -49,6 +51,26 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
         Some(seconds) if seconds <= MAX_DAYS * 86_400 => Ok(Duration::from_secs(seconds)),
         _ => Err(QuantityError::TooLong(text.to_owned())),
     }
+}
+
+/// `64KiB`, `256MiB`, `2GiB`, in bytes.
+pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
+    let malformed = || QuantityError::Size(text.to_owned());
+    let digits = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let bytes_per_unit = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(malformed()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(bytes_per_unit))
+        .ok_or_else(malformed)
 }
 
 /// Ports from `first` to `last`, both included.
@@ -122,6 +144,27 @@ mod tests {
             assert_eq!(
                 parse_duration(endless),
                 Err(QuantityError::TooLong(endless.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn sizes_carry_units() {
+        assert_eq!(parse_size("64KiB"), Ok(65_536));
+        assert_eq!(parse_size("256MiB"), Ok(256 << 20));
+        assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+        for nonsense in [
+            "",
+            "256",
+            "MiB",
+            "256MB",
+            "256 MiB",
+            "-1MiB",
+            "99999999999999GiB",
+        ] {
+            assert_eq!(
+                parse_size(nonsense),
+                Err(QuantityError::Size(nonsense.to_owned()))
             );
         }
     }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use firewall::CommitError;
 use firewall::audit::AuditLog;
-use firewall::config::Config;
+use firewall::config::{Config, EventBounds};
 use firewall::control::{FilterError, MatchError};
+use firewall::events::Events;
 use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
     Cleared, CountView, DestinationNatView, DropsView, Endpoint, FailureView, InterfaceView,
@@ -273,6 +274,7 @@ pub async fn site(appliance: Fake) -> Guarded {
     crate::router(
         Arc::new(appliance),
         lifecycle(&TempDir::new()).await,
+        events(),
         access,
         machine(),
     )
@@ -282,6 +284,13 @@ pub async fn site(appliance: Fake) -> Guarded {
 #[must_use]
 pub fn machine() -> Machine {
     Machine::new(std::env::temp_dir()).0
+}
+
+/// A store of events in memory.
+pub fn events() -> Events {
+    let events = Events::new();
+    events.start(None, EventBounds::default());
+    events
 }
 
 /// What is in force in a [`lifecycle`] at first.

@@ -215,13 +215,13 @@ fn choice<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, BadParamete
     })
 }
 
-fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
+pub(crate) fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
     value
         .parse()
         .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {what}")))
 }
 
-fn word(name: &str, value: &str) -> Result<String, BadParameter> {
+pub(crate) fn word(name: &str, value: &str) -> Result<String, BadParameter> {
     if value.is_empty() {
         return Err(BadParameter::new(
             name,
@@ -231,7 +231,7 @@ fn word(name: &str, value: &str) -> Result<String, BadParameter> {
     Ok(value.to_owned())
 }
 
-fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
+pub(crate) fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
     match parsed(name, value, "a number")? {
         limit @ 1..=LIMIT_MAX => Ok(limit),
         other => Err(BadParameter::new(
@@ -241,7 +241,7 @@ fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
     }
 }
 
-fn unknown(name: &str, names: &[&str]) -> BadParameter {
+pub(crate) fn unknown(name: &str, names: &[&str]) -> BadParameter {
     let close = names
         .iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
@@ -253,7 +253,7 @@ fn unknown(name: &str, names: &[&str]) -> BadParameter {
     BadParameter::new(name, format!("'{name}' is no filter; {hint}"))
 }
 
-fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
+pub(crate) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
     Query::try_from_uri(&parts.uri).map(|Query(pairs)| pairs)
 }
 
@@ -266,7 +266,7 @@ pub(crate) struct BadParameter {
 }
 
 impl BadParameter {
-    fn new(parameter: &str, detail: String) -> Self {
+    pub(crate) fn new(parameter: &str, detail: String) -> Self {
         Self {
             parameter: parameter.to_owned(),
             detail,

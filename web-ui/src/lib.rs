@@ -10,6 +10,8 @@
 //! | `/api/v1/nat/leases`, `/routes`, `/neighbours` | pages, too |
 //! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/system` | the view of that name |
 //! | `/api/v1/system/restart` | stops and starts anew: [`Restart`] |
+//! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/routes`, `/system` | the view of that name |
+//! | `/api/v1/events`, `/events/stream`, `/events/capture`, `/alarms` | what has happened, and what is wrong |
 //! | `/api/v1/login`, `/logout`, `/whoami`, `/password`, `/users`, `/tokens` | who may do what: [`Access`] |
 //! | `/healthz` | 200 while the process lives |
 //! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503; what is missing is told to the unix socket alone |
@@ -25,6 +27,7 @@ mod conditional;
 mod configuration;
 mod crowd;
 mod durable;
+mod events;
 mod explain;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

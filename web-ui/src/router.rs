@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
+use firewall::events::Events;
 use firewall::lifecycle::Lifecycle;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -13,18 +15,21 @@ use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
 use crate::conditional::not_modified;
 use crate::configuration::{self, Configuration};
+use crate::events::{self, EventLog};
 use crate::problem::Problem;
 use crate::system::{Machine, System};
 use crate::tables::Tables;
 use crate::{explain, openapi, operation, system, tables};
 
-/// The API of `appliance` and its configuration, for those whom `access` lets in.
+/// The API of `appliance`, its configuration and its events, for those whom `access` lets in.
 pub fn router(
     appliance: Arc<dyn Appliance>,
     lifecycle: Lifecycle,
+    events: Events,
     access: Arc<Access>,
     machine: Machine,
 ) -> Guarded {
+    let event_log = EventLog::new(events, Arc::clone(&access));
     let tables = Tables::new(Arc::clone(&appliance), Arc::clone(&access));
     let system = System {
         appliance: Arc::clone(&appliance),
@@ -37,6 +42,7 @@ pub fn router(
         .merge(explain::routes(appliance.clone(), lifecycle.clone()))
         .merge(tables::routes().with_state(tables))
         .merge(system::routes().with_state(system))
+        .merge(events::routes().with_state(event_log))
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
     let mut all = OpenApiRouter::with_openapi(openapi::base())
@@ -48,6 +54,7 @@ pub fn router(
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(not_modified))
+        .layer(Extension(Arc::clone(&access)))
         .layer(map_response(never_stored));
     Guarded::new(router, access)
 }

@@ -21,7 +21,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::access::{Guarded, Peer};
@@ -133,6 +133,7 @@ pub(crate) async fn serve_within<D: Door>(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
+    let (closing, _) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
         let (raw, peer, held) = tokio::select! {
@@ -141,11 +142,13 @@ pub(crate) async fn serve_within<D: Door>(
         };
         let stream = door.open(raw);
         let (limits, router, watcher) = (limits.clone(), router.clone(), connections.watcher());
+        let closing = Closing(closing.subscribe());
         tokio::spawn(async move {
             let (seat, _place) = &held;
             let client = Client {
                 peer,
                 trusted: seat.trusted(),
+                closing,
             };
             let served = async {
                 match stream.await {
@@ -164,6 +167,7 @@ pub(crate) async fn serve_within<D: Door>(
         });
     }
     drop(door);
+    closing.send_replace(true);
     if timeout(limits.drain, connections.shutdown()).await.is_err() {
         tracing::debug!("management connections were still open when their server stopped");
     }
@@ -194,9 +198,22 @@ async fn next_client<D: Door>(
 struct Client {
     peer: Peer,
     trusted: Trusted,
+    closing: Closing,
 }
 
-/// Every request carries its peer, which only a server can say, and where to say that it is known.
+/// That the server stops. An answer without an end ends when it does, or the server would wait for it in vain.
+#[derive(Clone, Debug)]
+pub(crate) struct Closing(watch::Receiver<bool>);
+
+impl Closing {
+    pub(crate) async fn closed(&mut self) {
+        // A server that is gone has stopped, too.
+        let _ = self.0.wait_for(|closing| *closing).await;
+    }
+}
+
+/// Every request carries its peer and when its server stops, which only a server can say, and where to say that it is
+/// known.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     limits: &Limits,
     stream: S,
@@ -209,6 +226,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(client.trusted.clone());
+        request.extensions_mut().insert(client.closing.clone());
         router.call(request)
     });
     let io = TokioIo::new(StallGuard::new(stream, limits.stall));
@@ -230,6 +248,7 @@ fn http(limits: &Limits) -> http1::Builder {
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
@@ -262,6 +281,10 @@ mod tests {
             let (listener, file) = socket::bind(&dir.path().join("api.sock")).unwrap();
             let router = Router::new()
                 .route("/small", get(async || "small"))
+                .route(
+                    "/endless",
+                    get(async |Extension(mut closing): Extension<Closing>| closing.closed().await),
+                )
                 .route("/huge", get(async || "x".repeat(32 << 20)))
                 .route(
                     "/slow",
@@ -371,6 +394,23 @@ mod tests {
         );
         drop((first, second));
         assert!(rest(&mut third).await.contains("200 OK"));
+    }
+
+    #[tokio::test]
+    async fn shutdown_ends_an_answer_without_an_end() {
+        let server = Server::start();
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"GET /endless HTTP/1.1\r\nhost: palisade\r\n\r\n")
+            .await
+            .unwrap();
+        sleep(Duration::from_millis(50)).await;
+        server.stop.send(()).unwrap();
+        assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+        timeout(PATIENCE, server.served)
+            .await
+            .expect("the server stops")
+            .unwrap();
     }
 
     #[tokio::test]

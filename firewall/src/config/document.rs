@@ -14,6 +14,7 @@ pub struct Document {
     pub version: Option<Located<u32>>,
     pub system: System,
     pub management: Management,
+    pub events: Events,
     #[schema(value_type = BTreeMap<String, Interface>)]
     pub interfaces: Named<Interface>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -94,6 +95,19 @@ pub struct Management {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub key: Option<Located<String>>,
+}
+
+/// How many events are kept, and for how long.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Events {
+    /// With a unit: `256MiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub max_size: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub max_age: Option<Located<String>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

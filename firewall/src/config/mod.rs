@@ -8,6 +8,7 @@
 mod access;
 pub mod document;
 pub mod edit;
+mod events;
 mod feeds;
 mod finding;
 mod interfaces;
@@ -31,6 +32,7 @@ use rules::{Diagnostic, Facts, Findings, Outside, Place, Rules};
 
 pub use document::{Attach, Document, Mode, PacketDriver};
 pub use edit::{PatchError, PatchProblem};
+pub use events::EventBounds;
 pub use feeds::{Feed, FeedLimits, FeedSource};
 pub use finding::{Finding, findings};
 pub use interfaces::Interface;
@@ -48,6 +50,7 @@ pub struct Config {
     pub text: String,
     pub system: System,
     pub management: Management,
+    pub events: EventBounds,
     /// In the order of the document.
     pub interfaces: Vec<Interface>,
     pub routes: Vec<StaticRoute>,
@@ -111,6 +114,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     check_version(&document, findings);
     let system = system::compile(&document.system, findings);
     let management = system::compile_management(&document.management, findings);
+    let events = events::compile(&document.events, findings);
     let feeds = feeds::compile(&document.feeds, findings);
     let countries = feeds::compile_countries(document.countries.as_ref(), findings);
     let (rules, names) = Rules::compile(sections(&document), facts, findings);
@@ -130,6 +134,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
         text: text.to_owned(),
         system,
         management,
+        events,
         interfaces,
         routes,
         feeds,

@@ -442,6 +442,34 @@ fn system_values_are_checked() {
 }
 
 #[test]
+fn events_have_bounds_with_units() {
+    let bounds = |text: &str| parse(&format!("{SMALL}{text}"), "file").unwrap().events;
+    assert_eq!(bounds(""), EventBounds::default());
+    let expected = EventBounds {
+        max_bytes: 2 << 30,
+        max_age: std::time::Duration::from_secs(7 * 86_400),
+    };
+    assert_eq!(
+        bounds("events: { max-size: 2GiB, max-age: 7d }\n"),
+        expected
+    );
+    small_with(
+        "events: { max-size: 256, max-age: 30 }\n",
+        &[
+            "8:21 '256' is no size: a number and KiB, MiB or GiB, as in 256MiB",
+            "8:35 '30' has no unit: a duration is a number and s, m, h or d, as in 90s or 10m",
+        ],
+    );
+    small_with(
+        "events: { max-size: 1MiB, max-age: 10m }\n",
+        &[
+            "8:21 1MiB is out of range: from 8MiB to 64GiB",
+            "8:36 10m is too short: at least 1h",
+        ],
+    );
+}
+
+#[test]
 fn interface_addresses_are_checked() {
     let with =
         |addresses: &str, expected: &[&str]| small_replacing("192.0.2.1/24", addresses, expected);

@@ -252,7 +252,7 @@ impl Prefix {
     }
 }
 
-pub(super) fn parse_protocol(text: &str) -> Result<Protocol, FilterError> {
+pub fn parse_protocol(text: &str) -> Result<Protocol, FilterError> {
     let named = [
         Protocol::ICMP,
         Protocol::TCP,

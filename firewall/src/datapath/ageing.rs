@@ -3,10 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use rules::{PolicyId, Protocol};
+use rules::Protocol;
 
 use super::EndReason;
-use super::decide::NO_POLICY;
 use super::shared::{Event, EventKind};
 use super::worker::Walk;
 use crate::clock::Timestamp;
@@ -63,14 +62,11 @@ impl Walk<'_> {
         let table = &self.shared.table;
         let session = table.session(slot);
         let asked_for = session.flags.load(Relaxed) & 1 == 1;
-        if !asked_for && !tracing::enabled!(target: "session", tracing::Level::DEBUG) {
+        if !asked_for && !self.shared.wants_all_events() {
             return;
         }
         let flows = [Direction::Forward, Direction::Reverse]
             .map(|direction| table.flow(Flow { slot, direction }));
-        let policy = Some(session.policy.load(Relaxed))
-            .filter(|policy| *policy != NO_POLICY)
-            .map(PolicyId);
         let kind = EventKind::End {
             id,
             reason,
@@ -81,7 +77,7 @@ impl Walk<'_> {
         self.shared.log(Event {
             kind,
             asked_for,
-            facts: self.facts(slot, policy),
+            facts: self.facts(slot),
         });
     }
 

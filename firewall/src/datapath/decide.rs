@@ -165,12 +165,7 @@ impl Walk<'_> {
         slot: Slot,
         translated: Translated,
     ) -> Known {
-        let Permitted {
-            routed,
-            policy,
-            log,
-            ..
-        } = permitted;
+        let Permitted { routed, log, .. } = permitted;
         let forward = Flow {
             slot,
             direction: Direction::Forward,
@@ -193,13 +188,12 @@ impl Walk<'_> {
         }
         self.own_session(slot);
         self.decide_ahead(slot);
-        if log.start || tracing::enabled!(target: "session", tracing::Level::DEBUG) {
+        if log.start || self.shared.wants_all_events() {
             let id = self.shared.table.session(slot).id.load(Relaxed);
-            let facts = self.facts(slot, policy);
             self.shared.log(Event {
                 kind: EventKind::Start { id },
                 asked_for: log.start,
-                facts,
+                facts: self.facts(slot),
             });
         }
         Known {
@@ -211,7 +205,6 @@ impl Walk<'_> {
 
     fn fill(&self, record: &SessionRecord, permitted: &Permitted, source_rule: Option<RuleId>) {
         let routed = &permitted.routed;
-        let rule = |rule: Option<RuleId>| rule.map_or(0, |rule| rule.0 as u16 + 1);
         let egress = match routed.to {
             Way::Host => InterfaceId::HOST,
             Way::Gateway(Gateway { interface, .. }) | Way::Wire(interface) => interface,
@@ -227,10 +220,10 @@ impl Walk<'_> {
                 .map_or(0, |timeout| timeout.as_secs().max(1) as u32),
             Relaxed,
         );
-        record.source_rule.store(rule(source_rule), Relaxed);
+        record.source_rule.store(rule_number(source_rule), Relaxed);
         record
             .destination_rule
-            .store(rule(routed.destination_rule), Relaxed);
+            .store(rule_number(routed.destination_rule), Relaxed);
         record.from_zone.store(routed.admitted.zone.0, Relaxed);
         record.to_zone.store(routed.zone.0, Relaxed);
         record.ingress.store(routed.admitted.interface.0, Relaxed);
@@ -337,10 +330,9 @@ impl Walk<'_> {
 
     fn denied(&self, routed: &Routed, policy: Option<PolicyId>, log: rules::Log, rejected: bool) {
         let asked_for = log.start || log.end;
-        if !asked_for && !tracing::enabled!(target: "session", tracing::Level::DEBUG) {
+        if !asked_for && !self.shared.wants_all_events() {
             return;
         }
-        let rules = &self.generation.config.rules;
         let (arrived, tuple) = (&routed.arrived, &routed.tuple);
         let facts = SessionFacts {
             protocol: arrived.protocol,
@@ -348,25 +340,33 @@ impl Walk<'_> {
             destination: (arrived.destination, arrived.destination_port),
             translated_source: (tuple.source, tuple.source_port),
             translated_destination: (tuple.destination, tuple.destination_port),
-            policy: policy.map_or_else(
-                || "default".into(),
-                |policy| rules.policy(policy).name.clone(),
-            ),
-            from_zone: rules.zone(routed.admitted.zone).name.clone(),
-            to_zone: rules.zone(routed.zone).name.clone(),
+            generation: self.generation.number,
+            policy,
+            from_zone: routed.admitted.zone,
+            to_zone: routed.zone,
+            ingress: routed.admitted.interface,
+            egress: match routed.to {
+                Way::Host => None,
+                Way::Gateway(Gateway { interface, .. }) | Way::Wire(interface) => Some(interface),
+            },
+            application: 0,
+            source_rule: 0,
+            destination_rule: rule_number(routed.destination_rule),
             at: self.now,
         };
         self.shared.log(Event {
-            kind: EventKind::Denied { rejected },
+            kind: EventKind::Denied {
+                rejected,
+                icmp: icmp_type(&routed.admitted.packet.headers.transport),
+            },
             asked_for,
             facts,
         });
     }
 
     /// What events say of a session.
-    pub(crate) fn facts(&self, slot: Slot, policy: Option<PolicyId>) -> SessionFacts {
+    pub(crate) fn facts(&self, slot: Slot) -> SessionFacts {
         let table = &self.shared.table;
-        let rules = &self.generation.config.rules;
         let arrived = super::tuple_of(&table.key(Flow {
             slot,
             direction: Direction::Forward,
@@ -376,32 +376,30 @@ impl Walk<'_> {
             direction: Direction::Reverse,
         }));
         let session = table.session(slot);
-        let zone = |number: u16| {
-            let known = usize::from(number) <= rules.zones().len();
-            if known {
-                rules.zone(ZoneId(number)).name.clone()
-            } else {
-                number.to_string()
-            }
-        };
+        let policy = session.policy.load(Relaxed);
         SessionFacts {
             protocol: arrived.protocol,
             source: (arrived.source, arrived.source_port),
             destination: (arrived.destination, arrived.destination_port),
             translated_source: (answered.destination, answered.destination_port),
             translated_destination: (answered.source, answered.source_port),
-            policy: policy.map_or_else(String::new, |policy| {
-                rules
-                    .policies()
-                    .get(policy.0 as usize)
-                    .map(|policy| policy.name.clone())
-                    .unwrap_or_default()
-            }),
-            from_zone: zone(session.from_zone.load(Relaxed)),
-            to_zone: zone(session.to_zone.load(Relaxed)),
+            generation: session.generation.load(Relaxed),
+            policy: (policy != NO_POLICY).then_some(PolicyId(policy)),
+            from_zone: ZoneId(session.from_zone.load(Relaxed)),
+            to_zone: ZoneId(session.to_zone.load(Relaxed)),
+            ingress: InterfaceId(session.ingress.load(Relaxed)),
+            egress: Some(InterfaceId(session.egress.load(Relaxed))),
+            application: session.application.load(Relaxed),
+            source_rule: session.source_rule.load(Relaxed),
+            destination_rule: session.destination_rule.load(Relaxed),
             at: self.now,
         }
     }
+}
+
+/// As a session's record has it.
+fn rule_number(rule: Option<RuleId>) -> u16 {
+    rule.map_or(0, |rule| rule.0 as u16 + 1)
 }
 
 pub(crate) fn icmp_type(transport: &Transport) -> Option<IcmpType> {

@@ -12,14 +12,15 @@ use abi::MAX_PORTS;
 use afxdp::Injector;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use nat::Leases;
-use rules::ZoneId;
+use rules::{PolicyId, ZoneId};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::EndReason;
+use super::{EndReason, Generations};
 use crate::clock::Timestamp;
 use crate::config::{Config, Mode};
 use crate::counters::{Counters, InterfaceId};
+use crate::events::Events;
 use crate::in_force::InForce;
 use crate::ports::PortId;
 use crate::route::{Gateway, Mirror};
@@ -32,6 +33,7 @@ pub struct Shared {
     pub mirror: Arc<Mirror>,
     pub leases: Leases,
     pub generation: ArcSwap<Generation>,
+    pub generations: Generations,
     /// The configuration that will be in force when sessions have been judged by it.
     pub upcoming: ArcSwapOption<Generation>,
     /// Neighbours that somebody waits for.
@@ -43,9 +45,10 @@ pub struct Shared {
     pub applications: Applications,
     /// By port: the way of a packet into the kernel's own stack.
     pub injectors: Vec<Injector>,
+    /// To the log; `None` ends it.
     pub events: SyncSender<Option<Event>>,
-    /// Events that were not logged because the log was too slow.
-    pub events_lost: AtomicU64,
+    /// Where the log leaves what lasts.
+    pub stored: Events,
 }
 
 /// A worker seen from outside.
@@ -174,8 +177,13 @@ impl Shared {
 
     pub(crate) fn log(&self, event: Event) {
         if self.events.try_send(Some(event)).is_err() {
-            self.events_lost.fetch_add(1, Relaxed);
+            self.stored.count_lost();
         }
+    }
+
+    /// Whether anybody wants to know of sessions that no policy tells of.
+    pub(crate) fn wants_all_events(&self) -> bool {
+        self.stored.wants_all() || tracing::enabled!(target: "session", tracing::Level::DEBUG)
     }
 }
 
@@ -338,6 +346,13 @@ impl Generation {
         self.is_wire().then_some(InterfaceId(other as u16))
     }
 
+    /// `None` for the appliance itself.
+    #[must_use]
+    pub fn interface_name(&self, interface: InterfaceId) -> Option<String> {
+        let interface = self.config.interfaces.get(interface.index())?;
+        Some(interface.name.clone())
+    }
+
     #[must_use]
     pub fn is_wire(&self) -> bool {
         self.config.system.mode == Mode::Wire
@@ -377,19 +392,30 @@ pub enum EventKind {
     },
     Denied {
         rejected: bool,
+        icmp: Option<rules::IcmpType>,
     },
 }
 
-/// What every event about a session says.
-#[derive(Clone, Debug)]
+/// What every event about a session says: numbers, which cost a worker little, and the generation of the
+/// configuration that they are numbers of.
+#[derive(Clone, Copy, Debug)]
 pub struct SessionFacts {
     pub protocol: rules::Protocol,
     pub source: (IpAddr, u16),
     pub destination: (IpAddr, u16),
     pub translated_source: (IpAddr, u16),
     pub translated_destination: (IpAddr, u16),
-    pub policy: String,
-    pub from_zone: String,
-    pub to_zone: String,
+    pub generation: u64,
+    /// `None` where none decided.
+    pub policy: Option<PolicyId>,
+    pub from_zone: ZoneId,
+    pub to_zone: ZoneId,
+    pub ingress: InterfaceId,
+    /// `None` of what was denied on its way to the appliance itself.
+    pub egress: Option<InterfaceId>,
+    /// As the session's record has them: from 1, 0 for none, and for what was not looked up.
+    pub application: u16,
+    pub source_rule: u16,
+    pub destination_rule: u16,
     pub at: Timestamp,
 }

@@ -167,6 +167,15 @@ impl Inner {
             )
         }));
         self.show(state);
+        if before.awaiting.is_some() {
+            self.audit(
+                &record.author,
+                AuditAction::Confirmed,
+                Outcome::Done,
+                "another commit followed",
+                Some(before.in_force),
+            );
+        }
         self.audit(
             &record.author,
             AuditAction::Committed,

@@ -257,6 +257,12 @@ impl Lifecycle {
         self.0.picture().manifest.in_force
     }
 
+    /// What an operator should know of the configuration's files.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.0.picture().alarms.clone()
+    }
+
     /// Makes a document the candidate.
     pub async fn replace(
         &self,

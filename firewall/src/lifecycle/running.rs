@@ -130,6 +130,8 @@ impl Inner {
             outcome,
             detail: detail.into(),
             revision,
+            generation: (outcome == Outcome::Done && revision.is_some())
+                .then(|| self.picture().generation),
         });
     }
 

@@ -235,11 +235,16 @@ impl Accounts {
         given: &TokenText,
         now: Timestamp,
     ) -> Result<Bearer<'_>, TokenRefused> {
-        let token = self
-            .tokens
-            .get(&given.id)
-            .filter(|token| token.hash.is_of(&given.secret))
-            .ok_or(TokenRefused::Unknown)?;
+        let token = self.tokens.get(&given.id);
+        if !token.is_some_and(|token| token.hash.is_of(&given.secret)) {
+            return Err(TokenRefused::Unknown);
+        }
+        self.bearer_of(&given.id, now)
+    }
+
+    /// The same of a token that was shown before.
+    pub(crate) fn bearer_of(&self, id: &str, now: Timestamp) -> Result<Bearer<'_>, TokenRefused> {
+        let token = self.tokens.get(id).ok_or(TokenRefused::Unknown)?;
         let owner = self.users.get(&token.owner).ok_or(TokenRefused::Unknown)?;
         if token.expires <= now {
             return Err(TokenRefused::Expired);

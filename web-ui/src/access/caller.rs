@@ -11,6 +11,7 @@ use super::refusal::Refusal;
 use super::role::Role;
 use super::scope::Scopes;
 use super::secret::Digest;
+use super::standing::LetInBy;
 
 /// The other end of a connection. The server puts it into every request; one without it gets nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub struct Caller {
     pub(super) must_change_password: bool,
     /// What is kept of the session's cookie, and its CSRF token.
     pub(super) session: Option<(Digest, String)>,
+    pub(super) let_in_by: LetInBy,
 }
 
 impl Caller {
@@ -54,6 +56,7 @@ impl Caller {
             scopes: Scopes::ALL,
             must_change_password: false,
             session: None,
+            let_in_by: LetInBy::Socket,
         }
     }
 

@@ -16,6 +16,7 @@ use super::password::Password;
 use super::refusal::Refusal;
 use super::scope::Scopes;
 use super::secret::{Secret, TokenText};
+use super::standing::LetInBy;
 use super::{Access, lock};
 
 impl Access {
@@ -87,6 +88,7 @@ impl Access {
                     scopes: bearer.scopes.clone(),
                     must_change_password: bearer.must_change_password,
                     session: None,
+                    let_in_by: LetInBy::Token(token.id.clone()),
                 })
             }
             Err(why) => {
@@ -204,5 +206,6 @@ fn caller(name: String, user: &User, via: Via, address: IpAddr) -> Caller {
         scopes: Scopes::ALL,
         must_change_password: user.must_change_password,
         session: None,
+        let_in_by: LetInBy::User(user.standing()),
     }
 }

@@ -17,9 +17,10 @@
 //! and no secret is kept or logged, but the one-time password of the first boot; what a client can make
 //! this module remember is bounded.
 //!
+//! An answer that goes on for long asks again whether its caller may have it ([`Access::holds`]).
+//!
 //! # Limits
-//! An answer that is being streamed goes on when its session ends or its token is revoked. When a token was last
-//! used is written with the next change of users or tokens, and when the appliance stops.
+//! When a token was last used is written with the next change of users or tokens, and when the appliance stops.
 
 mod accounts;
 mod backoff;
@@ -36,6 +37,7 @@ mod role;
 mod scope;
 mod secret;
 mod sessions;
+mod standing;
 mod store;
 mod tokens;
 mod users;
@@ -234,6 +236,7 @@ impl Access {
             outcome,
             detail,
             revision: None,
+            generation: None,
         });
     }
 }

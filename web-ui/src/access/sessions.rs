@@ -77,6 +77,12 @@ impl Sessions {
         Some(session)
     }
 
+    /// Whether there is a session of this cookie, without using it.
+    pub(crate) fn has(&self, cookie: &Digest, now: Instant) -> bool {
+        let session = self.0.get(cookie);
+        session.is_some_and(|session| !session.is_over(now))
+    }
+
     pub(crate) fn end(&mut self, cookie: &Digest) {
         self.0.remove(cookie);
     }

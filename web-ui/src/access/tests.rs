@@ -63,6 +63,7 @@ impl Bench {
         let site = crate::router(
             Arc::new(Fake::running()),
             fake::lifecycle(&TempDir::new()).await,
+            fake::events(),
             Arc::clone(&access),
             fake::machine(),
         );
@@ -283,7 +284,12 @@ async fn a_browser_needs_its_cookie_and_for_changes_its_csrf_token() {
     let actions: Vec<_> = bench.audited().iter().map(|entry| entry.0).collect();
     assert_eq!(
         actions,
-        [AuditAction::Login, AuditAction::Login, AuditAction::Logout]
+        [
+            AuditAction::Login,
+            AuditAction::Login,
+            AuditAction::SessionsCleared,
+            AuditAction::Logout
+        ]
     );
 }
 
@@ -848,6 +854,7 @@ async fn what_is_missing_is_told_by_the_socket_alone() {
     let site = crate::router(
         Arc::new(waiting),
         fake::lifecycle(&TempDir::new()).await,
+        fake::events(),
         access,
         fake::machine(),
     );

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use firewall::config::document::{Document, Management, System};
+use firewall::config::document::{Document, Events, Management, System};
 use firewall::lifecycle::{IfMatch, Text};
 use json_patch::Patch;
 use serde_json::{Map, Value};
@@ -24,6 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<Configuration> {
         .routes(routes!(candidate, replace, patch, discard))
         .routes(routes!(system, change_system))
         .routes(routes!(management, change_management))
+        .routes(routes!(events, change_events))
 }
 
 /// The configuration in force.
@@ -138,6 +139,26 @@ async fn change_management(
     body: JsonBody<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     change_section(&state, "management", caller, expected, body).await
+}
+
+/// How many events are kept and for how long, in the candidate.
+#[utoipa::path(get, path = "/config/events", tag = "configuration", responses((status = OK, body = Events)))]
+async fn events(State(state): State<Configuration>, _: NoParameters) -> Result<Response, Problem> {
+    section(&state, "events").await
+}
+
+/// Change how many events are kept, and for how long (RFC 7396).
+#[utoipa::path(patch, path = "/config/events", tag = "configuration",
+    params(("If-Match" = Option<String>, Header, description = "The candidate's entity tag.")),
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = OK, body = Events)))]
+async fn change_events(
+    State(state): State<Configuration>,
+    caller: Caller,
+    expected: Expected,
+    body: JsonBody<Map<String, Value>>,
+) -> Result<Response, Problem> {
+    change_section(&state, "events", caller, expected, body).await
 }
 
 async fn section(state: &Configuration, name: &str) -> Result<Response, Problem> {

@@ -43,6 +43,7 @@ impl Site {
         let guarded = crate::router(
             std::sync::Arc::new(Fake::running()),
             fake::lifecycle(&dir).await,
+            fake::events(),
             access.unwrap(),
             fake::machine(),
         );

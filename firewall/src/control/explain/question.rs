@@ -125,7 +125,7 @@ fn zone_named(
 }
 
 fn protocol(request: &MatchRequest) -> Result<Protocol, MatchError> {
-    let protocol = crate::control::selection::parse_protocol(&request.protocol);
+    let protocol = crate::control::parse_protocol(&request.protocol);
     let protocol = protocol.map_err(|error| MatchError {
         member: "protocol",
         problem: error.problem,

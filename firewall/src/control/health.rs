@@ -1,0 +1,58 @@
+//! Whether the datapath is well: little to look at, so that it can be looked at every second.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use abi::{DropReason, MAX_INTERFACES};
+
+use super::Control;
+use crate::counters::InterfaceId;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Interfaces, and whether their links are up.
+    pub links: Vec<(String, bool)>,
+    pub workers: usize,
+    /// Of them, those that walk packets.
+    pub running: usize,
+    /// Packets dropped since the start because there was no room for a session, too many half-open ones, or
+    /// no address or port to translate to.
+    pub no_room: u64,
+    pub half_open_limit: u64,
+    pub nat_exhausted: u64,
+}
+
+impl Control {
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let shared = &self.0.shared;
+        let generation = shared.generation.load();
+        let topology = shared.mirror.topology.load();
+        let interfaces = generation.config.interfaces.iter().enumerate();
+        let links = interfaces.map(|(index, interface)| {
+            let up = topology.interfaces.get(index).is_some_and(|link| link.up);
+            (interface.name.clone(), up)
+        });
+        Health {
+            links: links.collect(),
+            workers: shared.workers.len(),
+            running: shared.running.load(Relaxed),
+            no_room: self.dropped(DropReason::SessionTableFull),
+            half_open_limit: self.dropped(DropReason::HalfOpenLimit),
+            nat_exhausted: self.dropped(DropReason::NatExhausted)
+                + self.dropped(DropReason::NatNoAddress),
+        }
+    }
+
+    /// By workers, at all interfaces.
+    fn dropped(&self, reason: DropReason) -> u64 {
+        let interfaces = (0..MAX_INTERFACES).map(|index| InterfaceId(index as u16));
+        let workers = &self.0.shared.workers;
+        interfaces
+            .flat_map(|id| {
+                workers
+                    .iter()
+                    .map(move |worker| worker.counters.drops(id, reason))
+            })
+            .sum()
+    }
+}
