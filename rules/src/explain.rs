@@ -253,14 +253,14 @@ mod tests {
     #[test]
     fn of_an_application_the_nearest_term_counts() {
         let mut more = json!({ "applications": { "odd": [
-            { "protocol": "udp", "destination-port": 443 },
-            { "protocol": "tcp", "destination-port": 80, "source-port": 1 },
-            { "protocol": "tcp", "destination-port": 80 },
+            { "protocol": "udp", "destination-port": "443" },
+            { "protocol": "tcp", "destination-port": "80", "source-port": "1" },
+            { "protocol": "tcp", "destination-port": "80" },
         ] } });
         let policy = json!({ "application": "odd" });
         let of = |more: &Value| failed(more, policy.clone(), &question(443));
         assert_eq!(of(&more), ["Application([DestinationPort])"]);
-        more["applications"]["odd"] = json!([{ "protocol": "udp", "destination-port": 443 }]);
+        more["applications"]["odd"] = json!([{ "protocol": "udp", "destination-port": "443" }]);
         assert_eq!(of(&more), ["Application([Protocol])"]);
         let ping = Question {
             tuple: Tuple {

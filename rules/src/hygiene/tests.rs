@@ -223,9 +223,9 @@ fn objects_that_nothing_reaches_are_unused() {
         "feeds": { "reached": { "file": "/a" }, "unreached": { "file": "/b" } },
         "applications": {
             "group": ["part", "https"],
-            "part": { "protocol": "udp", "destination-port": 1 },
-            "inbound": { "protocol": "udp", "destination-port": 2 },
-            "idle": { "protocol": "udp", "destination-port": 3 },
+            "part": { "protocol": "udp", "destination-port": "1" },
+            "inbound": { "protocol": "udp", "destination-port": "2" },
+            "idle": { "protocol": "udp", "destination-port": "3" },
         },
         "schedules": {
             "day": { "weekly": [{ "from": "08:00" }] },
