@@ -192,7 +192,7 @@ fn an_engineers_session_from_another_machine() -> Result<()> {
     let here = Desk::at(&palisade, &chain.fw)?;
     let directory = palisade.directory().to_string_lossy().into_owned();
     let token = |role: &str| -> Result<String> {
-        here.run(0, &["user", "add", role, "--role", role])?;
+        here.run(0, &["user", "add", role, "--role", role, "--tokens-only"])?;
         let file = format!("{directory}/{role}.token");
         let token = here.run(
             0,
