@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firewall::view::Readiness;
+use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -325,9 +326,14 @@ async fn addresses(remote: &Remote) -> Result<Vec<SocketAddr>, ClientError> {
     if let Ok(address) = host.name.parse() {
         return Ok(vec![SocketAddr::new(address, host.port)]);
     }
-    let unknown = |error: &dyn std::error::Error| ClientError::NoAddress {
+    let unknown = |error: &NetError| ClientError::NoAddress {
         host: host.clone(),
-        problem: error.to_string(),
+        problem: match error {
+            NetError::Dns(DnsError::NoRecordsFound(_)) => {
+                "no host of this name is known".to_owned()
+            }
+            other => other.to_string(),
+        },
     };
     let resolver = TokioResolver::builder_tokio().and_then(ResolverBuilder::build);
     let found = resolver

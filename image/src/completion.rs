@@ -1,6 +1,6 @@
 //! `palisade completion`: what a shell has to know to complete a line.
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::{Shell, generate};
 
 use crate::command::{CommandError, print};
@@ -16,7 +16,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn completion<C: CommandFactory>(args: &Args) -> Result<(), CommandError> {
+    let whole = C::command();
+    // Some shells would offer hidden commands, too.
+    let offered = whole
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let mut command = Command::new("palisade")
+        .args(whole.get_arguments())
+        .subcommands(offered.cloned());
     let mut script = Vec::new();
-    generate(args.shell, &mut C::command(), "palisade", &mut script);
+    generate(args.shell, &mut command, "palisade", &mut script);
     print(&String::from_utf8_lossy(&script))
 }

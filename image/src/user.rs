@@ -55,6 +55,9 @@ struct Add {
     /// The user need not choose another password at first.
     #[arg(long, requires = "password")]
     keep_password: bool,
+    /// For a program: nobody is told the password, and only tokens let it in.
+    #[arg(long, conflicts_with = "password")]
+    tokens_only: bool,
 }
 
 /// Change what a user may do.
@@ -143,7 +146,14 @@ async fn answer(
         What::List => client.get(USERS).await?,
         What::Add(add) => {
             let call = Call::post(USERS).json(&add.body(secrets.new))?;
-            client.send(&call).await?.body
+            let made = client.send(&call).await?.body;
+            if add.tokens_only {
+                // Else its tokens would wait for somebody to choose a password.
+                let settled = json!({"must-change-password": false});
+                change(&mut client, &add.name, &settled).await?
+            } else {
+                made
+            }
         }
         What::Set(set) => change(&mut client, &set.name, &set.body()).await?,
         What::Delete { names } => {
@@ -298,6 +308,16 @@ mod tests {
         assert_eq!(told(&bench, "delete alice", None).await.unwrap(), "");
         let error = told(&bench, "delete alice", None).await.unwrap_err();
         assert_eq!(error.exit(), Exit::WrongInput);
+    }
+
+    #[tokio::test]
+    async fn a_program_gets_no_password() {
+        let bench = Bench::start().await;
+        let add = "add ci --role operator --tokens-only";
+        assert_eq!(told(&bench, add, None).await.unwrap(), "ci: operator\n");
+        let list = told(&bench, "list", None).await.unwrap();
+        let ci = list.lines().find(|line| line.starts_with("ci")).unwrap();
+        assert!(!ci.contains("must change"), "{list}");
     }
 
     #[tokio::test]

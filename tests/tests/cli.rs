@@ -113,7 +113,7 @@ fn session(desk: &Desk<'_>, chain: &Chain, directory: &str) -> Result<()> {
     );
     ensure!(
         desk.run(0, &["config", "check"])?
-            .starts_with("candidate: valid")
+            .contains("candidate: valid")
     );
     assert!(!passes(chain)?);
 
@@ -192,7 +192,7 @@ fn an_engineers_session_from_another_machine() -> Result<()> {
     let here = Desk::at(&palisade, &chain.fw)?;
     let directory = palisade.directory().to_string_lossy().into_owned();
     let token = |role: &str| -> Result<String> {
-        here.run(0, &["user", "add", role, "--role", role])?;
+        here.run(0, &["user", "add", role, "--role", role, "--tokens-only"])?;
         let file = format!("{directory}/{role}.token");
         let token = here.run(
             0,

@@ -18,7 +18,7 @@ pub(crate) enum ClientError {
     NotRunning { socket: PathBuf, source: io::Error },
     #[error("cannot connect to {}: only its owner may; run this as root", socket.display())]
     Forbidden { socket: PathBuf },
-    #[error("{}: there is no address of this name: {problem}", host.name)]
+    #[error("{}: {problem}", host.name)]
     NoAddress { host: Host, problem: String },
     #[error("cannot connect to {host}: {source}")]
     Connect { host: Host, source: io::Error },

@@ -65,11 +65,12 @@ async fn a_change_goes_from_set_by_diff_and_commit_into_the_history() {
 
     let told = session.try_run(&["diff", "--exit-code"]).await.unwrap();
     assert_eq!(told.exit, Exit::Differs);
-    assert_eq!(session.run(&["check"]).await, "candidate: valid\n");
-    assert_eq!(
-        session.run(&["commit", "--check"]).await,
-        "candidate: valid\n"
-    );
+    // With warnings or without.
+    for check in [&["check"][..], &["commit", "--check"]] {
+        let last = session.run(check).await;
+        let last = last.lines().last().unwrap_or_default();
+        assert!(last.starts_with("candidate: valid"), "{last}");
+    }
 
     let said = session.run(&["commit", "--comment", "say no"]).await;
     assert_eq!(said, "revision 2 is in force\n");

@@ -71,6 +71,9 @@ const PATIENCE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs
 trait Display {
     /// What is to be printed of an event; nothing, where it is empty.
     fn show(&mut self, event: &Event) -> Result<String, ClientError>;
+
+    /// Something else was printed: what stands above is not this display's.
+    fn interrupted(&mut self) {}
 }
 
 struct Stream<'a> {
@@ -114,6 +117,7 @@ impl Stream<'_> {
                     "the appliance is gone ({}); waiting for it",
                     printable(&why)
                 );
+                display.interrupted();
                 (progress.gone, wait) = (true, first);
             }
             sleep(wait).await;

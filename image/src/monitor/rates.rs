@@ -101,6 +101,10 @@ impl Display for Screen {
         lines.truncate(rows.saturating_sub(1).max(1));
         Ok(self.draw(&lines))
     }
+
+    fn interrupted(&mut self) {
+        self.drawn = 0;
+    }
 }
 
 impl Screen {
@@ -261,8 +265,11 @@ mod tests {
         assert!(!first.contains("ttl"), "{first}");
         let second = screen.show(&event(2)).unwrap();
         assert!(second.starts_with("\x1b[5AINTERFACE"), "{second:?}");
+        screen.interrupted();
+        let third = screen.show(&event(3)).unwrap();
+        assert!(third.starts_with("INTERFACE"), "{third:?}");
         screen.table = Some((20, 3));
-        let small = screen.show(&event(3)).unwrap();
+        let small = screen.show(&event(4)).unwrap();
         assert_eq!(small.matches('\n').count(), 2, "{small:?}");
     }
 

@@ -153,7 +153,7 @@ impl Event {
             .map(|policy| ("policy", policy.clone()));
         let actor = self.actor.as_ref().map(|actor| ("by", actor.clone()));
         for (word, name) in [policy, actor].into_iter().flatten() {
-            if !self.message.contains(&name) {
+            if !says(&self.message, &name) {
                 said.push_str(&format!(", {word} {name}"));
             }
         }
@@ -166,6 +166,13 @@ impl Event {
     }
 }
 
+/// Whether a name is one of the words of a text.
+fn says(text: &str, name: &str) -> bool {
+    let is_of_a_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    text.split(|letter| !is_of_a_name(letter))
+        .any(|word| word == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,12 +181,12 @@ mod tests {
         {"id": 8, "at": "2026-11-26T10:00:01.5Z", "kind": "login", "severity": "info",
          "message": "alice logged in", "actor": "alice", "via": "token", "colour": "unknown"},
         {"id": 7, "at": "2026-11-26T10:00:00.25Z", "kind": "denied", "severity": "notice", "session": 12,
-         "policy": "no-mail", "message": "tcp 192.0.2.10:1 \u001b[2J"}], "next": "7", "lost": 1}"#;
+         "policy": "p", "message": "tcp 192.0.2.10:1 \u001b[2J"}], "next": "7", "lost": 1}"#;
 
     #[test]
     fn the_newest_event_is_the_last_line() {
         let expected = "older ones are left out: --limit, --since and --until choose\n\
-            2026-11-26 10:00:00.250Z  notice    denied         tcp 192.0.2.10:1 \\u{1b}[2J, policy no-mail, session 12\n\
+            2026-11-26 10:00:00.250Z  notice    denied         tcp 192.0.2.10:1 \\u{1b}[2J, policy p, session 12\n\
             2026-11-26 10:00:01.500Z  info      login          alice logged in\n\
             1 event lost: the appliance could not keep them\n";
         assert_eq!(text(&parsed(PAGE).unwrap()), expected);
