@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -156,6 +157,8 @@ fn what_ended_by_a_commit_is_told_by_the_policy_that_had_permitted_it() -> Resul
     Ok(())
 }
 
+type End = fn(&mut Palisade) -> Result<ExitStatus>;
+
 #[test]
 fn what_people_do_is_stored_and_still_there_after_a_restart() -> Result<()> {
     require_lab!();
@@ -187,11 +190,11 @@ fn what_people_do_is_stored_and_still_there_after_a_restart() -> Result<()> {
     );
 
     let last = cleared[0]["id"].as_u64();
-    for stop in [Palisade::stop, Palisade::kill] {
+    for (stop, starts) in [(Palisade::stop as End, 2), (Palisade::kill, 3)] {
         stop(&mut palisade)?;
         palisade.restart()?;
         assert_eq!(wait_for(&palisade, &query, 1)?, committed);
-        let newest = &wait_for(&palisade, "q=started", 1)?[0];
+        let newest = &wait_for(&palisade, "q=started", starts)?[0];
         assert!(newest["id"].as_u64() > last, "{newest}");
     }
     assert_eq!(wait_for(&palisade, "q=stopped+by+system", 1)?.len(), 1);
