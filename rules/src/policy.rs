@@ -13,6 +13,7 @@ use crate::classifier::Ranges;
 use crate::document::{self, LogEvent, NameList};
 use crate::facts::{Extent, Outside};
 use crate::findings::{Findings, check_name};
+use crate::objects::{Numbering, Trail, TrailBuilder};
 use crate::schedule::Schedules;
 use crate::{AddressSet, Names, Question, ZoneId};
 
@@ -52,6 +53,7 @@ pub struct Policy {
     pub action: Action,
     pub log: Log,
     pub(crate) conditions: Conditions,
+    pub(crate) trail: Trail,
     outside: BTreeSet<Outside>,
 }
 
@@ -99,7 +101,15 @@ impl Zones {
 /// How a policy matched: by which of its applications, `None` where it takes any.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Match<'a> {
-    pub(crate) application: Option<(&'a str, Option<Duration>)>,
+    pub(crate) application: Option<MatchedApplication<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MatchedApplication<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Its place among the policy's.
+    pub(crate) position: u32,
 }
 
 impl Policy {
@@ -133,10 +143,14 @@ impl Conditions {
         let Some(applications) = &self.applications else {
             return Some(Match { application: None });
         };
-        applications.iter().find_map(|application| {
+        (0..).zip(applications).find_map(|(position, application)| {
             let term = application.matching(tuple, question.icmp)?;
             Some(Match {
-                application: Some((&application.name, term.idle_timeout)),
+                application: Some(MatchedApplication {
+                    name: &application.name,
+                    idle_timeout: term.idle_timeout,
+                    position,
+                }),
             })
         })
     }
@@ -149,6 +163,7 @@ pub(crate) fn compile(
     names: &Names,
     applications: &Applications,
     schedules: &Schedules,
+    numbering: &mut Numbering,
     findings: &mut Findings,
 ) -> Vec<Policy> {
     let mut first_uses = HashMap::new();
@@ -169,6 +184,7 @@ pub(crate) fn compile(
             names,
             applications,
             schedules,
+            numbering,
             findings,
         ));
     }
@@ -180,20 +196,32 @@ fn compile_one(
     names: &Names,
     applications: &Applications,
     schedules: &Schedules,
+    numbering: &mut Numbering,
     findings: &mut Findings,
 ) -> Policy {
     let source = addresses(policy.source.as_ref(), names, findings);
     let destination = addresses(policy.destination.as_ref(), names, findings);
     check_families(policy, &source, &destination, findings);
+    let mut trail = TrailBuilder::new(names, numbering, policy.action);
+    trail.source(items(policy.source.as_ref()));
+    trail.destination(items(policy.destination.as_ref()));
     let conditions = Conditions {
         from: zones(&policy.from, names, findings),
         to: zones(&policy.to, names, findings),
         source: source.for_action(policy.action),
         destination: destination.for_action(policy.action),
-        applications: compile_applications(policy.application.as_ref(), applications, findings),
+        applications: compile_applications(
+            policy.application.as_ref(),
+            applications,
+            &mut trail,
+            findings,
+        ),
     };
     check_ends(policy, &conditions, findings);
     let schedule = policy.schedule.as_ref();
+    if let Some(name) = schedule {
+        trail.schedule(&name.value);
+    }
     Policy {
         name: policy.name.value.clone(),
         enabled: policy.enabled,
@@ -210,12 +238,18 @@ fn compile_one(
             end: policy.log.0.contains(&LogEvent::End),
         },
         conditions,
+        trail: trail.finish(),
         outside: source
             .depends_on()
             .chain(destination.depends_on())
             .cloned()
             .collect(),
     }
+}
+
+fn items(list: Option<&NameList>) -> impl Iterator<Item = &str> {
+    list.into_iter()
+        .flat_map(|list| list.value.iter().map(|name| name.value.as_str()))
 }
 
 fn as_written(list: Option<&NameList>) -> Vec<String> {
@@ -256,6 +290,7 @@ fn addresses(list: Option<&NameList>, names: &Names, findings: &mut Findings) ->
 fn compile_applications(
     list: Option<&NameList>,
     applications: &Applications,
+    trail: &mut TrailBuilder<'_>,
     findings: &mut Findings,
 ) -> Option<Vec<Arc<Application>>> {
     let list = list?;
@@ -266,6 +301,7 @@ fn compile_applications(
         if name.value == "any" {
             any = true;
         } else if let Some(found) = applications.resolve(name, findings) {
+            trail.application(&name.value, chosen.len() as u32, found);
             chosen.extend(found.iter().cloned());
         }
     }
