@@ -25,10 +25,12 @@ use crate::clock::Timestamp;
 use crate::config::{Config, Mode, Workers};
 use crate::control::{AttachedPort, Control};
 use crate::datapath::{Event, Generation, Shared, Worker, WorkerHandle, WorkerPlan};
+use crate::history::{History, Sampler};
 use crate::host;
 use crate::in_force::InForce;
 use crate::lifecycle::Datapath;
 use crate::log;
+use crate::objects::Objects;
 use crate::ports::{self, AttachMode, Attached, Plan, PortError, Ports, transmit};
 use crate::route::mirror::{Follower, Mirrored};
 use crate::route::{Gateway, Mirror, NextHops};
@@ -108,14 +110,20 @@ struct Running {
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    sampler: Sampler,
     log: JoinHandle<()>,
     /// What follows the kernel's tables and devices.
     followers: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Appliance {
-    /// Brings the appliance up. When this returns, the datapath enforces `config`.
-    pub async fn start(config: Config) -> Result<Self, BootError> {
+    /// Brings the appliance up. When this returns, the datapath enforces `config`. Hits go on as `history`
+    /// knows them; `objects` are shown with their hits.
+    pub async fn start(
+        config: Config,
+        objects: Objects,
+        history: History,
+    ) -> Result<Self, BootError> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|source| BootError::System {
                 what: "opening rtnetlink",
@@ -133,7 +141,17 @@ impl Appliance {
         };
         let mut ports = Ports::prepare(&handle, &config, &plan).await?;
         let mut settings = host::Applied::default();
-        let started = start_all(config, &plan, &mut ports, &handle, random, &mut settings).await;
+        let kept = (objects, history);
+        let started = start_all(
+            config,
+            kept,
+            &plan,
+            &mut ports,
+            &handle,
+            random,
+            &mut settings,
+        )
+        .await;
         match started {
             Ok(running) => Ok(Self {
                 running,
@@ -163,6 +181,13 @@ impl Appliance {
     /// Puts another configuration in force, at one instant for every worker. Sessions that it
     /// still permits go on; others end at once.
     pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {
+        let committed = self.try_commit(config).await;
+        let control = &self.running.control;
+        control.note_commit(committed.is_ok(), jiff::Timestamp::now());
+        committed
+    }
+
+    async fn try_commit(&mut self, config: Config) -> Result<u64, CommitError> {
         let before = self.running.shared.generation.load_full();
         let fixed = |config: &Config| {
             config
@@ -197,7 +222,13 @@ impl Appliance {
             .iter()
             .map(|port| port.device.as_str())
             .collect();
-        let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
+        let generation = Arc::new(Generation::new(
+            number,
+            config,
+            &devices,
+            self.running.control.history().hits(),
+            jiff::Timestamp::now(),
+        ));
         self.running.control.remember(&generation);
         let shared = &self.running.shared;
         // Sessions that it permits become its own first, and so never leave the kernel.
@@ -235,6 +266,7 @@ impl Appliance {
             shared,
             stop,
             threads,
+            sampler,
             log,
             followers,
             ..
@@ -251,6 +283,7 @@ impl Appliance {
             tracing::error!("the log of sessions is incomplete");
         }
         followers.iter().for_each(tokio::task::JoinHandle::abort);
+        sampler.stop();
         self.ports.detach(&self.handle).await;
         self.settings.undo(&self.handle).await;
     }
@@ -268,6 +301,7 @@ impl Datapath for Appliance {
 
 async fn start_all(
     config: Config,
+    (objects, history): (Objects, History),
     plan: &Plan,
     ports: &mut Ports,
     handle: &Handle,
@@ -301,7 +335,13 @@ async fn start_all(
         .iter()
         .map(|port| port.device.as_str())
         .collect();
-    let generation = Arc::new(Generation::new(1, config, &devices, None));
+    let generation = Arc::new(Generation::new(
+        1,
+        config,
+        &devices,
+        history.hits(),
+        jiff::Timestamp::now(),
+    ));
     let shared = Arc::new(share(plan, ports, generation.clone(), events, wanted)?);
     let mut followers = vec![follow(&shared, wants).await?];
     followers.extend(follow_transmit(ports));
@@ -315,12 +355,24 @@ async fn start_all(
     ports.attach_ports()?;
     let attach = ports.ports.iter().map(AttachedPort::of).collect();
     let counters = Mutex::new(ports.counters()?);
-    let control = Control::new(shared.clone(), attach, counters, generation);
+    let control = Control::new(
+        shared.clone(),
+        attach,
+        counters,
+        generation,
+        objects,
+        history.clone(),
+    );
+    let sampler = Sampler::start(control.clone(), history).map_err(|source| BootError::System {
+        what: "starting the history of counters",
+        source,
+    })?;
     Ok(Running {
         control,
         shared,
         stop,
         threads,
+        sampler,
         log,
         followers,
     })
@@ -528,6 +580,10 @@ fn spawn_worker(
         .spawn(move || {
             let _walking = walking;
             pin(id);
+            let thread = rustix::thread::gettid().as_raw_nonzero().get();
+            shared.workers[usize::from(id)]
+                .thread
+                .store(thread, Ordering::Relaxed);
             Worker::new(shared, plan, Timestamp::now()).run(&stop);
         })
         .map_err(|source| BootError::System {

@@ -81,6 +81,7 @@ pub enum AuditAction {
     Confirmed,
     RolledBack,
     SessionsCleared,
+    CountersReset,
     Restarted,
 }
 

@@ -1,18 +1,26 @@
 //! The handle by which management reads the running datapath.
 
+mod hits;
 mod sessions;
 mod tables;
+mod totals;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Timestamp;
 use crate::config::Mode;
 use crate::counters::InterfaceId;
 use crate::datapath::{Generation, Shared};
+use crate::history::History;
+use crate::objects::Objects;
 use crate::ports::{AttachMode, Attached, KernelCounters, PortId};
 use crate::view;
+
+pub use hits::{HitTotals, ObjectFilter};
+pub use totals::{InterfaceTotals, ReasonTotal, Totals, WorkerTotals};
 
 /// Cheap to clone; every method answers from shared memory and never waits for a worker.
 #[derive(Clone, Debug)]
@@ -25,7 +33,19 @@ struct Inner {
     kernel: Mutex<KernelCounters>,
     /// The generations that sessions may still name, newest last.
     generations: Mutex<VecDeque<Arc<Generation>>>,
+    objects: Objects,
+    history: History,
+    commits: Commits,
     started: Timestamp,
+}
+
+/// Commits since the start, by what came of them.
+#[derive(Debug, Default)]
+struct Commits {
+    done: AtomicU64,
+    refused: AtomicU64,
+    /// Of the last that was done, in milliseconds since 1970; 0 for none.
+    last: AtomicI64,
 }
 
 /// What is shown of a port.
@@ -65,6 +85,8 @@ impl Control {
         ports: Vec<AttachedPort>,
         kernel: Mutex<KernelCounters>,
         generation: Arc<Generation>,
+        objects: Objects,
+        history: History,
     ) -> Self {
         let generations = Mutex::new(VecDeque::from([generation]));
         Self(Arc::new(Inner {
@@ -72,6 +94,9 @@ impl Control {
             ports,
             kernel,
             generations,
+            objects,
+            history,
+            commits: Commits::default(),
             started: Timestamp::now(),
         }))
     }
@@ -85,6 +110,23 @@ impl Control {
         generations.push_back(generation.clone());
         if generations.len() > GENERATIONS {
             generations.pop_front();
+        }
+    }
+
+    /// What was counted, over time.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    /// A commit was carried out, or refused.
+    pub(crate) fn note_commit(&self, is_done: bool, now: jiff::Timestamp) {
+        let commits = &self.0.commits;
+        if is_done {
+            commits.done.fetch_add(1, Relaxed);
+            commits.last.store(now.as_millisecond(), Relaxed);
+        } else {
+            commits.refused.fetch_add(1, Relaxed);
         }
     }
 

@@ -31,9 +31,7 @@ use crate::ports::PortId;
 use crate::route::{Gateway, NextHopId};
 use crate::session::Flow;
 
-pub use shared::{
-    Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker, WorkerHandle,
-};
+pub use shared::{Event, EventKind, Generation, SessionFacts, Shared, Waker, WorkerHandle};
 pub use worker::{Worker, WorkerPlan};
 
 pub(crate) use ageing::expires;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod datapath;
+pub mod history;
 mod host;
 pub mod in_force;
 pub mod lifecycle;

@@ -1,9 +1,16 @@
 //! What the appliance shows of itself: the shapes that the API serialises and the CLI prints.
 
+mod counters;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+pub use counters::{
+    CounterReset, CountersReset, HitsView, InterfaceRatesView, NamedObjectView, ObjectPage,
+    PointsView, RatesView, ReasonRateView, SeriesView, TrafficRates,
+};
 
 /// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
 /// always all that match.
@@ -139,7 +146,7 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct InterfaceView {
     pub name: String,
@@ -157,6 +164,7 @@ pub struct InterfaceView {
     /// Packets that the datapath dropped on arrival at this interface, under any reason.
     pub dropped: u64,
     pub punted: u64,
+    pub rates: TrafficRates,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -171,8 +179,9 @@ pub struct PolicyView {
     pub destination: Vec<String>,
     pub application: Vec<String>,
     pub action: String,
-    /// Sessions that this policy decided, denied ones included.
-    pub hits: u64,
+    /// Sessions that this policy decided.
+    #[serde(flatten)]
+    pub hits: HitsView,
     pub sessions: u64,
 }
 
@@ -194,7 +203,9 @@ pub struct NatRuleView {
     /// What it matches, as the document says it.
     pub matches: String,
     pub translates_to: String,
-    pub hits: u64,
+    /// Sessions that this rule translated.
+    #[serde(flatten)]
+    pub hits: HitsView,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firewall::config::{self, Config, ConfigError, Report};
+use firewall::history::History;
 use firewall::lifecycle::{Compile, Datapath};
 use firewall::objects::{self, Objects};
 use firewall::{Appliance, BootError, CommitError};
@@ -22,9 +23,13 @@ pub(crate) struct Enforcer {
 }
 
 impl Enforcer {
-    pub(crate) async fn start(config: Config, objects: Objects) -> Result<Self, BootError> {
+    pub(crate) async fn start(
+        config: Config,
+        objects: Objects,
+        history: History,
+    ) -> Result<Self, BootError> {
         let config = prepared(&objects, config, BOOT_PATIENCE).await;
-        let appliance = Appliance::start(config).await?;
+        let appliance = Appliance::start(config, objects.clone(), history).await?;
         objects.follow(&appliance.in_force().config);
         Ok(Self { appliance, objects })
     }

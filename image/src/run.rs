@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use firewall::audit::AuditLog;
 use firewall::config::{Config, ConfigError, Report};
+use firewall::history::History;
 use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded};
 use firewall::objects::Objects;
 use rules::{Diagnostic, Severity};
@@ -64,7 +65,9 @@ async fn appliance(args: &Args) -> Result<(), RunError> {
     let (config, opened) = Lifecycle::open(options(args, &objects)).map_err(refused)?;
     warn(opened.name(), &config);
     let names = Names::of(&config);
-    let enforcer = Enforcer::start(config, objects)
+    // The directory is this process's alone from here on.
+    let history = History::open(&args.state_dir, jiff::Timestamp::now())?;
+    let enforcer = Enforcer::start(config, objects, history)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
@@ -222,6 +225,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     State(OpenError),
     #[error(transparent)]
+    History(#[from] firewall::history::OpenError),
+    #[error(transparent)]
     Boot(Box<firewall::BootError>),
     #[error(transparent)]
     Management(#[from] ManagementError),
@@ -234,6 +239,7 @@ impl RunError {
             Self::Runtime(_)
             | Self::Socket(_)
             | Self::State(_)
+            | Self::History(_)
             | Self::Boot(_)
             | Self::Management(_) => false,
         }

@@ -1,9 +1,10 @@
 //! What the API reads of a running appliance.
 
-use firewall::control::{Control, FilterError};
+use firewall::control::{Control, FilterError, HitTotals, ObjectFilter, Totals};
+use firewall::history::History;
 use firewall::view::{
-    Cleared, DropsView, InterfaceView, NatView, PolicyView, Readiness, RoutesView, SessionFilter,
-    SessionPage, SystemView,
+    Cleared, CounterReset, DropsView, InterfaceView, NatView, ObjectPage, PolicyView, Readiness,
+    RoutesView, SessionFilter, SessionPage, SystemView,
 };
 
 /// The running appliance, as management sees it. Every method answers from memory, at once: a
@@ -29,6 +30,19 @@ pub trait Appliance: Send + Sync + 'static {
     fn drops(&self) -> DropsView;
     fn routes(&self) -> RoutesView;
     fn readiness(&self) -> Readiness;
+
+    /// Objects that policies name, or could.
+    fn objects(&self, filter: &ObjectFilter) -> ObjectPage;
+
+    /// Begins anew with hits; says with how many.
+    fn reset_hits(&self, reset: &CounterReset) -> u64;
+
+    /// Every counter but hits, as it stands.
+    fn totals(&self) -> Totals;
+    fn hit_totals(&self) -> HitTotals;
+
+    /// What was counted, over time.
+    fn history(&self) -> &History;
 }
 
 impl Appliance for Control {
@@ -66,5 +80,25 @@ impl Appliance for Control {
 
     fn readiness(&self) -> Readiness {
         self.readiness()
+    }
+
+    fn objects(&self, filter: &ObjectFilter) -> ObjectPage {
+        self.objects(filter)
+    }
+
+    fn reset_hits(&self, reset: &CounterReset) -> u64 {
+        self.reset_hits(reset)
+    }
+
+    fn totals(&self) -> Totals {
+        self.totals()
+    }
+
+    fn hit_totals(&self) -> HitTotals {
+        self.hit_totals()
+    }
+
+    fn history(&self) -> &History {
+        self.history()
     }
 }

@@ -72,13 +72,13 @@ fn session_filter(pairs: Vec<(String, String)>) -> Result<SessionFilter, BadPara
     Ok(filter)
 }
 
-fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
+pub(crate) fn parsed<T: FromStr>(name: &str, value: &str, what: &str) -> Result<T, BadParameter> {
     value
         .parse()
         .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {what}")))
 }
 
-fn word(name: &str, value: &str) -> Result<String, BadParameter> {
+pub(crate) fn word(name: &str, value: &str) -> Result<String, BadParameter> {
     if value.is_empty() {
         return Err(BadParameter::new(
             name,
@@ -113,20 +113,20 @@ fn unknown(name: &str) -> BadParameter {
     BadParameter::new(name, format!("'{name}' is no filter; {hint}"))
 }
 
-fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
+pub(crate) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, QueryRejection> {
     Query::try_from_uri(&parts.uri).map(|Query(pairs)| pairs)
 }
 
 /// A parameter that is unknown, or has a value that can't be.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
-struct BadParameter {
+pub(crate) struct BadParameter {
     parameter: String,
     detail: String,
 }
 
 impl BadParameter {
-    fn new(parameter: &str, detail: String) -> Self {
+    pub(crate) fn new(parameter: &str, detail: String) -> Self {
         Self {
             parameter: parameter.to_owned(),
             detail,

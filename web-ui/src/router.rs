@@ -13,17 +13,20 @@ use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
 use crate::configuration::{self, Configuration};
 use crate::problem::Problem;
-use crate::{openapi, operation};
+use crate::{metrics, objects, openapi, operation, series};
 
 /// The API of `appliance` and its configuration, for those whom `access` lets in.
 pub fn router(appliance: Arc<dyn Appliance>, lifecycle: Lifecycle, access: Arc<Access>) -> Guarded {
     let api = OpenApiRouter::new()
         .merge(operation::routes())
+        .merge(objects::routes(&access))
+        .merge(series::routes())
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
     let mut all = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", api)
         .merge(operation::probes())
+        .merge(metrics::routes())
         .with_state(appliance);
     configuration::describe(all.get_openapi_mut());
     let router = openapi::served(all)

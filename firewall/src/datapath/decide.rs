@@ -129,7 +129,8 @@ impl Walk<'_> {
         let is_own = question.from == ZoneId::HOST || question.to == ZoneId::HOST;
         // The default is what decides transit traffic; the appliance's own has other defaults.
         if decision.policy.is_some() || !is_own {
-            self.generation.count_policy(decision.policy);
+            self.generation
+                .count_decision(&question, &decision, self.now);
         }
         match decision.action {
             Action::Permit => {
@@ -231,9 +232,7 @@ impl Walk<'_> {
             .into_iter()
             .flatten()
         {
-            if let Some(hits) = self.generation.translations.get(rule.0 as usize) {
-                hits.fetch_add(1, Relaxed);
-            }
+            self.generation.count_translation(rule, self.now);
         }
         if let Some(lease) = translated.lease {
             self.leases.insert(slot, lease);
