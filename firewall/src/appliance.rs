@@ -26,10 +26,12 @@ use crate::config::{Config, Mode, Workers};
 use crate::control::{AttachedPort, Control};
 use crate::datapath::{Event, Generation, Generations, Shared, Worker, WorkerHandle, WorkerPlan};
 use crate::events::Events;
+use crate::history::{History, Sampler};
 use crate::host;
 use crate::in_force::InForce;
 use crate::lifecycle::Datapath;
 use crate::log;
+use crate::objects::Objects;
 use crate::ports::{self, AttachMode, Attached, Plan, PortError, Ports, transmit};
 use crate::route::mirror::{Follower, Mirrored};
 use crate::route::{Gateway, Mirror, NextHops};
@@ -102,6 +104,17 @@ pub struct Appliance {
     settings: host::Applied,
 }
 
+/// What goes on from one configuration to the next, and most of it from one process to the next.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Shown with their hits.
+    pub objects: Objects,
+    /// What was counted before, and goes on counting.
+    pub history: History,
+    /// Where session events are stored.
+    pub events: Events,
+}
+
 /// What runs once everything is attached.
 #[derive(Debug)]
 struct Running {
@@ -109,6 +122,7 @@ struct Running {
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    sampler: Sampler,
     log: JoinHandle<()>,
     /// What follows the kernel's tables and devices.
     followers: Vec<tokio::task::JoinHandle<()>>,
@@ -116,8 +130,7 @@ struct Running {
 
 impl Appliance {
     /// Brings the appliance up. When this returns, the datapath enforces `config`.
-    /// `events` are where session events are stored.
-    pub async fn start(config: Config, events: Events) -> Result<Self, BootError> {
+    pub async fn start(config: Config, kept: Kept) -> Result<Self, BootError> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|source| BootError::System {
                 what: "opening rtnetlink",
@@ -137,9 +150,10 @@ impl Appliance {
         let mut settings = host::Applied::default();
         let started = start_all(
             config,
+            kept,
             &plan,
             &mut ports,
-            (&handle, events),
+            &handle,
             random,
             &mut settings,
         )
@@ -173,6 +187,13 @@ impl Appliance {
     /// Puts another configuration in force, at one instant for every worker. Sessions that it
     /// still permits go on; others end at once.
     pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {
+        let committed = self.try_commit(config).await;
+        let control = &self.running.control;
+        control.note_commit(committed.is_ok(), jiff::Timestamp::now());
+        committed
+    }
+
+    async fn try_commit(&mut self, config: Config) -> Result<u64, CommitError> {
         let before = self.running.shared.generation.load_full();
         if let Some(what) = needs_restart(&before.config, &config) {
             return Err(CommitError::NeedsRestart(what));
@@ -191,7 +212,13 @@ impl Appliance {
             .iter()
             .map(|port| port.device.as_str())
             .collect();
-        let generation = Arc::new(Generation::new(number, config, &devices, Some(&before)));
+        let generation = Arc::new(Generation::new(
+            number,
+            config,
+            &devices,
+            self.running.control.history().hits(),
+            jiff::Timestamp::now(),
+        ));
         let shared = &self.running.shared;
         shared.generations.remember(&generation);
         // Sessions that it permits become its own first, and so never leave the kernel.
@@ -229,6 +256,7 @@ impl Appliance {
             shared,
             stop,
             threads,
+            sampler,
             log,
             followers,
             ..
@@ -245,6 +273,7 @@ impl Appliance {
             tracing::error!("the log of sessions is incomplete");
         }
         followers.iter().for_each(tokio::task::JoinHandle::abort);
+        sampler.stop();
         self.ports.detach(&self.handle).await;
         self.settings.undo(&self.handle).await;
     }
@@ -285,9 +314,10 @@ pub(crate) fn needs_restart(before: &Config, config: &Config) -> Option<&'static
 
 async fn start_all(
     config: Config,
+    kept: Kept,
     plan: &Plan,
     ports: &mut Ports,
-    (handle, stored): (&Handle, Events),
+    handle: &Handle,
     mut random: StdRng,
     settings: &mut host::Applied,
 ) -> Result<Running, BootError> {
@@ -311,6 +341,11 @@ async fn start_all(
     settings.apply(handle, &config, ports).await?;
     ports.programs.set_answered(ports::answered(&config))?;
 
+    let Kept {
+        objects,
+        history,
+        events: stored,
+    } = kept;
     let (events, received) = sync_channel(EVENTS);
     let (wanted, wants) = tokio::sync::mpsc::unbounded_channel();
     let devices: Vec<_> = ports
@@ -318,7 +353,13 @@ async fn start_all(
         .iter()
         .map(|port| port.device.as_str())
         .collect();
-    let generation = Arc::new(Generation::new(1, config, &devices, None));
+    let generation = Arc::new(Generation::new(
+        1,
+        config,
+        &devices,
+        history.hits(),
+        jiff::Timestamp::now(),
+    ));
     let shared = Arc::new(share(plan, ports, generation, (events, stored), wanted)?);
     let mut followers = vec![follow(&shared, wants).await?];
     followers.extend(follow_transmit(ports));
@@ -332,12 +373,17 @@ async fn start_all(
     ports.attach_ports()?;
     let attach = ports.ports.iter().map(AttachedPort::of).collect();
     let counters = Mutex::new(ports.counters()?);
-    let control = Control::new(shared.clone(), attach, counters);
+    let control = Control::new(shared.clone(), attach, counters, objects, history.clone());
+    let sampler = Sampler::start(control.clone(), history).map_err(|source| BootError::System {
+        what: "starting the history of counters",
+        source,
+    })?;
     Ok(Running {
         control,
         shared,
         stop,
         threads,
+        sampler,
         log,
         followers,
     })
@@ -546,6 +592,10 @@ fn spawn_worker(
         .spawn(move || {
             let _walking = walking;
             pin(id);
+            let thread = rustix::thread::gettid().as_raw_nonzero().get();
+            shared.workers[usize::from(id)]
+                .thread
+                .store(thread, Ordering::Relaxed);
             Worker::new(shared, plan, Timestamp::now()).run(&stop);
         })
         .map_err(|source| BootError::System {

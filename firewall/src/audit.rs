@@ -104,6 +104,7 @@ pub enum AuditAction {
     CaptureChanged,
     Started,
     Stopped,
+    CountersReset,
     Restarted,
 }
 
@@ -127,6 +128,7 @@ impl AuditAction {
             Self::Started => "started",
             Self::Stopped => "stopped",
             Self::Restarted => "restarted",
+            Self::CountersReset => "counters-reset",
         }
     }
 }

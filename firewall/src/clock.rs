@@ -23,6 +23,31 @@ impl Timestamp {
     }
 }
 
+/// One instant by both clocks: what the datapath notes can be told as a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub steady: Timestamp,
+    pub wall: jiff::Timestamp,
+}
+
+impl Moment {
+    /// Reads both clocks. Only the control plane does.
+    #[must_use]
+    pub fn now() -> Self {
+        Self {
+            steady: Timestamp::now(),
+            wall: jiff::Timestamp::now(),
+        }
+    }
+
+    /// The date of an earlier instant, by today's setting of the clock.
+    #[must_use]
+    pub fn wall_of(&self, earlier: Timestamp) -> jiff::Timestamp {
+        let ago = self.steady.since(earlier);
+        self.wall.checked_sub(ago).unwrap_or(self.wall)
+    }
+}
+
 impl Add<Duration> for Timestamp {
     type Output = Self;
 

@@ -2,6 +2,7 @@
 
 mod explain;
 mod health;
+mod hits;
 mod leases;
 mod network;
 mod page;
@@ -9,20 +10,26 @@ mod selection;
 mod session_view;
 mod sessions;
 mod tables;
+mod totals;
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use crate::clock::Timestamp;
 use crate::config::Mode;
 use crate::counters::InterfaceId;
 use crate::datapath::{Generation, Shared};
+use crate::history::History;
+use crate::objects::Objects;
 use crate::ports::{AttachMode, Attached, KernelCounters, PortId};
 use crate::view;
 
 pub use explain::MatchError;
 pub use health::Health;
+pub use hits::{HitTotals, ObjectFilter};
 pub use selection::parse_protocol;
+pub use totals::{InterfaceTotals, ReasonTotal, Totals, WorkerTotals};
 
 /// Cheap to clone; every method answers from shared memory and never waits for a worker. Those about sessions, leases,
 /// policies, routes and neighbours look through whole tables, which takes a while where they are large.
@@ -34,7 +41,19 @@ struct Inner {
     shared: Arc<Shared>,
     ports: Vec<AttachedPort>,
     kernel: Mutex<KernelCounters>,
+    objects: Objects,
+    history: History,
+    commits: Commits,
     started: Timestamp,
+}
+
+/// Commits since the start, by what came of them.
+#[derive(Debug, Default)]
+struct Commits {
+    done: AtomicU64,
+    refused: AtomicU64,
+    /// Of the last that was done, in milliseconds since 1970; 0 for none.
+    last: AtomicI64,
 }
 
 /// What is shown of a port.
@@ -70,13 +89,35 @@ impl Control {
         shared: Arc<Shared>,
         ports: Vec<AttachedPort>,
         kernel: Mutex<KernelCounters>,
+        objects: Objects,
+        history: History,
     ) -> Self {
         Self(Arc::new(Inner {
             shared,
             ports,
             kernel,
+            objects,
+            history,
+            commits: Commits::default(),
             started: Timestamp::now(),
         }))
+    }
+
+    /// What was counted, over time.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    /// A commit was carried out, or refused.
+    pub(crate) fn note_commit(&self, is_done: bool, now: jiff::Timestamp) {
+        let commits = &self.0.commits;
+        if is_done {
+            commits.done.fetch_add(1, Relaxed);
+            commits.last.store(now.as_millisecond(), Relaxed);
+        } else {
+            commits.refused.fetch_add(1, Relaxed);
+        }
     }
 
     /// The configuration that the datapath enforces.

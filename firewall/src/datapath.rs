@@ -35,8 +35,7 @@ use crate::session::Flow;
 
 pub use generations::Generations;
 pub use shared::{
-    Applications, Event, EventKind, Generation, PolicyCounter, SessionFacts, Shared, Waker,
-    WorkerHandle,
+    Applications, Event, EventKind, Generation, SessionFacts, Shared, Waker, WorkerHandle,
 };
 pub use worker::{Worker, WorkerPlan};
 

@@ -9,6 +9,7 @@ pub mod control;
 pub mod counters;
 pub mod datapath;
 pub mod events;
+pub mod history;
 mod host;
 pub mod in_force;
 pub mod lifecycle;
@@ -19,4 +20,4 @@ pub mod route;
 pub mod session;
 pub mod view;
 
-pub use appliance::{Appliance, BootError, CommitError};
+pub use appliance::{Appliance, BootError, CommitError, Kept};

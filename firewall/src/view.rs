@@ -1,5 +1,6 @@
 //! What the appliance shows of itself: the shapes that the API serialises and the CLI prints.
 
+mod counters;
 mod explain;
 
 use std::net::IpAddr;
@@ -8,6 +9,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use counters::{
+    CounterReset, CountersReset, HitsView, InterfaceRatesView, NamedObjectView, ObjectPage,
+    PointsView, RatesView, ReasonRateView, SeriesView, TrafficRates,
+};
 pub use explain::{
     DestinationNatView, FailureView, MatchEnds, MatchRequest, MatchView, NearMissView, RouteTaken,
     SourceNatView, StepView, WhichConfiguration,
@@ -185,7 +190,7 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct InterfaceView {
     pub name: String,
@@ -203,6 +208,7 @@ pub struct InterfaceView {
     /// Packets that the datapath dropped on arrival at this interface, under any reason.
     pub dropped: u64,
     pub punted: u64,
+    pub rates: TrafficRates,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -217,8 +223,9 @@ pub struct PolicyView {
     pub destination: Vec<String>,
     pub application: Vec<String>,
     pub action: String,
-    /// Sessions that this policy decided, denied ones included.
-    pub hits: u64,
+    /// Sessions that this policy decided.
+    #[serde(flatten)]
+    pub hits: HitsView,
     pub sessions: u64,
 }
 
@@ -240,7 +247,9 @@ pub struct NatRuleView {
     /// What it matches, as the document says it.
     pub matches: String,
     pub translates_to: String,
-    pub hits: u64,
+    /// Sessions that this rule translated.
+    #[serde(flatten)]
+    pub hits: HitsView,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

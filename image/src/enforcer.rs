@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firewall::config::{self, Config, ConfigError, Report};
-use firewall::events::Events;
 use firewall::lifecycle::{Compile, Datapath};
 use firewall::objects::{self, Objects};
-use firewall::{Appliance, BootError, CommitError};
+use firewall::{Appliance, BootError, CommitError, Kept};
 use futures_util::future::BoxFuture;
 use rules::Severity;
 
@@ -23,13 +22,10 @@ pub(crate) struct Enforcer {
 }
 
 impl Enforcer {
-    pub(crate) async fn start(
-        config: Config,
-        objects: Objects,
-        events: Events,
-    ) -> Result<Self, BootError> {
+    pub(crate) async fn start(config: Config, kept: Kept) -> Result<Self, BootError> {
+        let objects = kept.objects.clone();
         let config = prepared(&objects, config, BOOT_PATIENCE).await;
-        let appliance = Appliance::start(config, events).await?;
+        let appliance = Appliance::start(config, kept).await?;
         objects.follow(&appliance.in_force().config);
         Ok(Self { appliance, objects })
     }

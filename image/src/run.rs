@@ -12,9 +12,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use firewall::Kept;
 use firewall::audit::{Actor, Audit, AuditAction, AuditEntry, Outcome, Via};
 use firewall::config::{Config, ConfigError, Report};
 use firewall::events::{Events, Watch};
+use firewall::history::History;
 use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded};
 use firewall::objects::Objects;
 use futures_util::FutureExt;
@@ -99,7 +101,14 @@ async fn appliance(args: &Args) -> Result<End, RunError> {
     events.start(Some(&args.state_dir), config.events);
     warn(opened.name(), &config);
     let names = Names::of(&config);
-    let enforcer = Enforcer::start(config, objects.clone(), events.clone())
+    // The directory is this process's alone from here on.
+    let history = History::open(&args.state_dir, jiff::Timestamp::now())?;
+    let kept = Kept {
+        objects: objects.clone(),
+        history,
+        events: events.clone(),
+    };
+    let enforcer = Enforcer::start(config, kept)
         .await
         .map_err(Box::new)
         .map_err(RunError::Boot)?;
@@ -294,6 +303,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     State(OpenError),
     #[error(transparent)]
+    History(#[from] firewall::history::OpenError),
+    #[error(transparent)]
     Boot(Box<firewall::BootError>),
     #[error(transparent)]
     Management(#[from] ManagementError),
@@ -308,6 +319,7 @@ impl RunError {
             Self::Runtime(_)
             | Self::Socket(_)
             | Self::State(_)
+            | Self::History(_)
             | Self::Boot(_)
             | Self::Management(_)
             | Self::Restart(_) => false,

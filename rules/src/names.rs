@@ -1,19 +1,23 @@
 //! Names of the document that were checked, for whoever resolves references to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::address_item::{Item, parse_item, split_not};
 use crate::document::{self, Sections};
 use crate::facts::{Extent, Facts, Outside};
 use crate::findings::{Findings, check_name, suggest};
 use crate::group::members_first;
-use crate::{Located, Named, OneOrMany, Place, ZoneId};
+use crate::objects::{Object, ObjectKind};
+use crate::{Action, AddressSet, Located, Named, OneOrMany, Place, ZoneId};
 
 /// Zones, address objects and feeds by name, and what is known of the outside.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     zones: BTreeMap<String, ZoneId>,
     addresses: BTreeMap<String, Extent>,
+    /// What address objects with members name, `not:` apart.
+    members: BTreeMap<String, Vec<Object>>,
     feeds: BTreeSet<String>,
     has_countries: bool,
     facts: Facts,
@@ -85,6 +89,15 @@ impl Names {
                 .iter()
                 .filter(|item| !in_cycle(split_not(&item.value).1));
             let known = || document.iter().map(|(name, _)| name.value.as_str());
+            let members: Vec<_> = items
+                .clone()
+                .map(|item| split_not(&item.value))
+                .filter(|(is_excluded, _)| !is_excluded)
+                .filter_map(|(_, text)| Object::named_by(text))
+                .collect();
+            if !members.is_empty() {
+                self.members.insert(name.value.clone(), members);
+            }
             let extent = self.resolve(items, known, findings);
             self.addresses.insert(
                 name.value.clone(),
@@ -135,6 +148,30 @@ impl Names {
         findings: &mut Findings,
     ) -> Option<Extent> {
         self.resolve(items.iter(), || self.address_names(), findings)
+    }
+
+    /// What an address object names itself.
+    pub(crate) fn members(&self, object: &Object) -> &[Object] {
+        let members = self.members.get(&object.name);
+        members
+            .filter(|_| object.kind == ObjectKind::Address)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The addresses that an object stands for in a policy of this action.
+    pub(crate) fn set_of(&self, object: &Object, action: Action) -> Option<Arc<AddressSet>> {
+        let name = || object.name.clone();
+        let outside = match object.kind {
+            ObjectKind::Address => {
+                let extent = self.addresses.get(&object.name)?;
+                return Some(extent.for_action(action));
+            }
+            ObjectKind::Fqdn => Outside::Fqdn(name()),
+            ObjectKind::Feed => Outside::Feed(name()),
+            ObjectKind::Country => Outside::Country(name()),
+            ObjectKind::Application | ObjectKind::Schedule => return None,
+        };
+        Some(Extent::of(outside, &self.facts).for_action(action))
     }
 
     /// Everything outside that the address objects depend on.

@@ -13,6 +13,7 @@ use crate::classifier::Ranges;
 use crate::document::{self, LogEvent, NameList};
 use crate::facts::{Extent, Outside};
 use crate::findings::{Findings, check_name};
+use crate::objects::{Numbering, Trail, TrailBuilder};
 use crate::schedule::Schedules;
 use crate::{AddressSet, Names, Question, ZoneId};
 
@@ -55,6 +56,7 @@ pub struct Policy {
     /// Sources and destinations as they would be if what is not known turned out the other way; `None`
     /// where all is known.
     pub(crate) otherwise: [Option<Arc<AddressSet>>; 2],
+    pub(crate) trail: Trail,
     outside: BTreeSet<Outside>,
 }
 
@@ -102,7 +104,15 @@ impl Zones {
 /// How a policy matched: by which of its applications, `None` where it takes any.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Match<'a> {
-    pub(crate) application: Option<(&'a str, Option<Duration>)>,
+    pub(crate) application: Option<MatchedApplication<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MatchedApplication<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Its place among the policy's.
+    pub(crate) position: u32,
 }
 
 impl Policy {
@@ -154,10 +164,14 @@ impl Conditions {
         let Some(applications) = &self.applications else {
             return Some(Match { application: None });
         };
-        applications.iter().find_map(|application| {
+        (0..).zip(applications).find_map(|(position, application)| {
             let term = application.matching(&question.tuple, question.icmp)?;
             Some(Match {
-                application: Some((&application.name, term.idle_timeout)),
+                application: Some(MatchedApplication {
+                    name: &application.name,
+                    idle_timeout: term.idle_timeout,
+                    position,
+                }),
             })
         })
     }
@@ -170,6 +184,7 @@ pub(crate) fn compile(
     names: &Names,
     applications: &Applications,
     schedules: &Schedules,
+    numbering: &mut Numbering,
     findings: &mut Findings,
 ) -> Vec<Policy> {
     let mut first_uses = HashMap::new();
@@ -190,6 +205,7 @@ pub(crate) fn compile(
             names,
             applications,
             schedules,
+            numbering,
             findings,
         ));
     }
@@ -201,20 +217,32 @@ fn compile_one(
     names: &Names,
     applications: &Applications,
     schedules: &Schedules,
+    numbering: &mut Numbering,
     findings: &mut Findings,
 ) -> Policy {
     let source = addresses(policy.source.as_ref(), names, findings);
     let destination = addresses(policy.destination.as_ref(), names, findings);
     check_families(policy, &source, &destination, findings);
+    let mut trail = TrailBuilder::new(names, numbering, policy.action);
+    trail.source(items(policy.source.as_ref()));
+    trail.destination(items(policy.destination.as_ref()));
     let conditions = Conditions {
         from: zones(&policy.from, names, findings),
         to: zones(&policy.to, names, findings),
         source: source.for_action(policy.action),
         destination: destination.for_action(policy.action),
-        applications: compile_applications(policy.application.as_ref(), applications, findings),
+        applications: compile_applications(
+            policy.application.as_ref(),
+            applications,
+            |named, first, members| trail.application(named, first, members),
+            findings,
+        ),
     };
     check_ends(policy, &conditions, findings);
     let schedule = policy.schedule.as_ref();
+    if let Some(name) = schedule {
+        trail.schedule(&name.value);
+    }
     Policy {
         name: policy.name.value.clone(),
         enabled: policy.enabled,
@@ -235,12 +263,18 @@ fn compile_one(
             source.otherwise(policy.action),
             destination.otherwise(policy.action),
         ],
+        trail: trail.finish(),
         outside: source
             .depends_on()
             .chain(destination.depends_on())
             .cloned()
             .collect(),
     }
+}
+
+fn items(list: Option<&NameList>) -> impl Iterator<Item = &str> {
+    list.into_iter()
+        .flat_map(|list| list.value.iter().map(|name| name.value.as_str()))
 }
 
 fn as_written(list: Option<&NameList>) -> Vec<String> {
@@ -278,9 +312,11 @@ pub(crate) fn addresses(list: Option<&NameList>, names: &Names, findings: &mut F
     extent.unwrap_or_else(Extent::undetermined)
 }
 
+/// `found` is told of each name, of the position of its first application, and of all of them.
 pub(crate) fn compile_applications(
     list: Option<&NameList>,
     applications: &Applications,
+    mut found: impl FnMut(&str, u32, &[Arc<Application>]),
     findings: &mut Findings,
 ) -> Option<Vec<Arc<Application>>> {
     let list = list?;
@@ -290,8 +326,9 @@ pub(crate) fn compile_applications(
     for name in &list.value {
         if name.value == "any" {
             any = true;
-        } else if let Some(found) = applications.resolve(name, findings) {
-            chosen.extend(found.iter().cloned());
+        } else if let Some(members) = applications.resolve(name, findings) {
+            found(&name.value, chosen.len() as u32, members);
+            chosen.extend(members.iter().cloned());
         }
     }
     (!any).then_some(chosen)

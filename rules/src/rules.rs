@@ -10,6 +10,7 @@ use crate::application::{Application, Applications};
 use crate::classifier::Classifier;
 use crate::document::{self, Sections};
 use crate::facts::{Facts, Outside};
+use crate::objects::{Numbering, Object, ObjectId};
 use crate::policy::{self, Action, Log, Policy};
 use crate::schedule::{ScheduleState, Schedules};
 use crate::{Findings, IcmpType, Names, PolicyId, Protocol, Tuple, ZoneId};
@@ -28,6 +29,8 @@ pub struct Rules {
     /// The TCP port of `MANAGEMENT`.
     management: Option<u16>,
     schedules: Vec<ScheduleState>,
+    /// By `ObjectId`.
+    objects: Vec<Object>,
     outside: BTreeSet<Outside>,
     /// Of these, what nobody knew.
     unknown: BTreeSet<Outside>,
@@ -73,6 +76,8 @@ pub struct Decision<'a> {
     pub idle_timeout: Option<Duration>,
     /// The application that the policy named, else the best-known name.
     pub application: Option<&'a str>,
+    /// The place of that application among the policy's.
+    position: Option<u32>,
 }
 
 impl Rules {
@@ -102,11 +107,13 @@ impl Rules {
             )
             .collect();
         let schedules = Schedules::compile(document.schedules, facts.now, findings);
+        let mut numbering = Numbering::default();
         let policies = policy::compile(
             document.policies,
             &names,
             &applications,
             &schedules,
+            &mut numbering,
             findings,
         );
         let objects = names.outside();
@@ -126,6 +133,7 @@ impl Rules {
                 schedules: schedules.into_states(),
                 outside,
                 unknown,
+                objects: numbering.into_objects(),
                 zones,
                 policies,
                 classifier,
@@ -171,13 +179,16 @@ impl Rules {
         match self.classifier.first(question, u32::MAX, asked) {
             Some((number, found)) => {
                 let policy = self.policy(PolicyId(number));
-                let (name, idle_timeout) = found.application.unzip();
+                let matched = found.application;
                 Decision {
                     policy: Some(PolicyId(number)),
                     action: policy.action,
                     log: policy.log,
-                    idle_timeout: idle_timeout.flatten(),
-                    application: name.or_else(|| self.best_name(question)),
+                    idle_timeout: matched.and_then(|matched| matched.idle_timeout),
+                    application: matched
+                        .map(|matched| matched.name)
+                        .or_else(|| self.best_name(question)),
+                    position: matched.map(|matched| matched.position),
                 }
             }
             None => Decision {
@@ -186,8 +197,24 @@ impl Rules {
                 log: Log::default(),
                 idle_timeout: None,
                 application: self.best_name(question),
+                position: None,
             },
         }
+    }
+
+    /// Each named thing that a decision of these rules on `question` went through.
+    pub fn follow(&self, question: &Question, decision: &Decision<'_>, each: impl FnMut(ObjectId)) {
+        let policy = decision
+            .policy
+            .and_then(|policy| self.policies.get(policy.0 as usize));
+        if let Some(policy) = policy {
+            policy.trail.follow(question, decision.position, each);
+        }
+    }
+
+    /// Everything that a decision can go through; the first is `ObjectId(0)`.
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
     }
 
     /// Whether a zone may talk to the appliance's own addresses. Neighbour discovery and multicast

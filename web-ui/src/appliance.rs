@@ -1,11 +1,12 @@
 //! What the API reads of a running appliance.
 
 use firewall::config::Config;
-use firewall::control::{Control, FilterError, MatchError};
+use firewall::control::{Control, FilterError, HitTotals, MatchError, ObjectFilter, Totals};
+use firewall::history::History;
 use firewall::view::{
-    Cleared, DropsView, InterfaceView, LeaseFilter, LeasePage, MatchRequest, MatchView, NatView,
-    NeighbourFilter, NeighbourPage, PolicyView, Readiness, RouteFilter, RoutePage, SessionFilter,
-    SessionPage, SystemView,
+    Cleared, CounterReset, DropsView, InterfaceView, LeaseFilter, LeasePage, MatchRequest,
+    MatchView, NatView, NeighbourFilter, NeighbourPage, ObjectPage, PolicyView, Readiness,
+    RouteFilter, RoutePage, SessionFilter, SessionPage, SystemView,
 };
 
 /// The running appliance, as management sees it. Every method answers from memory. Most do so at once: a
@@ -60,6 +61,19 @@ pub trait Appliance: Send + Sync + 'static {
         request: &MatchRequest,
         candidate: Option<Config>,
     ) -> Result<MatchView, MatchError>;
+
+    /// Objects that policies name, or could.
+    fn objects(&self, filter: &ObjectFilter) -> ObjectPage;
+
+    /// Begins anew with hits; says with how many.
+    fn reset_hits(&self, reset: &CounterReset) -> u64;
+
+    /// Every counter but hits, as it stands.
+    fn totals(&self) -> Totals;
+    fn hit_totals(&self) -> HitTotals;
+
+    /// What was counted, over time.
+    fn history(&self) -> &History;
 }
 
 impl Appliance for Control {
@@ -113,5 +127,25 @@ impl Appliance for Control {
         candidate: Option<Config>,
     ) -> Result<MatchView, MatchError> {
         self.explain(request, candidate)
+    }
+
+    fn objects(&self, filter: &ObjectFilter) -> ObjectPage {
+        self.objects(filter)
+    }
+
+    fn reset_hits(&self, reset: &CounterReset) -> u64 {
+        self.reset_hits(reset)
+    }
+
+    fn totals(&self) -> Totals {
+        self.totals()
+    }
+
+    fn hit_totals(&self) -> HitTotals {
+        self.hit_totals()
+    }
+
+    fn history(&self) -> &History {
+        self.history()
     }
 }

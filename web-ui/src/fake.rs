@@ -4,21 +4,29 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use firewall::CommitError;
 use firewall::audit::AuditLog;
+use firewall::clock::{Moment, Timestamp};
 use firewall::config::{Config, EventBounds};
-use firewall::control::{FilterError, MatchError};
+use firewall::control::{
+    FilterError, HitTotals, InterfaceTotals, MatchError, ObjectFilter, ReasonTotal, Totals,
+    WorkerTotals,
+};
 use firewall::events::Events;
+use firewall::history::{History, HitKind, ProcessTotals, Sample};
 use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
-    Cleared, CountView, DestinationNatView, DropsView, Endpoint, FailureView, InterfaceView,
-    LeaseFilter, LeasePage, LeaseView, MatchEnds, MatchRequest, MatchView, NatPoolView,
-    NatRuleView, NatView, NearMissView, NeighbourFilter, NeighbourPage, NeighbourView, Offload,
-    OffloadView, PolicyView, Readiness, RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView,
-    SessionFilter, SessionPage, SessionView, StepView, SystemView, Traffic, WhichConfiguration,
+    Cleared, CountView, CounterReset, DestinationNatView, DropsView, Endpoint, FailureView,
+    HitsView, InterfaceView, LeaseFilter, LeasePage, LeaseView, MatchEnds, MatchRequest, MatchView,
+    NamedObjectView, NatPoolView, NatRuleView, NatView, NearMissView, NeighbourFilter,
+    NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView, PolicyView, Readiness,
+    RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView, SessionFilter, SessionPage,
+    SessionView, StepView, SystemView, Traffic, TrafficRates, WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
+use rules::ObjectKind;
 
 use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
@@ -38,6 +46,10 @@ pub struct Fake {
     pub readiness: Readiness,
     /// What becomes of any packet.
     pub explanation: MatchView,
+    pub objects: Vec<NamedObjectView>,
+    pub hits: HitTotals,
+    /// Half a minute of [`sample`]s, up to now.
+    pub history: History,
 }
 
 impl Fake {
@@ -68,6 +80,9 @@ impl Fake {
                 missing: Vec::new(),
             },
             explanation: explanation(),
+            objects: objects(),
+            hits: hit_totals(),
+            history: history(),
         }
     }
 
@@ -263,6 +278,100 @@ impl Appliance for Fake {
             ..self.explanation.clone()
         })
     }
+    fn objects(&self, filter: &ObjectFilter) -> ObjectPage {
+        let wanted = self.objects.iter().filter(|object| {
+            filter.kind.is_none_or(|kind| kind == object.kind)
+                && filter
+                    .name
+                    .as_ref()
+                    .is_none_or(|part| object.name.contains(part))
+                && filter
+                    .used
+                    .is_none_or(|used| used != object.used_by.is_empty())
+        });
+        ObjectPage {
+            objects: wanted.cloned().collect(),
+            next: None,
+        }
+    }
+
+    fn reset_hits(&self, reset: &CounterReset) -> u64 {
+        let policies = self.policies.iter().filter(|policy| {
+            reset.kind.is_none_or(|kind| kind == HitKind::Policy)
+                && reset.name.as_ref().is_none_or(|name| *name == policy.name)
+        });
+        policies.count() as u64
+    }
+
+    fn totals(&self) -> Totals {
+        sample(30).totals
+    }
+
+    fn hit_totals(&self) -> HitTotals {
+        self.hits.clone()
+    }
+
+    fn history(&self) -> &History {
+        &self.history
+    }
+}
+
+/// What there is after so many seconds of even traffic.
+///
+/// # Panics
+/// After more seconds than there are dates for.
+pub fn sample(second: u64) -> Sample {
+    let interface = |name: &str, drops: u64| InterfaceTotals {
+        name: name.into(),
+        received: traffic(second * 100, second * 10_000),
+        sent: traffic(second * 100, second * 10_000),
+        drops: drops * second,
+    };
+    let now = jiff::Timestamp::now();
+    let ago = jiff::SignedDuration::from_secs(30 - second.cast_signed());
+    Sample {
+        at: Moment {
+            steady: Timestamp(second * 1_000_000_000),
+            wall: now.checked_sub(ago).expect("a date"),
+        },
+        totals: Totals {
+            generation: 7,
+            commits_done: 6,
+            last_commit: Some(now),
+            interfaces: vec![interface("left", 0), interface("right", 2)],
+            drops: vec![ReasonTotal {
+                reason: "policy-denied",
+                interface: "right".into(),
+                packets: second * 2,
+            }],
+            sessions: 5,
+            session_capacity: 65_536,
+            sessions_opened: second,
+            fast_path_packets: second * 180,
+            worker_packets: second * 20,
+            pools: nat().pools,
+            workers: vec![WorkerTotals {
+                packets: second * 20,
+                busy: Some(Duration::from_millis(second * 100)),
+            }],
+            process: ProcessTotals {
+                busy: Duration::from_millis(second * 200),
+                resident_bytes: 20 << 20,
+                virtual_bytes: 90 << 20,
+            },
+            ..Totals::default()
+        },
+        policy_hits: vec![("web-out".into(), 1)],
+    }
+}
+
+fn history() -> History {
+    let history = History::in_memory().expect("a database in memory");
+    for second in 0..=30 {
+        // What is over is for the disk, which a fake has none of.
+        let _ = history.take(&sample(second));
+    }
+    history
 }
 
 /// The API of `appliance`, with users in memory and [`CONFIGURATION`] in force.
@@ -512,6 +621,13 @@ fn interfaces() -> Vec<InterfaceView> {
         sent: traffic(49_416_321, 69_910_004_223),
         dropped: 12,
         punted: 40_211,
+        rates: TrafficRates {
+            received_bits_per_second: 8_214_000.0,
+            sent_bits_per_second: 412_880_311.0,
+            received_packets_per_second: 9_104.0,
+            sent_packets_per_second: 34_871.0,
+            drops_per_second: 0.0,
+        },
     };
     let right = InterfaceView {
         name: "right".into(),
@@ -607,6 +723,55 @@ fn explanation() -> MatchView {
     }
 }
 
+fn hits(hits: u64) -> HitsView {
+    HitsView {
+        hits,
+        last_hit: (hits > 0).then(|| "2026-01-31T12:00:07Z".into()),
+        first_seen: Some("2026-01-03T09:30:00Z".into()),
+    }
+}
+
+fn hit_totals() -> HitTotals {
+    HitTotals {
+        policies: policies()
+            .into_iter()
+            .map(|policy| (policy.name, policy.hits.hits))
+            .collect(),
+        translations: nat()
+            .rules
+            .into_iter()
+            .map(|rule| {
+                let kind = match rule.kind.as_str() {
+                    "source" => HitKind::SourceNat,
+                    "destination" => HitKind::DestinationNat,
+                    _ => HitKind::StaticNat,
+                };
+                (kind, rule.name, rule.hits.hits)
+            })
+            .collect(),
+    }
+}
+
+fn objects() -> Vec<NamedObjectView> {
+    let object = |kind, name: &str, count, used_by: &[&str]| NamedObjectView {
+        kind,
+        name: name.into(),
+        hits: hits(count),
+        used_by: words(used_by),
+        outside: None,
+    };
+    vec![
+        object(ObjectKind::Address, "lan", 40_113, &["policy web-out"]),
+        object(ObjectKind::Address, "old-servers", 0, &[]),
+        object(
+            ObjectKind::Application,
+            "shop-api",
+            98,
+            &["policy publish-the-shop"],
+        ),
+    ]
+}
+
 fn policies() -> Vec<PolicyView> {
     let web = PolicyView {
         position: Some(1),
@@ -617,7 +782,7 @@ fn policies() -> Vec<PolicyView> {
         destination: words(&["any"]),
         application: words(&["http", "https", "dns", "ping"]),
         action: "permit".into(),
-        hits: 40_113,
+        hits: hits(40_113),
         sessions: 3,
     };
     let shop = PolicyView {
@@ -628,7 +793,7 @@ fn policies() -> Vec<PolicyView> {
         source: words(&["any"]),
         destination: words(&["web-servers", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:0/112"]),
         application: words(&["shop-api"]),
-        hits: 98,
+        hits: hits(98),
         sessions: 1,
         ..web.clone()
     };
@@ -641,21 +806,21 @@ fn policies() -> Vec<PolicyView> {
         destination: words(&["any"]),
         application: words(&["any"]),
         action: "deny".into(),
-        hits: 90_002,
+        hits: hits(90_002),
         sessions: 0,
     };
     vec![web, shop, default]
 }
 
 fn nat() -> NatView {
-    let rule = |kind: &str, name: &str, matches: &str, translates_to: &str, hits| NatRuleView {
+    let rule = |kind: &str, name: &str, matches: &str, translates_to: &str, count| NatRuleView {
         kind: kind.into(),
         name: name.into(),
         from: if kind == "source" { "trust" } else { "untrust" }.into(),
         to: (kind == "source").then(|| "untrust".into()),
         matches: matches.into(),
         translates_to: translates_to.into(),
-        hits,
+        hits: hits(count),
     };
     NatView {
         rules: vec![

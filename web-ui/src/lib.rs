@@ -12,6 +12,10 @@
 //! | `/api/v1/system/restart` | stops and starts anew: [`Restart`] |
 //! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/routes`, `/system` | the view of that name |
 //! | `/api/v1/events`, `/events/stream`, `/events/capture`, `/alarms` | what has happened, and what is wrong |
+//! | `/api/v1/objects` | what policies name, with hits and uses |
+//! | `/api/v1/series`, `/rates`, `/rates/stream` | what was counted, over time and in the last second |
+//! | `/api/v1/counters/reset` | begins anew with hits |
+//! | `/metrics` | the same for Prometheus |
 //! | `/api/v1/login`, `/logout`, `/whoami`, `/password`, `/users`, `/tokens` | who may do what: [`Access`] |
 //! | `/healthz` | 200 while the process lives |
 //! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503; what is missing is told to the unix socket alone |
@@ -34,12 +38,15 @@ pub mod fake;
 mod filter;
 mod headers;
 mod https;
+mod metrics;
+mod objects;
 mod openapi;
 mod operation;
 mod problem;
 mod router;
 mod scan;
 mod segment;
+mod series;
 mod serve;
 mod socket;
 mod stall;

@@ -85,6 +85,14 @@ impl Problem {
         }
     }
 
+    /// 500: not the client's fault. The log says more.
+    pub(crate) fn internal() -> Self {
+        Self::of_status(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this could not be answered; the log says why",
+        )
+    }
+
     /// A problem that its status describes.
     pub(crate) fn of_status(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {

@@ -19,7 +19,7 @@ use crate::events::{self, EventLog};
 use crate::problem::Problem;
 use crate::system::{Machine, System};
 use crate::tables::Tables;
-use crate::{explain, openapi, operation, system, tables};
+use crate::{explain, metrics, objects, openapi, operation, series, system, tables};
 
 /// The API of `appliance`, its configuration and its events, for those whom `access` lets in.
 pub fn router(
@@ -43,11 +43,14 @@ pub fn router(
         .merge(tables::routes().with_state(tables))
         .merge(system::routes().with_state(system))
         .merge(events::routes().with_state(event_log))
+        .merge(objects::routes(&access))
+        .merge(series::routes())
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
     let mut all = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", api)
         .merge(operation::probes())
+        .merge(metrics::routes())
         .with_state(appliance);
     configuration::describe(all.get_openapi_mut());
     let router = openapi::served(all)

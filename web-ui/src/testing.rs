@@ -4,12 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::response::Response;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::handshake;
 use hyper::header::HOST;
+use hyper::service::Service as _;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -17,6 +21,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::access::{Guarded, Peer};
+use crate::fake::{self, Fake};
 use crate::tls::Certificates;
 
 #[derive(Clone)]
@@ -134,4 +140,44 @@ impl Client {
             body: body.to_bytes().to_vec(),
         })
     }
+}
+
+/// Asks an appliance's API as whoever opened the unix socket.
+pub(crate) async fn ask(
+    appliance: Fake,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> (StatusCode, Value) {
+    let response = request(appliance, method, path, body).await;
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+/// The same, with the answer as it comes.
+pub(crate) async fn request(
+    appliance: Fake,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Response {
+    request_to(&fake::site(appliance).await, method, path, body).await
+}
+
+pub(crate) async fn request_to(
+    site: &Guarded,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Response {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .extension(Peer::Socket)
+        .header("content-type", "application/json")
+        .body(Body::from(body.map(Value::to_string).unwrap_or_default()))
+        .unwrap();
+    let service = TowerToHyperService::new(site.clone().into_router());
+    service.call(request).await.unwrap()
 }

@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rules::document::Sections;
-use rules::{Diagnostic, Facts, Findings, Outside, Place, Rules};
+use rules::{Diagnostic, Facts, Findings, Located, Object, ObjectKind, Outside, Place, Rules};
 
 pub use document::{Attach, Document, Mode, PacketDriver};
 pub use edit::{PatchError, PatchProblem};
@@ -179,6 +179,26 @@ impl Config {
             .map(|feed| Outside::Feed(feed.name.clone()));
         let used = self.rules.outside().union(self.nat.outside()).cloned();
         feeds.chain(used).collect()
+    }
+
+    /// What the document gives a name to and policies may refer to, whether or not any does.
+    pub fn named_objects(&self) -> impl Iterator<Item = Object> {
+        let document = &self.document;
+        let of = |kind| {
+            move |name: &Located<String>| Object {
+                kind,
+                name: name.value.clone(),
+            }
+        };
+        let addresses = document.addresses.iter().map(|(name, _)| name);
+        let applications = document.applications.iter().map(|(name, _)| name);
+        let schedules = document.schedules.iter().map(|(name, _)| name);
+        let feeds = document.feeds.iter().map(|(name, _)| name);
+        addresses
+            .map(of(ObjectKind::Address))
+            .chain(applications.map(of(ObjectKind::Application)))
+            .chain(schedules.map(of(ObjectKind::Schedule)))
+            .chain(feeds.map(of(ObjectKind::Feed)))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::counters::InterfaceId;
 use crate::datapath::{
     Arrived, Course, Generation, Judge, NoWay, Way, denial, is_martian, is_own, key_of,
 };
+use crate::history::Hits;
 use crate::route::mirror::Topology;
 use crate::route::{Gateway, Lookup};
 use crate::view::{
@@ -55,7 +56,14 @@ impl Control {
                         problem: format!("the candidate changes {what}, which needs a restart"),
                     });
                 }
-                Some(Generation::new(0, config, &[], None))
+                Some(Generation::new(
+                    0,
+                    config,
+                    &[],
+                    // It counts nothing.
+                    &Hits::default(),
+                    jiff::Timestamp::UNIX_EPOCH,
+                ))
             }
         };
         let session = |tuple: &Tuple| {

@@ -1,16 +1,15 @@
 //! Everything that fits one answer: interfaces, policies, translation, drops.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{DropReason, PuntReason};
-use rules::PolicyId;
 
+use super::hits::hits_view;
 use super::{AttachedPort, Control, interface_name};
+use crate::clock::Moment;
 use crate::counters::{Counters, InterfaceId};
 use crate::datapath::Generation;
 use crate::ports::{HOST_PORT, KernelCounters, PortId};
-use crate::session::Slot;
 use crate::view;
 
 impl Control {
@@ -19,6 +18,7 @@ impl Control {
         let generation = shared.generation.load();
         let topology = shared.mirror.topology.load();
         let kernel = self.0.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let rates = self.0.history.rates();
         let interfaces = generation.config.interfaces.iter().enumerate();
         interfaces
             .map(|(index, interface)| {
@@ -55,6 +55,12 @@ impl Control {
                         .iter()
                         .map(|reason| kernel.punts(port, *reason))
                         .sum(),
+                    rates: rates
+                        .interfaces
+                        .iter()
+                        .find(|known| known.name == interface.name)
+                        .map(|known| known.rates)
+                        .unwrap_or_default(),
                 }
             })
             .collect()
@@ -64,15 +70,8 @@ impl Control {
         let shared = &self.0.shared;
         let generation = shared.generation.load();
         let policies = generation.config.rules.policies();
-        let mut sessions = vec![0; policies.len()];
-        for slot in (0..shared.table.capacity()).map(Slot) {
-            let policy = shared
-                .table
-                .snapshot(slot, |record| record.policy.load(Relaxed));
-            if let Some(count) = policy.and_then(|policy| sessions.get_mut(policy as usize)) {
-                *count += 1;
-            }
-        }
+        let sessions = self.sessions_by_policy();
+        let now = Moment::now();
         let any = || vec!["any".to_owned()];
         let shown = policies
             .iter()
@@ -86,11 +85,9 @@ impl Control {
                 destination: policy.destination.clone(),
                 application: policy.application.clone(),
                 action: format!("{:?}", policy.action).to_lowercase(),
-                hits: generation
-                    .policies
-                    .get(index)
-                    .map_or(0, |counter| counter.hits.load(Relaxed)),
-                sessions: sessions[PolicyId(index as u32).0 as usize],
+                hits: hits_view(&generation.policies[index], &now),
+                // Counted by the same generation, unless one has just come into force.
+                sessions: sessions.get(index).copied().unwrap_or(0),
             });
         let default = view::PolicyView {
             position: None,
@@ -101,7 +98,7 @@ impl Control {
             destination: any(),
             application: any(),
             action: "deny".into(),
-            hits: generation.default_policy.hits.load(Relaxed),
+            hits: hits_view(&generation.default_policy, &now),
             sessions: 0,
         };
         shown.chain([default]).collect()
@@ -111,19 +108,30 @@ impl Control {
         let shared = &self.0.shared;
         let generation = shared.generation.load();
         let nat = &generation.config.nat;
+        let now = Moment::now();
         let rules = nat
             .rules()
             .iter()
             .zip(&generation.translations)
-            .map(|(rule, hits)| view::NatRuleView {
+            .map(|(rule, counter)| view::NatRuleView {
                 kind: format!("{:?}", rule.kind).to_lowercase(),
                 name: rule.name.clone(),
                 from: rule.from.clone(),
                 to: rule.to.clone(),
                 matches: rule.matches.clone(),
                 translates_to: rule.translates_to.clone(),
-                hits: hits.load(Relaxed),
+                hits: hits_view(counter, &now),
             });
+        view::NatView {
+            rules: rules.collect(),
+            pools: self.pools(),
+        }
+    }
+
+    pub(super) fn pools(&self) -> Vec<view::NatPoolView> {
+        let shared = &self.0.shared;
+        let generation = shared.generation.load();
+        let nat = &generation.config.nat;
         let configured = nat.pools().iter().map(|pool| {
             let usage = shared.leases.pool_usage(pool);
             view::NatPoolView {
@@ -151,10 +159,7 @@ impl Control {
                 refused: usage.refused,
             }
         });
-        view::NatView {
-            rules: rules.collect(),
-            pools: configured.chain(of_interfaces).collect(),
-        }
+        configured.chain(of_interfaces).collect()
     }
 
     pub fn drops(&self) -> view::DropsView {
@@ -216,7 +221,7 @@ impl Control {
         })
     }
 
-    fn traffic(&self, read: impl Fn(&Counters) -> (u64, u64)) -> view::Traffic {
+    pub(super) fn traffic(&self, read: impl Fn(&Counters) -> (u64, u64)) -> view::Traffic {
         let each = self
             .0
             .shared
@@ -232,7 +237,7 @@ impl Control {
     }
 
     /// Of all workers; and of the kernel's programs, at the first interface of their port.
-    fn drops_of(
+    pub(super) fn drops_of(
         &self,
         generation: &Generation,
         id: InterfaceId,

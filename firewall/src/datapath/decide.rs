@@ -85,7 +85,8 @@ impl Walk<'_> {
         let decision = self.generation.config.rules.decide(&question);
         // The default is what decides transit traffic.
         if decision.policy.is_some() || !course::is_own(&question) {
-            self.generation.count_policy(decision.policy);
+            self.generation
+                .count_decision(&question, &decision, self.now);
         }
         match decision.action {
             Action::Permit => {
@@ -176,9 +177,7 @@ impl Walk<'_> {
             .into_iter()
             .flatten()
         {
-            if let Some(hits) = self.generation.translations.get(rule.0 as usize) {
-                hits.fetch_add(1, Relaxed);
-            }
+            self.generation.count_translation(rule, self.now);
         }
         if let Some(lease) = translated.lease {
             self.leases.insert(slot, lease);

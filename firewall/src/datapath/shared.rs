@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +11,7 @@ use abi::MAX_PORTS;
 use afxdp::Injector;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use nat::Leases;
-use rules::{PolicyId, ZoneId};
+use rules::{Decision, PolicyId, Question, ZoneId};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -21,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::config::{Config, Mode};
 use crate::counters::{Counters, InterfaceId};
 use crate::events::Events;
+use crate::history::{HitCounter, HitKind, Hits};
 use crate::in_force::InForce;
 use crate::ports::PortId;
 use crate::route::{Gateway, Mirror};
@@ -56,6 +56,8 @@ pub struct Shared {
 pub struct WorkerHandle {
     pub counters: Arc<Counters>,
     pub waker: Waker,
+    /// Its number in the kernel, once it runs.
+    pub(crate) thread: AtomicI32,
     pub(crate) reviewed: Reviewed,
     inbox: Mutex<VecDeque<Handoff>>,
     /// Sessions of this worker that management has withdrawn, by place and id.
@@ -90,6 +92,7 @@ impl WorkerHandle {
         Ok(Self {
             counters: Arc::default(),
             waker: Waker::new()?,
+            thread: AtomicI32::new(0),
             reviewed: Reviewed::default(),
             inbox: Mutex::default(),
             cleared: Mutex::default(),
@@ -225,12 +228,14 @@ impl Applications {
 pub struct Generation {
     pub number: u64,
     pub config: Config,
-    /// By position of the policy; carried over to the next generation by name.
-    pub policies: Vec<Arc<PolicyCounter>>,
+    /// By position of the policy. These and the following are the same for a name in every generation.
+    pub policies: Vec<Arc<HitCounter>>,
     /// Packets that no policy matched.
-    pub default_policy: Arc<PolicyCounter>,
-    /// By `RuleId`.
-    pub translations: Vec<AtomicU64>,
+    pub default_policy: Arc<HitCounter>,
+    /// By `nat::RuleId`.
+    pub translations: Vec<Arc<HitCounter>>,
+    /// By `rules::ObjectId`.
+    pub objects: Vec<Arc<HitCounter>>,
     /// By `InterfaceId`.
     interfaces: Vec<Placed>,
 }
@@ -243,31 +248,34 @@ struct Placed {
     zone: ZoneId,
 }
 
-#[derive(Debug, Default)]
-pub struct PolicyCounter {
-    pub hits: AtomicU64,
-}
-
 impl Generation {
-    /// `ports` names the device of each port, in order.
+    /// `ports` names the device of each port, in order; `now` is when what is new was first seen.
     #[must_use]
-    pub fn new(number: u64, config: Config, ports: &[&str], before: Option<&Self>) -> Self {
-        let carried = |name: &str| {
-            let before = before?;
-            let position = before
-                .config
-                .rules
-                .policies()
-                .iter()
-                .position(|policy| policy.name == name)?;
-            before.policies.get(position).cloned()
-        };
-        let policies = config
-            .rules
-            .policies()
-            .iter()
-            .map(|policy| carried(&policy.name).unwrap_or_default())
+    pub fn new(
+        number: u64,
+        config: Config,
+        ports: &[&str],
+        hits: &Hits,
+        now: jiff::Timestamp,
+    ) -> Self {
+        let mut hits = hits.adopt(now);
+        let policies = config.rules.policies().iter();
+        let policies = policies
+            .map(|policy| hits.counter(HitKind::Policy, &policy.name))
             .collect();
+        let default_policy = hits.counter(HitKind::Policy, "default");
+        let translations = config.nat.rules().iter();
+        let translations = translations
+            .map(|rule| hits.counter(rule.kind.into(), &rule.name))
+            .collect();
+        let objects = config.rules.objects().iter();
+        let objects = objects
+            .map(|object| hits.counter(object.kind.into(), &object.name))
+            .collect();
+        for object in config.named_objects() {
+            hits.counter(object.kind.into(), &object.name);
+        }
+        drop(hits);
         let place = |interface: &crate::config::Interface| Placed {
             port: PortId(
                 ports
@@ -281,15 +289,9 @@ impl Generation {
         Self {
             number,
             policies,
-            default_policy: before
-                .map(|before| before.default_policy.clone())
-                .unwrap_or_default(),
-            translations: config
-                .nat
-                .rules()
-                .iter()
-                .map(|_| AtomicU64::new(0))
-                .collect(),
+            default_policy,
+            translations,
+            objects,
             interfaces: config.interfaces.iter().map(place).collect(),
             config,
         }
@@ -358,13 +360,31 @@ impl Generation {
         self.config.system.mode == Mode::Wire
     }
 
-    pub(crate) fn count_policy(&self, policy: Option<rules::PolicyId>) {
-        let counter = match policy {
+    /// A policy, or the default, has decided a session; so have the objects that it did so by.
+    pub(crate) fn count_decision(
+        &self,
+        question: &Question,
+        decision: &Decision<'_>,
+        now: Timestamp,
+    ) {
+        let counter = match decision.policy {
             Some(id) => self.policies.get(id.0 as usize),
             None => Some(&self.default_policy),
         };
         if let Some(counter) = counter {
-            counter.hits.fetch_add(1, Relaxed);
+            counter.hit(now);
+        }
+        self.config.rules.follow(question, decision, |object| {
+            if let Some(counter) = self.objects.get(object.0 as usize) {
+                counter.hit(now);
+            }
+        });
+    }
+
+    /// A rule has translated a session.
+    pub(crate) fn count_translation(&self, rule: nat::RuleId, now: Timestamp) {
+        if let Some(counter) = self.translations.get(rule.0 as usize) {
+            counter.hit(now);
         }
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn entry(entry: &AuditEntry) -> Entry {
             | AuditAction::CaptureChanged
             | AuditAction::Started
             | AuditAction::Stopped
-            | AuditAction::Restarted,
+            | AuditAction::Restarted
+            | AuditAction::CountersReset,
         ) => (Kind::Audit, Severity::Info),
     };
     let mut message = action.name().replace('-', " ");

@@ -34,6 +34,8 @@ pub struct SessionTable {
     sessions: MappedArray<SessionRecord>,
     writer: Mutex<Writer>,
     live: AtomicU64,
+    /// Sessions that there ever were.
+    opened: AtomicU64,
 }
 
 struct Writer {
@@ -153,6 +155,7 @@ impl SessionTable {
                 next_id: 1,
             }),
             live: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
         }
     }
 
@@ -174,6 +177,11 @@ impl SessionTable {
     #[must_use]
     pub fn live(&self) -> u64 {
         self.live.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Relaxed)
     }
 
     #[must_use]
@@ -253,6 +261,7 @@ impl SessionTable {
             return Err(InsertError::Full);
         }
         self.live.fetch_add(1, Relaxed);
+        self.opened.fetch_add(1, Relaxed);
         Ok(slot)
     }
 

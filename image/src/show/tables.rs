@@ -74,7 +74,7 @@ pub(crate) fn policies(policies: &Vec<PolicyView>, width: Option<usize>) -> Vec<
             .into(),
             policy.application.join(", ").into(),
             policy.action.as_str().into(),
-            policy.hits.into(),
+            policy.hits.hits.into(),
             policy.sessions.into(),
         ]);
     }
@@ -103,7 +103,7 @@ fn nat_rules(rules: &[NatRuleView], width: Option<usize>) -> Vec<String> {
             rule.to.as_deref().into(),
             rule.matches.as_str().into(),
             rule.translates_to.as_str().into(),
-            rule.hits.into(),
+            rule.hits.hits.into(),
         ]);
     }
     or_none(&grid, rules, "NAT rules", width)

@@ -121,7 +121,12 @@ impl<'a> Scopes<'a> {
                 // As wide as any action reads them.
                 source: source.extent.for_action(Action::Deny),
                 destination: destination.extent.for_action(Action::Deny),
-                applications: policy::compile_applications(named, &applications, said),
+                applications: policy::compile_applications(
+                    named,
+                    &applications,
+                    |_, _, _| {},
+                    said,
+                ),
             };
             each.push(Some(Scope {
                 action: policy.action,

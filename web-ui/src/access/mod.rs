@@ -139,6 +139,11 @@ impl Access {
         }
     }
 
+    /// Tells the audit of a change that somebody made elsewhere.
+    pub(crate) fn note(&self, actor: Actor, action: AuditAction, detail: String) {
+        self.record(actor, action, Outcome::Done, detail);
+    }
+
     /// The routes of this module, below `/api/v1`.
     pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Self>) -> OpenApiRouter<S> {
         OpenApiRouter::new()

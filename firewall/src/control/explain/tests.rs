@@ -85,7 +85,13 @@ fn topology() -> Topology {
 
 fn asked(yaml: &str, request: &Value) -> Result<MatchView, MatchError> {
     let config = config::parse(yaml, "test").unwrap_or_else(|error| panic!("{error}"));
-    let generation = Generation::new(1, config, &["eth1", "eth2", "eth3"], None);
+    let generation = Generation::new(
+        1,
+        config,
+        &["eth1", "eth2", "eth3"],
+        &crate::history::Hits::default(),
+        jiff::Timestamp::UNIX_EPOCH,
+    );
     let topology = topology();
     Ground {
         generation: &generation,

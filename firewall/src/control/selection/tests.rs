@@ -77,7 +77,13 @@ fn two() -> SessionTable {
 
 fn generation() -> Arc<Generation> {
     let config = crate::config::parse(CONFIG, "test").unwrap();
-    Arc::new(Generation::new(1, config, &["eth1", "eth2"], None))
+    Arc::new(Generation::new(
+        1,
+        config,
+        &["eth1", "eth2"],
+        &crate::history::Hits::default(),
+        jiff::Timestamp::UNIX_EPOCH,
+    ))
 }
 
 /// Ids that a filter finds in `two`.

@@ -41,7 +41,7 @@ impl Account {
 
     fn hits(&self, policy: &str) -> u64 {
         let of_it = self.policies.iter().filter(|known| known.name == policy);
-        of_it.map(|policy| policy.hits).sum()
+        of_it.map(|policy| policy.hits.hits).sum()
     }
 }
 

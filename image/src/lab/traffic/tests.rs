@@ -1,4 +1,4 @@
-use firewall::view::{CountView, DropsView, Endpoint, PolicyView, SessionView};
+use firewall::view::{CountView, DropsView, Endpoint, HitsView, PolicyView, SessionView};
 use web_ui::Appliance;
 use web_ui::fake::Fake;
 
@@ -35,7 +35,10 @@ fn account() -> Account {
     };
     let reject = PolicyView {
         name: "no-mail".into(),
-        hits: 1,
+        hits: HitsView {
+            hits: 1,
+            ..HitsView::default()
+        },
         ..fake.policies()[0].clone()
     };
     let denied = CountView {
