@@ -1,7 +1,7 @@
 //! What would become of a packet that nobody has sent, step by step, and why.
 //!
 //! Nothing is decided here. Translation, way, decision and the choice of an address are asked of what the
-//! walk asks, and told in its order: no lease is granted, no counter moves, nobody's neighbour is asked
+//! walk asks, and told in its order: no lease is granted, no counter moves, and no neighbour is asked
 //! for.
 //!
 //! # Limits

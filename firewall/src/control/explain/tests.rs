@@ -131,7 +131,10 @@ fn said(view: &MatchView) -> (String, &str) {
     let word = |word: &Option<String>| word.clone().unwrap_or("-".into());
     let (reason, policy) = (word(&view.drop_reason), word(&view.policy));
     let last = view.steps.last().unwrap();
-    (format!("{} {reason} {policy}", view.verdict), &last.step)
+    (
+        format!("{} {reason} {policy}", view.verdict),
+        last.step.as_str(),
+    )
 }
 
 #[test]
