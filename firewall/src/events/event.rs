@@ -23,6 +23,7 @@ macro_rules! entry {
         /// Something that happened. Members that say nothing are left out.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "kebab-case")]
+        #[schema(as = EventEntry)]
         pub struct Entry {
             /// RFC 3339, to the millisecond.
             #[schema(value_type = String)]
@@ -171,6 +172,7 @@ impl Entry {
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = EventKind)]
 pub enum Kind {
     SessionStart,
     SessionEnd,
