@@ -22,7 +22,7 @@ pub(crate) fn completion<C: CommandFactory>(args: &Args) -> Result<(), CommandEr
         .get_subcommands()
         .filter(|command| !command.is_hide_set());
     let mut command = Command::new("palisade")
-        .args(whole.get_arguments())
+        .args(whole.get_arguments().cloned())
         .subcommands(offered.cloned());
     let mut script = Vec::new();
     generate(args.shell, &mut command, "palisade", &mut script);

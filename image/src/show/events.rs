@@ -169,7 +169,7 @@ impl Event {
 /// Whether a name is one of the words of a text.
 fn says(text: &str, name: &str) -> bool {
     let is_of_a_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    text.split(|letter| !is_of_a_name(letter))
+    text.split(|letter: char| !is_of_a_name(letter))
         .any(|word| word == name)
 }
 
