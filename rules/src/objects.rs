@@ -314,10 +314,10 @@ mod tests {
                 "three": ["192.0.2.3"],
             },
             "applications": { "shop": ["https", { "protocol": "tcp", "destination-port": "8080" }] },
-            "schedules": { "always": { "weekly": [{ "days": "mon-sun" }] } },
+            "schedules": { "daily": { "weekly": [{ "days": "mon-sun" }] } },
             "policies": [
                 { "name": "alone", "from": "trust", "to": "untrust", "source": ["lan", "not:two"],
-                  "application": ["shop", "ssh"], "action": "permit", "schedule": "always" },
+                  "application": ["shop", "ssh"], "action": "permit", "schedule": "daily" },
                 { "name": "listed", "from": "trust", "to": "untrust", "source": ["three", "both"],
                   "action": "deny" },
                 { "name": "literal", "from": "trust", "to": "untrust", "source": ["192.0.2.7"],
@@ -332,10 +332,10 @@ mod tests {
             "address one",
             "application https",
             "application shop",
-            "schedule always",
+            "schedule daily",
         ];
         assert_eq!(followed(&rules, "192.0.2.1", 443), expected);
-        let expected = ["address lan", "application shop", "schedule always"];
+        let expected = ["address lan", "application shop", "schedule daily"];
         assert_eq!(followed(&rules, "192.0.2.9", 8080), expected);
         let expected = ["address both", "address two"];
         assert_eq!(followed(&rules, "192.0.2.2", 443), expected);

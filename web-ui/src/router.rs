@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, map_response};
@@ -44,7 +43,7 @@ pub fn router(
         .merge(system::routes().with_state(system))
         .merge(events::routes().with_state(event_log))
         .merge(objects::routes(&access))
-        .merge(series::routes())
+        .merge(series::routes(&access))
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
     let mut all = OpenApiRouter::with_openapi(openapi::base())
@@ -57,7 +56,6 @@ pub fn router(
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(not_modified))
-        .layer(Extension(Arc::clone(&access)))
         .layer(map_response(never_stored));
     Guarded::new(router, access)
 }

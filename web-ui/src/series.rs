@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use axum::{Extension, Json};
 use firewall::history::{RangeError, SeriesError, SeriesRange};
 use firewall::view::{RatesView, SeriesView};
 use futures_util::Stream;
@@ -20,6 +20,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
 use crate::filter::{BadParameter, NoParameters, pairs, parsed, word};
 use crate::problem::Problem;
@@ -32,14 +33,15 @@ const MOST_NAMES: usize = 32;
 const MOST_STREAMS: usize = 32;
 
 /// Below `/api/v1`.
-pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Appliance>> {
+pub(crate) fn routes(access: &Arc<Access>) -> OpenApiRouter<Arc<dyn Appliance>> {
     let places = Arc::new(Semaphore::new(MOST_STREAMS));
     OpenApiRouter::new()
         .routes(routes!(all_series))
         .routes(routes!(one_series))
         .routes(routes!(rates))
         .routes(routes!(follow_rates))
-        .layer(axum::Extension(places))
+        .layer(Extension(places))
+        .layer(Extension(Arc::clone(access)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -119,7 +121,9 @@ async fn rates(State(appliance): Shared, _: NoParameters) -> Json<RatesView> {
     responses((status = OK, body = RatesView, content_type = "text/event-stream")))]
 async fn follow_rates(
     State(appliance): Shared,
-    axum::Extension(places): axum::Extension<Arc<Semaphore>>,
+    Extension(places): Extension<Arc<Semaphore>>,
+    Extension(access): Extension<Arc<Access>>,
+    caller: Caller,
     _: NoParameters,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let place = places.try_acquire_owned().map_err(|error| match error {
@@ -129,10 +133,17 @@ async fn follow_rates(
         ),
     })?;
     let watch = appliance.history().watch_rates();
-    let events = unfold((watch, place), async |(mut watch, place)| {
-        let rates = watch.next().await?;
-        let event = Event::default().event("rates").json_data(&*rates).ok()?;
-        Some((Ok(event), (watch, place)))
+    let events = unfold((watch, place), move |(mut watch, place)| {
+        let (access, caller) = (Arc::clone(&access), caller.clone());
+        async move {
+            let rates = watch.next().await?;
+            // The session may have ended since, or the token been revoked.
+            if !access.holds(&caller) {
+                return None;
+            }
+            let event = Event::default().event("rates").json_data(&*rates).ok()?;
+            Some((Ok(event), (watch, place)))
+        }
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }

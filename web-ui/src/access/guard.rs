@@ -125,12 +125,14 @@ fn area(path: &str) -> Area {
     }
     let mut parts = path.strip_prefix("/api/v1/").unwrap_or("").split('/');
     match (parts.next().unwrap_or(""), parts.next()) {
-        ("series", _) => Area::Of(Scope::Metrics),
-        ("events" | "audit", _) => Area::Of(Scope::Events),
+        ("series" | "rates", _) => Area::Of(Scope::Metrics),
+        ("events" | "alarms", _) => Area::Of(Scope::Events),
         ("sessions", _) | ("nat", Some("leases")) => Area::Of(Scope::Sessions),
-        ("interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops" | "objects", _) => {
-            Area::Of(Scope::Network)
-        }
+        (
+            "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops" | "objects"
+            | "counters",
+            _,
+        ) => Area::Of(Scope::Network),
         ("config", _) => Area::Of(Scope::Configuration),
         ("system", _) => Area::Of(Scope::System),
         ("users" | "tokens" | "password", _) => Area::Of(Scope::Access),

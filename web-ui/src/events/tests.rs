@@ -467,8 +467,5 @@ async fn clearing_sessions_is_on_record() {
     let entry = entries.last().unwrap();
     assert_eq!(entry.action, firewall::audit::AuditAction::SessionsCleared);
     assert_eq!(entry.actor.name, "root");
-    assert_eq!(
-        entry.detail,
-        r#"3 closed, of those that match {"protocol":"tcp"}"#
-    );
+    assert_eq!(entry.detail, "3 sessions: protocol=tcp");
 }
