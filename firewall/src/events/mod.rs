@@ -152,6 +152,8 @@ impl Events {
     /// Stores what waits, for at most so long.
     pub async fn stop(&self, patience: Duration) {
         self.0.board.stopping.store(true, Release);
+        // The last connection to go tidies up, which should be the one that may write.
+        lock(&self.0.readers).clear();
         self.wake();
         let Some(thread) = lock(&self.0.thread).take() else {
             return;
@@ -317,7 +319,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// By both clocks.
+/// By both clocks; the wall's to the millisecond, as events have it.
 fn now() -> (Timestamp, WallTime) {
-    (Timestamp::now(), WallTime::now())
+    let wall = WallTime::now();
+    let wall = WallTime::from_millisecond(wall.as_millisecond()).unwrap_or(wall);
+    (Timestamp::now(), wall)
 }

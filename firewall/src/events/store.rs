@@ -6,6 +6,9 @@
 //!
 //! Read first: <https://www.sqlite.org/wal.html> and <https://www.sqlite.org/fts5.html>, section 4.4.3.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub(super) enum StoreError {
     Damaged(String),
     #[error(transparent)]
     Sqlite(rusqlite::Error),
+    #[error(transparent)]
+    File(io::Error),
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -118,7 +123,12 @@ impl Place {
 impl Store {
     /// Opens the database in a directory, or makes one. `lowest` is the least that the next number may be.
     pub(super) fn open(directory: &Path, lowest: u64) -> Result<Self, StoreError> {
-        Self::at(Place::file(&directory.join(FILE)), lowest)
+        let path = directory.join(FILE);
+        // Events say who talks to whom. What SQLite puts beside the file has its mode.
+        let mut private = OpenOptions::new();
+        private.create(true).append(true).mode(0o600);
+        private.open(&path).map_err(StoreError::File)?;
+        Self::at(Place::file(&path), lowest)
     }
 
     /// One that ends with the process.
@@ -161,7 +171,7 @@ impl Store {
             Ok(answer) => answer == "ok",
             Err(StoreError::Damaged(_)) => false,
             // That says nothing of what is in it.
-            Err(StoreError::Sqlite(_)) => true,
+            Err(StoreError::Sqlite(_) | StoreError::File(_)) => true,
         }
     }
 
@@ -337,14 +347,14 @@ pub(super) fn salvage_number(directory: &Path) -> Option<u64> {
 }
 
 /// Moves a database that can't be used out of the way; returns where it is now.
-pub(super) fn put_aside(directory: &Path) -> std::io::Result<PathBuf> {
+pub(super) fn put_aside(directory: &Path) -> io::Result<PathBuf> {
     let (from, to) = (directory.join(FILE), directory.join("events.db.damaged"));
     std::fs::rename(&from, &to)?;
     // Whatever they hold belongs to the one that is gone.
     for suffix in ["-wal", "-shm"] {
         let beside = directory.join(format!("{FILE}{suffix}"));
         match std::fs::remove_file(beside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }

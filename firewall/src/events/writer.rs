@@ -168,7 +168,7 @@ impl Writer {
             // After the next batch.
             Ok(true) => self.look_at = Instant::now(),
             Err(StoreError::Damaged(problem)) => self.begin_anew(&problem),
-            Err(StoreError::Sqlite(error)) => {
+            Err(error @ (StoreError::Sqlite(_) | StoreError::File(_))) => {
                 let message = format!("old events can't be deleted: {error}");
                 self.alarm(Cause::EventsNotKept, message);
             }
@@ -183,7 +183,7 @@ impl Writer {
         match Store::open(&directory, 1) {
             Ok(store) => self.use_store(store),
             Err(StoreError::Damaged(problem)) => self.begin_anew(&problem),
-            Err(StoreError::Sqlite(error)) => {
+            Err(error @ (StoreError::Sqlite(_) | StoreError::File(_))) => {
                 let message = format!(
                     "{} can't be used: events are kept in memory, and a restart forgets them: {error}",
                     directory.join(store::FILE).display()
