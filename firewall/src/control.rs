@@ -165,9 +165,23 @@ impl Control {
         }
     }
 
-    /// Those that sessions may still name, newest first.
-    fn generations(&self) -> Vec<Arc<Generation>> {
-        self.0.shared.generations.newest_first()
+    /// What a look at the session table finds, which is told the generations that sessions may name, newest
+    /// first. A commit has sessions name one that the look does not know: it is then repeated.
+    fn look<T>(&self, mut look: impl FnMut(&[Arc<Generation>]) -> T) -> T {
+        /// Commits may come without end.
+        const MOST: usize = 4;
+
+        let newest = |generations: &[Arc<Generation>]| generations.first().map(|it| it.number);
+        let mut generations = self.0.shared.generations.newest_first();
+        for _ in 1..MOST {
+            let found = look(&generations);
+            let now = self.0.shared.generations.newest_first();
+            if newest(&now) == newest(&generations) {
+                return found;
+            }
+            generations = now;
+        }
+        look(&generations)
     }
 }
 

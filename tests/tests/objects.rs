@@ -131,7 +131,11 @@ fn a_feed_that_changes_ends_the_sessions_that_it_blocks(attach: Attach) -> Resul
     let new = edge.client.udp(Family::V4.client, 4000)?;
     new.send_to(b"no", (Family::V4.server, 9))?;
     eventually("packets denied", || {
-        ensure!(edge.dropped("policy-denied")? > denied);
+        ensure!(
+            edge.dropped("policy-denied")? > denied,
+            "{:#?}",
+            edge.sessions("protocol=udp")?
+        );
         Ok(())
     })?;
     // The other goes on as it was.

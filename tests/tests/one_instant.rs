@@ -17,6 +17,8 @@ in_both_modes!(first_packets_are_judged_by_one_configuration_or_the_other);
 const SERVICE: (&str, u16) = ("203.0.113.5", 1_000);
 const PORTS: [u16; 2] = [7_081, 7_082];
 const COMMITS: usize = 30;
+/// As many flows as there are ports from here on.
+const FIRST_PORT: u16 = 1_024;
 /// A new flow this often.
 const PACE: Duration = Duration::from_micros(150);
 /// Without an answer on the way, the last packets are there after this.
@@ -52,8 +54,9 @@ fn first_packets_are_judged_by_one_configuration_or_the_other(attach: Attach) ->
         let sender = scope.spawn(|| {
             let mut sent = 0_u32;
             while !done.load(Ordering::Relaxed) {
-                // Another source port, and so mostly another flow.
-                let socket = client.enter(|| UdpSocket::bind((Family::V4.client, 0)))?;
+                // A port that was not used before, and so another flow.
+                let port = FIRST_PORT + u16::try_from(sent)?;
+                let socket = client.enter(|| UdpSocket::bind((Family::V4.client, port)))?;
                 socket.send_to(&sent.to_be_bytes(), SERVICE)?;
                 sent += 1;
                 thread::sleep(PACE);

@@ -17,13 +17,14 @@ impl Control {
         let table = &self.0.shared.table;
         let page = Page::of(filter.cursor.as_deref(), filter.limit)?;
         let wanted = Wanted::of(filter)?;
-        let generations = self.generations();
-        let found = (page.first..table.capacity()).filter_map(|number| {
-            let slot = Slot(number);
-            let lease = table.snapshot(slot, |_| self.lease(slot, &wanted, &generations));
-            Some((number, lease.flatten()?))
+        let (leases, next) = self.look(|generations| {
+            let found = (page.first..table.capacity()).filter_map(|number| {
+                let slot = Slot(number);
+                let lease = table.snapshot(slot, |_| self.lease(slot, &wanted, generations));
+                Some((number, lease.flatten()?))
+            });
+            page.cut(found)
         });
-        let (leases, next) = page.cut(found);
         Ok(view::LeasePage { leases, next })
     }
 

@@ -5,12 +5,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::page::Page;
 use super::selection::{Selection, flows, traffic};
 use super::{Control, FilterError};
 use crate::clock::Timestamp;
+use crate::datapath::Generation;
 use crate::session::Slot;
 use crate::view::{self, SessionOrder};
 
@@ -20,10 +22,17 @@ const CLEARED_AT_ONCE: usize = 1_024;
 impl Control {
     /// A page in the order of the table, or the first by another; `Err` says what is wrong with the filter.
     pub fn sessions(&self, filter: &view::SessionFilter) -> Result<view::SessionPage, FilterError> {
+        self.look(|generations| self.page(filter, generations))
+    }
+
+    fn page(
+        &self,
+        filter: &view::SessionFilter,
+        generations: &[Arc<Generation>],
+    ) -> Result<view::SessionPage, FilterError> {
         let table = &self.0.shared.table;
         let page = Page::of(filter.cursor.as_deref(), filter.limit)?;
-        let generations = self.generations();
-        let selection = Selection::of(filter, &generations, &self.0.shared.applications)?;
+        let selection = Selection::of(filter, generations, &self.0.shared.applications)?;
         let matches = selection.matches(table, page.first).filter(|(slot, _)| {
             filter
                 .offloaded
@@ -44,7 +53,7 @@ impl Control {
             let shown = table.snapshot(slot, |record| {
                 // It may have ended since, and another begun.
                 let is_same = record.id.load(Relaxed) == id;
-                is_same.then(|| self.session_view(slot, &generations, now))
+                is_same.then(|| self.session_view(slot, generations, now))
             });
             shown??
         });
@@ -60,8 +69,21 @@ impl Control {
     /// another is for the policies. The filter's `cursor`, `limit` and `sort` mean nothing here. Of two who clear at the
     /// same time each counts what it closed itself.
     pub fn clear(&self, filter: &view::SessionFilter) -> Result<view::Cleared, FilterError> {
+        let mut cleared = 0;
+        self.look(|generations| {
+            cleared += self.clear_known(filter, generations)?;
+            Ok::<_, FilterError>(())
+        })?;
+        Ok(view::Cleared { cleared })
+    }
+
+    fn clear_known(
+        &self,
+        filter: &view::SessionFilter,
+        generations: &[Arc<Generation>],
+    ) -> Result<u64, FilterError> {
         let shared = &self.0.shared;
-        let selection = Selection::of(filter, &self.generations(), &shared.applications)?;
+        let selection = Selection::of(filter, generations, &shared.applications)?;
         let mut of_workers = vec![Vec::new(); shared.workers.len()];
         let mut cleared = 0;
         for (slot, id) in selection.matches(&shared.table, 0) {
@@ -89,7 +111,7 @@ impl Control {
                 shared.close_cleared(worker, sessions);
             }
         }
-        Ok(view::Cleared { cleared })
+        Ok(cleared)
     }
 
     /// In memory for as many as are asked for.

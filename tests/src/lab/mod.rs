@@ -98,6 +98,9 @@ impl Lab {
             .collect();
         ip_batch(&[], &batch)?;
         for host in &hosts {
+            // A new namespace begins as the machine's own, which forwards where a container engine runs.
+            host.set_sysctl("net/ipv4/ip_forward", "0")?;
+            host.set_sysctl("net/ipv6/conf/all/forwarding", "0")?;
             for family in ["all", "default"] {
                 host.set_sysctl(&format!("net/ipv6/conf/{family}/accept_dad"), "0")?;
                 host.set_sysctl(&format!("net/ipv6/conf/{family}/router_solicitations"), "0")?;
