@@ -234,7 +234,7 @@ fn entry((cause, subject): &Key, action: &str, message: String, at: WallTime) ->
     };
     match severity {
         Severity::Info => {
-            tracing::info!(target: "alarm", alarm = cause.name(), subject, "{message}")
+            tracing::info!(target: "alarm", alarm = cause.name(), subject, "{message}");
         }
         Severity::Warning => {
             tracing::warn!(target: "alarm", alarm = cause.name(), subject, "{message}");

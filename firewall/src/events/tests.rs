@@ -44,7 +44,14 @@ fn entry(number: u64) -> Entry {
     let message = format!("tcp 192.0.2.{}:{number} → 198.51.100.10:80", number % 250);
     Entry {
         session: Some(number),
-        policy: Some(if number % 2 == 0 { "web-out" } else { "mail" }.into()),
+        policy: Some(
+            if number.is_multiple_of(2) {
+                "web-out"
+            } else {
+                "mail"
+            }
+            .into(),
+        ),
         protocol: Some("tcp".into()),
         source: Some(format!("192.0.2.{}", number % 250).parse().unwrap()),
         source_port: Some(u16::try_from(number % 60_000).unwrap()),

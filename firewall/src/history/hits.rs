@@ -202,7 +202,7 @@ impl Hits {
         for SavedHits { kind, name, count } in saved {
             let counter = HitCounter::new(count.first_seen);
             counter.hits.store(count.hits, Relaxed);
-            let last = count.last_hit.map_or(0, |at| at.as_millisecond());
+            let last = count.last_hit.map_or(0, jiff::Timestamp::as_millisecond);
             counter.last_before.store(last, Relaxed);
             let entry = Entry {
                 saved: Some(mark(&counter)),
@@ -466,7 +466,7 @@ mod tests {
         let hit = || {
             counters
                 .iter()
-                .for_each(|counter| counter.hit(Timestamp(SECOND)))
+                .for_each(|counter| counter.hit(Timestamp(SECOND)));
         };
         hit();
         assert_eq!(hits.reset(Some(HitKind::Policy), Some("web")), 1);

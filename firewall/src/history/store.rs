@@ -41,6 +41,9 @@ pub(super) enum StoreError {
     Stuck(std::io::Error),
 }
 
+/// Each by the second that it begins with.
+type Minutes = Vec<(i64, Span)>;
+
 impl StoreError {
     fn is_damage(&self) -> bool {
         match self {
@@ -151,7 +154,7 @@ impl Store {
         name: &str,
         since: i64,
         until: i64,
-    ) -> Result<Option<(Unit, Vec<(i64, Span)>)>, StoreError> {
+    ) -> Result<Option<(Unit, Minutes)>, StoreError> {
         let found = self
             .connection
             .prepare_cached("SELECT id, unit FROM series WHERE name = ?1")?
