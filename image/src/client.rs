@@ -93,7 +93,7 @@ impl Call {
     }
 
     /// Asks for a document as it was written.
-    pub(crate) fn as_yaml(self) -> Self {
+    pub(crate) fn written(self) -> Self {
         Self {
             accept: "application/yaml",
             ..self

@@ -137,7 +137,10 @@ fn sessions_and_leases_are_found_by_what_they_are() -> Result<()> {
         one["address"].as_str().context("an address")?,
         one["port"]
     );
-    assert_eq!(items(&get(&palisade, &exact)?, "leases")?, [one.clone()]);
+    assert_eq!(
+        items(&get(&palisade, &exact)?, "leases")?,
+        std::slice::from_ref(one)
+    );
     assert_eq!(get(&palisade, "nat")?["pools"][0]["leases"], flows);
     Ok(())
 }

@@ -96,7 +96,7 @@ async fn a_candidate_is_changed_only_while_it_is_the_one_that_was_seen() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
     let path = "/api/v1/config/candidate";
-    let seen = client.send(&Call::get(path).as_yaml()).await.unwrap();
+    let seen = client.send(&Call::get(path).written()).await.unwrap();
     assert_eq!(seen.body, web_ui::fake::CONFIGURATION);
     let put = |text: String| {
         Call::new(Method::PUT, path)

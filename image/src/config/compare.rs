@@ -99,10 +99,10 @@ impl Show {
             return Ok(if json {
                 client.send(&call).await?.body + "\n"
             } else {
-                safe(&client.send(&call.as_yaml()).await?.body)
+                safe(&client.send(&call.written()).await?.body)
             });
         };
-        let text = client.send(&call.as_yaml()).await?.body;
+        let text = client.send(&call.written()).await?.body;
         let document = firewall::config::to_json(&text).unwrap_or_default();
         let pointer = section.find(&document)?;
         if json {
@@ -146,7 +146,7 @@ impl Export {
         json: bool,
     ) -> Result<String, ConfigError> {
         let call = Call::get(self.which.path());
-        let call = if json { call } else { call.as_yaml() };
+        let call = if json { call } else { call.written() };
         Ok(client.send(&call).await?.body)
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn edit(
     json: bool,
     person: &mut impl Person,
 ) -> Result<String, ConfigError> {
-    let seen = client.send(&Call::get(CANDIDATE).as_yaml()).await?;
+    let seen = client.send(&Call::get(CANDIDATE).written()).await?;
     let draft = Draft::new(&seen.body)?;
     loop {
         person.edit(draft.path()).await?;

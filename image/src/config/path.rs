@@ -134,12 +134,9 @@ impl Path {
         let mut pointer = PointerBuf::new();
         let mut here = document;
         for (depth, segment) in self.segments.iter().enumerate() {
-            let token = match token(here, segment) {
-                Some(token) => token,
-                None => {
-                    let missing = self.missing(depth, here)?;
-                    return Ok(Found { pointer, missing });
-                }
+            let Some(token) = token(here, segment) else {
+                let missing = self.missing(depth, here)?;
+                return Ok(Found { pointer, missing });
             };
             let below = match here {
                 Value::Object(entries) => entries.get(&token),

@@ -22,7 +22,7 @@ async fn serve(listener: UnixListener, streams: Vec<&'static str>, asked: Arc<Mu
         client.write_all(stream.as_bytes()).await.unwrap();
     }
     let (mut client, _) = listener.accept().await.unwrap();
-    client.read(&mut [0; 4096]).await.unwrap();
+    assert_ne!(client.read(&mut [0; 4096]).await.unwrap(), 0);
     let problem = r#"{"type":"about:blank","title":"t","status":401,"detail":"not any more"}"#;
     let answer = format!(
         "HTTP/1.1 401 Unauthorized\r\ncontent-length: {}\r\n\r\n{problem}",
