@@ -129,7 +129,11 @@ fn sessions_and_denials_are_found_by_policy_session_and_words() -> Result<()> {
         "kind=denied&zone=trust",
         "address=192.0.2.10&kind=denied",
     ] {
-        assert_eq!(events(&palisade, query)?, [denied.clone()], "{query}");
+        assert_eq!(
+            events(&palisade, query)?,
+            std::slice::from_ref(denied),
+            "{query}"
+        );
     }
     assert!(events(&palisade, "policy=silent")?.is_empty());
     Ok(())
