@@ -10,7 +10,6 @@
 //! | `/api/v1/nat/leases`, `/routes`, `/neighbours` | pages, too |
 //! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/system` | the view of that name |
 //! | `/api/v1/system/restart` | stops and starts anew: [`Restart`] |
-//! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/routes`, `/system` | the view of that name |
 //! | `/api/v1/events`, `/events/stream`, `/events/capture`, `/alarms` | what has happened, and what is wrong |
 //! | `/api/v1/objects` | what policies name, with hits and uses |
 //! | `/api/v1/series`, `/rates`, `/rates/stream` | what was counted, over time and in the last second |

@@ -61,7 +61,8 @@ impl Tables {
         let clear = move |appliance: &dyn Appliance| {
             let cleared = appliance.clear_sessions(&filter)?;
             let which: String = which.chars().take(WHICH_CHARACTERS_MAX).collect();
-            let detail = format!("{} sessions: {which}", cleared.cleared);
+            let plural = if cleared.cleared == 1 { "" } else { "s" };
+            let detail = format!("{} session{plural}: {which}", cleared.cleared);
             access.record(actor, AuditAction::SessionsCleared, Outcome::Done, detail);
             Ok::<_, FilterError>(cleared)
         };
