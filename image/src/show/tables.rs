@@ -1,8 +1,8 @@
 //! The tables of `palisade show`, sessions apart.
 
 use firewall::view::{
-    CountView, DropsView, HitsView, InterfaceView, NatPoolView, NatRuleView, NatView,
-    NeighbourPage, PolicyView, RoutePage, SystemView,
+    CountView, DropsView, InterfaceView, NatPoolView, NatRuleView, NatView, NeighbourPage,
+    PolicyView, RoutePage, SystemView,
 };
 
 use super::grid::{Grid, left, right, wrapping};
@@ -65,7 +65,7 @@ pub(crate) fn policies(policies: &Vec<PolicyView>, width: Option<usize>) -> Vec<
     for policy in policies {
         grid.row([
             policy.position.map(u64::from).into(),
-            named(&policy.name, &policy.hits).into(),
+            policy.name.as_str().into(),
             vec![policy.from.clone(), format!("→ {}", policy.to)].into(),
             vec![
                 policy.source.join(", "),
@@ -79,13 +79,6 @@ pub(crate) fn policies(policies: &Vec<PolicyView>, width: Option<usize>) -> Vec<
         ]);
     }
     or_none(&grid, policies, "policies", width)
-}
-
-/// A name, and when it last decided something.
-fn named(name: &str, hits: &HitsView) -> Vec<String> {
-    let last = hits.last_hit.as_deref().and_then(|at| at.parse().ok());
-    let last = last.map(|at| format!("hit {}", units::moment(at)));
-    [name.to_owned()].into_iter().chain(last).collect()
 }
 
 pub(crate) fn nat(nat: &NatView, width: Option<usize>) -> Vec<String> {
@@ -105,7 +98,7 @@ fn nat_rules(rules: &[NatRuleView], width: Option<usize>) -> Vec<String> {
     for rule in rules {
         grid.row([
             rule.kind.as_str().into(),
-            named(&rule.name, &rule.hits).into(),
+            rule.name.as_str().into(),
             rule.from.as_str().into(),
             rule.to.as_deref().into(),
             rule.matches.as_str().into(),
