@@ -22,9 +22,12 @@ in_both_modes!(
 fn the_last_hop_is_answered_from_the_side_it_came_in_by(attach: Attach) -> Result<()> {
     let edge = Edge::start("ttl", attach, PERMIT_ALL)?;
     edge.pin_neighbours()?;
+    // Somebody listens, or the server would report a closed port.
+    let _servers = [
+        edge.server.udp(Family::V4.server, 5000)?,
+        edge.server.udp(Family::V6.server, 5000)?,
+    ];
     for (family, kind) in [(Family::V4, (11, 0)), (Family::V6, (3, 0))] {
-        // Somebody listens, or the server would report a closed port.
-        let _server = edge.server.udp(family.server, 5000)?;
         for session in ["none yet", "there already"] {
             let capture = Capture::start(&edge.client, "eth0")?;
             let frame = Frame::between(Chain::CLIENT_MAC, Chain::FW_LEFT_MAC)
