@@ -194,7 +194,7 @@ fn prefix(name: &str, value: &str) -> Result<IpNet, BadParameter> {
 }
 
 /// As JSON has them: programs that read the description keep them in 64 bits with a sign.
-fn number(name: &str, value: &str, what: &str) -> Result<u64, BadParameter> {
+pub(crate) fn number(name: &str, value: &str, what: &str) -> Result<u64, BadParameter> {
     let number: i64 = parsed(name, value, what)?;
     u64::try_from(number)
         .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {what}")))

@@ -11,7 +11,7 @@ use firewall::events::{Filter, Kind, Severity, Words};
 use jiff::Timestamp;
 use utoipa::IntoParams;
 
-use crate::filter::{BadParameter, limit, pairs, parsed, unknown, word};
+use crate::filter::{BadParameter, limit, number, pairs, parsed, unknown, word};
 use crate::problem::Problem;
 
 /// Which events; all that is named must hold.
@@ -103,7 +103,7 @@ impl Besides for Paging {
         if name == "limit" {
             self.limit = Some(limit(name, value)?);
         } else {
-            self.cursor = Some(parsed(name, value, "from the page before")?);
+            self.cursor = Some(number(name, value, "from the page before")?);
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Besides for Following {
     const NAMES: &'static [&'static str] = &["after"];
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
-        self.after = Some(parsed(name, value, "an event's number")?);
+        self.after = Some(number(name, value, "an event's number")?);
         Ok(())
     }
 }
@@ -146,7 +146,7 @@ fn read<T: Besides>(
             "kind" => wanted.kind.extend(kinds(&name, &value)?),
             "severity" => wanted.severity = Some(one_of(&name, &value, &Severity::ALL)?),
             "policy" => wanted.policy = Some(word(&name, &value)?),
-            "session" => wanted.session = Some(parsed(&name, &value, "a session's number")?),
+            "session" => wanted.session = Some(number(&name, &value, "a session's number")?),
             "address" => {
                 wanted.address = Some(parsed(&name, &value, "an IPv4 or IPv6 address")?);
             }
@@ -158,7 +158,7 @@ fn read<T: Besides>(
             }
             "zone" => wanted.zone = Some(word(&name, &value)?),
             "actor" => wanted.actor = Some(word(&name, &value)?),
-            "revision" => wanted.revision = Some(parsed(&name, &value, "a revision's number")?),
+            "revision" => wanted.revision = Some(number(&name, &value, "a revision's number")?),
             "q" => wanted.q = Some(words(&name, &value)?),
             "since" => wanted.since = Some(time(&name, &value, now)?),
             "until" => wanted.until = Some(time(&name, &value, now)?),
