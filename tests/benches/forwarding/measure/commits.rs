@@ -90,7 +90,7 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// From the request until the answer, which comes when the change is in force.
 fn small_commit(appliance: &Palisade, number: usize) -> Result<Duration> {
-    let action = ["deny", "reject"][number % 2];
+    let action = ["reject", "deny"][number % 2];
     let change = json!([{ "op": "replace", "path": "/policies/0/action", "value": action }]);
     let patch = ("content-type", "application/json-patch+json");
     let path = "/api/v1/config/candidate";
