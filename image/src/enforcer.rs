@@ -49,6 +49,10 @@ impl Datapath for Enforcer {
 
 /// The configuration by what is known when the wait is over.
 async fn prepared(objects: &Objects, config: Config, patience: Duration) -> Config {
+    // What depends on the document alone would only be compiled again.
+    if config.outside().is_empty() && config.rules.schedules().is_empty() {
+        return config;
+    }
     match objects.prepare(&config, patience).await {
         Ok(prepared) => prepared,
         Err(error) => {
