@@ -1,0 +1,47 @@
+//! Why the appliance does not come up, or does not change.
+
+use std::io;
+
+use crate::ports::PortError;
+use crate::route::kernel::NetlinkError;
+
+/// Why the appliance does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error("{what}: {source}")]
+    System {
+        what: &'static str,
+        source: io::Error,
+    },
+    #[error("memory for {what}: {source}")]
+    Memory {
+        what: &'static str,
+        source: afxdp::Error,
+    },
+    #[error("the tables are taken already")]
+    NoMemory,
+    #[error("interface {interface}: {source}")]
+    Interface {
+        interface: String,
+        source: NetlinkError,
+    },
+    #[error("route to {route}: {source}")]
+    Route { route: String, source: NetlinkError },
+}
+
+impl From<NetlinkError> for BootError {
+    fn from(error: NetlinkError) -> Self {
+        Self::Port(error.into())
+    }
+}
+
+/// A commit that can't be carried out while the appliance runs.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("{0} can only change with a restart")]
+    NeedsRestart(&'static str),
+    #[error(transparent)]
+    Boot(#[from] BootError),
+}
