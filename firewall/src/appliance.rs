@@ -1,23 +1,35 @@
-//! The running appliance: boot, commit, stop.
+//! The running appliance: boot, commit, stop; and ports that come and go meanwhile.
 //!
-//! Boot touches nothing before the configuration and every device were found good, attaches to the
-//! ports last, and takes everything away again when a step fails.
+//! Boot touches nothing before the configuration and every device that is there were found good, attaches to
+//! the ports last, and takes everything away again when a step fails. An interface whose device is not there
+//! waits for it; for the others the configuration is in force.
 
+mod attachments;
 mod error;
+mod keeper;
+mod places;
 mod sockets;
 mod start;
+mod transmitters;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use rtnetlink::Handle;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
+use self::attachments::Attachments;
+use self::keeper::Keeper;
+use self::places::Places;
+use self::sockets::Memory;
 use crate::config::Config;
 use crate::control::Control;
 use crate::datapath::{Generation, Shared};
@@ -39,8 +51,16 @@ const REVIEW_STEP: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Appliance {
     running: Running,
-    ports: Ports,
+    attachments: Arc<Mutex<Attachments>>,
+    keeper: JoinHandle<()>,
+}
+
+/// What the first ports are made of; [`Attachments`] go on from there.
+#[derive(Debug)]
+struct Base {
     handle: Handle,
+    places: Places,
+    ports: Ports,
     settings: host::Applied,
 }
 
@@ -61,11 +81,12 @@ struct Running {
     control: Control,
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+    memories: Vec<Memory>,
     sampler: Sampler,
-    log: JoinHandle<()>,
-    /// What follows the kernel's tables and devices.
-    followers: Vec<tokio::task::JoinHandle<()>>,
+    log: thread::JoinHandle<()>,
+    /// Follows the kernel's tables.
+    follower: JoinHandle<()>,
 }
 
 impl Appliance {
@@ -86,31 +107,47 @@ impl Appliance {
             hash_seed: random.next_u64(),
             hash_multiplier: random.next_u64(),
         };
-        let mut ports = Ports::prepare(&handle, &config, &plan).await?;
-        let mut settings = host::Applied::default();
-        let started = start::all(
-            config,
-            kept,
-            &plan,
-            &mut ports,
-            &handle,
-            random,
-            &mut settings,
-        )
-        .await;
-        match started {
-            Ok(running) => Ok(Self {
-                running,
-                ports,
-                handle,
-                settings,
-            }),
+        let mut places = Places::default();
+        places.admit(&config)?;
+        let number_of = |device: &str| places.port(device);
+        let ports = Ports::prepare(&handle, &config, &plan, number_of).await?;
+        let mut base = Base {
+            handle,
+            places,
+            ports,
+            settings: host::Applied::default(),
+        };
+        match start::all(config, kept, &plan, &mut base, random).await {
+            Ok(running) => Self::keep(running, base).await,
             Err(error) => {
-                settings.undo(&handle).await;
-                ports.detach(&handle).await;
+                base.take_away().await;
                 Err(error)
             }
         }
+    }
+
+    /// From here on ports may come and go.
+    async fn keep(mut running: Running, base: Base) -> Result<Self, BootError> {
+        let memories = std::mem::take(&mut running.memories);
+        let shared = running.shared.clone();
+        let mut attachments = Attachments::new(base, shared.clone(), memories);
+        attachments.begin().await;
+        let attachments = Arc::new(Mutex::new(attachments));
+        let keeper = match Keeper::start(attachments.clone(), shared) {
+            Ok(keeper) => tokio::spawn(keeper.run()),
+            Err(error) => {
+                running.stop();
+                if let Some(attachments) = Arc::into_inner(attachments) {
+                    attachments.into_inner().take_away().await;
+                }
+                return Err(error.into());
+            }
+        };
+        Ok(Self {
+            running,
+            attachments,
+            keeper,
+        })
     }
 
     #[must_use]
@@ -134,32 +171,28 @@ impl Appliance {
     }
 
     async fn try_commit(&mut self, config: Config) -> Result<u64, CommitError> {
-        let before = self.running.shared.generation.load_full();
+        // Ports stay as they are until this is done.
+        let mut attachments = self.attachments.lock().await;
+        let shared = &self.running.shared;
+        let before = shared.generation.load_full();
         if let Some(what) = needs_restart(&before.config, &config) {
             return Err(CommitError::NeedsRestart(what));
         }
-        if let Err(error) = self.prepare_for(&config).await {
+        let places = attachments.places.clone();
+        let begun = attachments.places.admit(&config)?;
+        let control = &self.running.control;
+        control.begin(&begun.interfaces, &begun.ports);
+        if let Err(error) = attachments.prepare(&before.config, &config).await {
             // What was in force stays so, as a whole.
-            if let Err(error) = self.prepare_for(&before.config).await {
-                tracing::error!(%error, "the addresses and routes are not those of the configuration in force");
-            }
-            return Err(error.into());
+            attachments.places = places;
+            attachments.restore(&before.config).await;
+            return Err(error);
         }
         let number = before.number + 1;
-        let devices: Vec<_> = self
-            .ports
-            .ports
-            .iter()
-            .map(|port| port.device.as_str())
-            .collect();
-        let generation = Arc::new(Generation::new(
-            number,
-            config,
-            &devices,
-            self.running.control.history().hits(),
-            jiff::Timestamp::now(),
-        ));
-        let shared = &self.running.shared;
+        let places = attachments.places.of(&config);
+        let hits = control.history().hits();
+        let now = jiff::Timestamp::now();
+        let generation = Arc::new(Generation::new(number, config, &places, hits, now));
         shared.generations.remember(&generation);
         // Sessions that it permits become its own first, and so never leave the kernel.
         shared.upcoming.store(Some(generation.clone()));
@@ -174,46 +207,50 @@ impl Appliance {
                 "not all sessions could be judged beforehand; the rest are as they send"
             );
         }
-        shared.generation.store(generation);
+        shared.generation.store(generation.clone());
         shared.in_force.set_generation(number);
         shared.upcoming.store(None);
         shared.wake_all();
+        attachments.places.retain(&generation.config);
+        let gone = BTreeSet::new();
+        attachments.reconcile(&generation.config, &gone).await;
         Ok(number)
-    }
-
-    /// What the kernel must know before `config` can be in force.
-    async fn prepare_for(&mut self, config: &Config) -> Result<(), BootError> {
-        self.settings
-            .apply(&self.handle, config, &self.ports)
-            .await?;
-        self.ports.programs.set_answered(ports::answered(config))?;
-        Ok(())
     }
 
     /// Detaches and takes away everything that was made.
     pub async fn stop(self) {
-        let Running {
-            shared,
-            stop,
-            threads,
-            sampler,
-            log,
-            followers,
-            ..
-        } = self.running;
-        stop.store(true, Ordering::Release);
-        shared.wake_all();
-        for thread in threads {
+        let attachments = self.attachments.lock().await;
+        self.keeper.abort();
+        // Cancelled, which is no news.
+        let _ = self.keeper.await;
+        drop(attachments);
+        self.running.stop();
+        if let Some(attachments) = Arc::into_inner(self.attachments) {
+            attachments.into_inner().take_away().await;
+        }
+    }
+}
+
+impl Running {
+    fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.shared.wake_all();
+        for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a worker had panicked");
             }
         }
         // The last events are those of the sessions that the workers have just closed.
-        if shared.events.send(None).is_err() || log.join().is_err() {
+        if self.shared.events.send(None).is_err() || self.log.join().is_err() {
             tracing::error!("the log of sessions is incomplete");
         }
-        followers.iter().for_each(tokio::task::JoinHandle::abort);
-        sampler.stop();
+        self.follower.abort();
+        self.sampler.stop();
+    }
+}
+
+impl Base {
+    async fn take_away(self) {
         self.ports.detach(&self.handle).await;
         self.settings.undo(&self.handle).await;
     }
@@ -231,17 +268,8 @@ impl Datapath for Appliance {
 
 /// What of a configuration can't be put in force while another one is.
 pub(crate) fn needs_restart(before: &Config, config: &Config) -> Option<&'static str> {
-    let devices = |config: &Config| {
-        config
-            .interfaces
-            .iter()
-            .map(|known| (known.device.clone(), known.vlan, known.attach))
-            .collect::<Vec<_>>()
-    };
     let (old, new) = (&before.system, &config.system);
-    if devices(before) != devices(config) {
-        Some("the devices of the interfaces")
-    } else if old.mode != new.mode {
+    if old.mode != new.mode {
         Some("system.mode")
     } else if old.sessions != new.sessions {
         Some("system.sessions")

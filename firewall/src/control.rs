@@ -14,7 +14,7 @@ mod totals;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Timestamp;
 use crate::config::Mode;
@@ -22,7 +22,7 @@ use crate::counters::InterfaceId;
 use crate::datapath::{Generation, Shared};
 use crate::history::History;
 use crate::objects::Objects;
-use crate::ports::{AttachMode, Attached, KernelCounters, PortId};
+use crate::ports::{KernelCounters, PortId, PortState};
 use crate::view;
 
 pub use explain::MatchError;
@@ -39,7 +39,6 @@ pub struct Control(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    ports: Vec<AttachedPort>,
     kernel: Mutex<KernelCounters>,
     objects: Objects,
     history: History,
@@ -56,26 +55,6 @@ struct Commits {
     last: AtomicI64,
 }
 
-/// What is shown of a port.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AttachedPort {
-    id: PortId,
-    mode: AttachMode,
-    /// Both ends of its private pair.
-    pair: Option<[u32; 2]>,
-}
-
-impl AttachedPort {
-    pub(crate) fn of(port: &Attached) -> Self {
-        let pair = port.pair.as_ref();
-        Self {
-            id: port.id,
-            mode: port.mode,
-            pair: pair.map(|pair| [pair.outer_ifindex, pair.inner_ifindex]),
-        }
-    }
-}
-
 /// A filter that names something that can't be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {problem}")]
@@ -87,14 +66,12 @@ pub struct FilterError {
 impl Control {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        ports: Vec<AttachedPort>,
         kernel: Mutex<KernelCounters>,
         objects: Objects,
         history: History,
     ) -> Self {
         Self(Arc::new(Inner {
             shared,
-            ports,
             kernel,
             objects,
             history,
@@ -118,6 +95,27 @@ impl Control {
         } else {
             commits.refused.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Numbers that are given to interfaces and ports now: what they counted for others is over.
+    pub(crate) fn begin(&self, interfaces: &[InterfaceId], ports: &[PortId]) {
+        let mut kernel = self.0.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in interfaces {
+            kernel.begin_interface(*id);
+            for worker in &self.0.shared.workers {
+                worker.counters.begin(*id);
+            }
+        }
+        for port in ports {
+            kernel.begin_port(*port);
+        }
+    }
+
+    /// How an interface's port stands.
+    fn port_state(&self, generation: &Generation, id: InterfaceId) -> Option<PortState> {
+        let port = generation.port(id)?;
+        let ports = self.0.shared.ports.load();
+        ports.iter().find(|state| state.id == port).cloned()
     }
 
     /// The configuration that the datapath enforces.
@@ -146,7 +144,7 @@ impl Control {
 
     /// Ready means that every worker walks packets by the committed configuration, and that the
     /// kernel's routes and neighbours are followed. A link that is down forwards nothing, and so
-    /// nothing that is forbidden.
+    /// nothing that is forbidden; nor does an interface that waits for its device.
     pub fn readiness(&self) -> view::Readiness {
         let shared = &self.0.shared;
         let mut missing = Vec::new();
@@ -158,10 +156,20 @@ impl Control {
         if !shared.mirror.is_followed() {
             missing.push("the kernel's routes and neighbours are not followed".into());
         }
+        let generation = shared.generation.load();
+        let waiting = generation.interfaces().filter_map(|(id, interface)| {
+            let state = self.port_state(&generation, id)?;
+            let reason = state.waits_for()?;
+            Some(view::WaitingInterface {
+                interface: interface.name.clone(),
+                reason: reason.to_owned(),
+            })
+        });
         view::Readiness {
             ready: missing.is_empty(),
-            generation: shared.generation.load().number,
+            generation: generation.number,
             missing,
+            waiting: waiting.collect(),
         }
     }
 
@@ -186,8 +194,6 @@ impl Control {
 }
 
 fn interface_name(generation: &Generation, id: InterfaceId) -> String {
-    match generation.config.interfaces.get(id.index()) {
-        Some(interface) => interface.name.clone(),
-        None => "host".into(),
-    }
+    let name = generation.interface_name(id);
+    name.unwrap_or_else(|| "host".into())
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{DropReason, MAX_INTERFACES};
 
-/// Number of an interface, as in the configuration; the appliance itself is `HOST`.
+/// Number of an interface, for as long as it is configured; the appliance itself is `HOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InterfaceId(pub u16);
 
@@ -69,6 +69,17 @@ impl Counters {
 
     pub fn drop_many(&self, interface: InterfaceId, reason: DropReason, count: u64) {
         add(&self.drops[drop_index(interface, reason)], count);
+    }
+
+    /// The number is another interface's from here on: none of the old one's packets are under way.
+    pub fn begin(&self, interface: InterfaceId) {
+        for traffic in [&self.received, &self.sent] {
+            traffic[interface.index()].packets.store(0, Relaxed);
+            traffic[interface.index()].bytes.store(0, Relaxed);
+        }
+        for reason in DropReason::ALL {
+            self.drops[drop_index(interface, *reason)].store(0, Relaxed);
+        }
     }
 
     pub fn drops(&self, interface: InterfaceId, reason: DropReason) -> u64 {

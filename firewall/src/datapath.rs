@@ -21,6 +21,7 @@ mod lookup;
 mod offload;
 mod review;
 mod shared;
+mod sockets;
 mod track;
 mod worker;
 
@@ -37,11 +38,13 @@ pub use generations::Generations;
 pub use shared::{
     Applications, Event, EventKind, Generation, SessionFacts, Shared, Waker, WorkerHandle,
 };
+pub use sockets::{Injectors, PortSockets};
 pub use worker::{Worker, WorkerPlan};
 
 pub(crate) use ageing::expires;
 pub(crate) use course::{Arrived, Course, Judge, NoWay, denial, is_own};
 pub(crate) use ingress::is_martian;
+pub(crate) use sockets::Order;
 
 use worker::Walk;
 

@@ -1,4 +1,8 @@
 //! What the configuration asks of the namespace's own network stack: addresses and routes.
+//!
+//! # Limits
+//! While an interface waits for its device, a route that the kernel refuses is taken to lead through it,
+//! and is set when the device comes.
 
 use ipnet::IpNet;
 use rtnetlink::Handle;
@@ -6,7 +10,7 @@ use rtnetlink::Handle;
 use crate::appliance::BootError;
 use crate::config::{Config, Interface};
 use crate::ports::Ports;
-use crate::route::kernel::{self, KernelAddress, KernelRoute, RouteOrigin};
+use crate::route::kernel::{self, KernelAddress, KernelRoute, NetlinkError, RouteOrigin};
 
 /// What was set, so that it can be taken back.
 #[derive(Debug, Default)]
@@ -19,7 +23,7 @@ impl Applied {
     /// Makes the kernel's addresses and routes those of `config`: devices up, own addresses and
     /// routes added, those of an earlier configuration (or an earlier process) removed from the
     /// ports. What others have set is left alone, and so are the devices of another appliance in
-    /// the same namespace.
+    /// the same namespace. What is for an interface without a device is left out.
     pub(crate) async fn apply(
         &mut self,
         handle: &Handle,
@@ -94,20 +98,26 @@ impl Applied {
                 kernel::remove_route(handle, &route).await?;
             }
         }
+        let mut interfaces = config.interfaces.iter();
+        let some_wait = interfaces.any(|it| ports.port_of(it).is_none());
         for route in &config.routes {
-            let device = route
-                .interface
-                .and_then(|index| config.interfaces.get(index))
-                .map(|interface| &interface.device);
-            let ifindex = device
-                .and_then(|device| ports.ports.iter().find(|port| &port.device == device))
-                .map(|port| port.ifindex);
-            kernel::add_route(handle, route.to.trunc(), route.via, ifindex)
-                .await
-                .map_err(|source| BootError::Route {
+            let interface = route.interface.and_then(|at| config.interfaces.get(at));
+            let ifindex = interface.map(|interface| ifindex_of(interface, ports));
+            // Its interface waits.
+            if ifindex == Some(None) {
+                continue;
+            }
+            let to = route.to.trunc();
+            let added = kernel::add_route(handle, to, route.via, ifindex.flatten()).await;
+            match added {
+                Err(error) if some_wait && has_no_way(&error) => {
+                    tracing::info!(%to, %error, "a route waits for its interface");
+                }
+                added => added.map_err(|source| BootError::Route {
                     route: route.to.to_string(),
                     source,
-                })?;
+                })?,
+            }
         }
         self.routes = kernel::routes(handle)
             .await?
@@ -129,6 +139,17 @@ impl Applied {
             let _ = kernel::remove_address(handle, *ifindex, *address).await;
         }
     }
+
+    /// Takes back what was set on one port's devices, before it is taken away.
+    pub(crate) async fn withdraw(&mut self, handle: &Handle, has: impl Fn(u32) -> bool) {
+        let leads_there = |route: &mut KernelRoute| route.hops.iter().any(|hop| has(hop.0));
+        for route in self.routes.extract_if(.., leads_there) {
+            let _ = kernel::remove_route(handle, &route).await;
+        }
+        for (ifindex, address) in self.addresses.extract_if(.., |(ifindex, _)| has(*ifindex)) {
+            let _ = kernel::remove_address(handle, ifindex, address).await;
+        }
+    }
 }
 
 /// The kernel's device for an interface.
@@ -139,10 +160,7 @@ fn ifindex_of(interface: &Interface, ports: &Ports) -> Option<u32> {
 
 /// True for a port's device, or one that stands in for a VLAN of it.
 fn is_port(ports: &Ports, ifindex: u32) -> bool {
-    ports.ports.iter().any(|port| {
-        let mut vlans = port.vlans.iter();
-        port.ifindex == ifindex || vlans.any(|(_, pair)| pair.inner_ifindex == ifindex)
-    })
+    ports.iter().any(|port| port.has(ifindex))
 }
 
 fn leads_over_port(route: &KernelRoute, ports: &Ports) -> bool {
@@ -150,10 +168,17 @@ fn leads_over_port(route: &KernelRoute, ports: &Ports) -> bool {
     hops.any(|(ifindex, _)| is_port(ports, *ifindex))
 }
 
+/// The next hop is on no network of the appliance's.
+fn has_no_way(error: &NetlinkError) -> bool {
+    const ENETUNREACH: i32 = 101;
+    const EHOSTUNREACH: i32 = 113;
+    matches!(error.errno(), Some(ENETUNREACH | EHOSTUNREACH))
+}
+
 /// Without this the kernel removes every other address of a subnet together with the first,
 /// whoever has set it.
 fn keep_secondary_addresses(ports: &Ports) {
-    for port in &ports.ports {
+    for port in ports.iter() {
         let path = format!(
             "/proc/sys/net/ipv4/conf/{}/promote_secondaries",
             port.device
@@ -175,9 +200,29 @@ pub(crate) fn stop_kernel_forwarding() {
         "/proc/sys/net/ipv4/ip_forward",
         "/proc/sys/net/ipv6/conf/all/forwarding",
     ] {
-        let is_off = std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "0");
-        if !is_off && let Err(error) = std::fs::write(path, "0") {
-            tracing::warn!(path, %error, "the kernel's own forwarding stays on: without palisade it would forward unfiltered");
+        switch_off(path);
+    }
+}
+
+/// A device that comes later begins by the namespace's defaults, which others may have changed since.
+/// A host, which is what the kernel is then to IPv6, would also take its routes from whoever advertises some.
+pub(crate) fn stop_kernel_forwarding_at(device: &str) {
+    for setting in [
+        "ipv4/conf/DEVICE/forwarding",
+        "ipv6/conf/DEVICE/forwarding",
+        "ipv6/conf/DEVICE/accept_ra",
+    ] {
+        let path = format!("/proc/sys/net/{}", setting.replace("DEVICE", device));
+        // A device without IPv6 has none of its settings.
+        if std::fs::exists(&path).unwrap_or(true) {
+            switch_off(&path);
         }
+    }
+}
+
+fn switch_off(path: &str) {
+    let is_off = std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "0");
+    if !is_off && let Err(error) = std::fs::write(path, "0") {
+        tracing::warn!(path, %error, "the kernel's own forwarding stays on: without palisade it would forward unfiltered");
     }
 }

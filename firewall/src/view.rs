@@ -196,7 +196,11 @@ pub struct InterfaceView {
     pub name: String,
     pub device: String,
     pub vlan: Option<u16>,
-    /// `tc` or `xdp`: how the port is attached.
+    pub state: InterfaceState,
+    /// Why it waits; or what of its addresses or of the routes the kernel refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `tc` or `xdp`: how the port is attached; empty while it waits.
     pub attach: String,
     pub zone: String,
     pub addresses: Vec<String>,
@@ -209,6 +213,16 @@ pub struct InterfaceView {
     pub dropped: u64,
     pub punted: u64,
     pub rates: TrafficRates,
+}
+
+/// Whether an interface has its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterfaceState {
+    /// The datapath has every packet of it.
+    Attached,
+    /// Nothing passes it until its device comes, or what is wrong with that is mended.
+    Waiting,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -478,7 +492,8 @@ pub struct ObjectView {
     pub next_change: Option<String>,
 }
 
-/// `GET /readyz`: whether the datapath enforces the committed configuration.
+/// `GET /readyz`: whether the datapath enforces the committed configuration. It does while interfaces wait for
+/// their devices: nothing passes those.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Readiness {
@@ -486,6 +501,16 @@ pub struct Readiness {
     pub generation: u64,
     /// What is missing; empty when ready.
     pub missing: Vec<String>,
+    /// Interfaces that are not attached.
+    #[serde(default)]
+    pub waiting: Vec<WaitingInterface>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct WaitingInterface {
+    pub interface: String,
+    pub reason: String,
 }
 
 /// `GET /system`.

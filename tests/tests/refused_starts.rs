@@ -165,11 +165,11 @@ fn what_is_not_yaml_or_not_there_is_told_in_one_line() -> Result<()> {
 }
 
 #[test]
-fn a_device_that_is_not_there_is_named_with_those_that_are() -> Result<()> {
+fn a_device_that_is_no_ethernet_device_is_told_so() -> Result<()> {
     require_lab!();
-    let chain = Lab::chain("nodevice")?;
-    let yaml = VALID.replace("device: eth2", "device: eth7");
-    refused(&chain, &yaml, &[], &["right", "eth7", "eth1", "eth2"])
+    let chain = Lab::chain("loopback")?;
+    let yaml = VALID.replace("device: eth2", "device: lo");
+    refused(&chain, &yaml, &[], &["lo", "no Ethernet device"])
 }
 
 #[test]

@@ -175,16 +175,6 @@ fn a_change_that_needs_a_restart_is_refused_by_its_name() -> Result<()> {
     let mut palisade = Palisade::start(&chain.fw, &whole)?;
     let before = Footprint::of(&chain.fw)?;
     for (from, to, what) in [
-        (
-            "device: eth2",
-            "device: lo",
-            "the devices of the interfaces",
-        ),
-        (
-            "device: eth2",
-            "device: eth2, attach: xdp",
-            "the devices of the interfaces",
-        ),
         ("sessions: 1024", "sessions: 2048", "system.sessions"),
         (
             "sessions: 1024",

@@ -19,11 +19,11 @@ use firewall::history::{History, HitKind, ProcessTotals, Sample};
 use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
     Cleared, CountView, CounterReset, DestinationNatView, DropsView, Endpoint, FailureView,
-    HitsView, InterfaceView, LeaseFilter, LeasePage, LeaseView, MatchEnds, MatchRequest, MatchView,
-    NamedObjectView, NatPoolView, NatRuleView, NatView, NearMissView, NeighbourFilter,
-    NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView, PolicyView, Readiness,
-    RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView, SessionFilter, SessionPage,
-    SessionView, StepView, SystemView, Traffic, TrafficRates, WhichConfiguration,
+    HitsView, InterfaceState, InterfaceView, LeaseFilter, LeasePage, LeaseView, MatchEnds,
+    MatchRequest, MatchView, NamedObjectView, NatPoolView, NatRuleView, NatView, NearMissView,
+    NeighbourFilter, NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView, PolicyView,
+    Readiness, RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView, SessionFilter,
+    SessionPage, SessionView, StepView, SystemView, Traffic, TrafficRates, WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
 use rules::ObjectKind;
@@ -78,6 +78,7 @@ impl Fake {
                 ready: true,
                 generation: 7,
                 missing: Vec::new(),
+                waiting: Vec::new(),
             },
             explanation: explanation(),
             objects: objects(),
@@ -611,6 +612,8 @@ fn interfaces() -> Vec<InterfaceView> {
         name: "left".into(),
         device: "eth1".into(),
         vlan: None,
+        state: InterfaceState::Attached,
+        reason: None,
         attach: "tc".into(),
         zone: "trust".into(),
         addresses: words(&["192.0.2.1/24"]),

@@ -330,6 +330,7 @@ mod tests {
             ready: false,
             generation: 0,
             missing,
+            waiting: Vec::new(),
         };
         let fake = Fake {
             readiness: waiting.clone(),
@@ -346,6 +347,7 @@ mod tests {
             ready: false,
             generation: 0,
             missing: vec!["everything".into()],
+            waiting: Vec::new(),
         };
         let fake = Fake {
             readiness: waiting,

@@ -158,6 +158,14 @@ impl<T: Copy> Consumer<T> {
         Some(entry)
     }
 
+    /// Entries that wait to be taken.
+    pub(crate) fn ready(&self) -> u32 {
+        self.ring
+            .producer()
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.tail)
+    }
+
     pub(crate) fn release(&self) {
         self.ring.consumer().store(self.tail, Ordering::Release);
     }

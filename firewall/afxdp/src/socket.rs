@@ -1,6 +1,7 @@
 //! One AF_XDP socket: a queue of a device, with its four rings.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ring::{Consumer, Producer};
 use crate::umem::{Frame, Umem};
@@ -39,6 +40,7 @@ pub struct Socket {
     /// Frames given to the transmit ring and not yet come back.
     in_flight: u32,
     fill_entries: u32,
+    number: u32,
 }
 
 /// `XDP_STATISTICS`: packets that the kernel could not hand over, since the socket was opened.
@@ -58,19 +60,40 @@ impl Socket {
     /// `EBUSY` where the queue already has a socket, `ENODEV` or `EINVAL` where the device or the
     /// queue does not exist, `EPERM` without `CAP_NET_RAW`.
     pub fn open(umem: &mut Umem, config: &SocketConfig) -> Result<Self, Error> {
+        let registration = match config.mode {
+            BindMode::Copy => Some(umem.registration()),
+            BindMode::Shared(_) => None,
+        };
+        let mut socket = Self::make(config, registration.as_ref())?;
+        socket.refill(umem);
+        socket.bind(config)?;
+        Ok(socket)
+    }
+
+    /// Opens and binds a further socket of a `Umem` whose first socket `config.mode` names. It receives
+    /// nothing before [`Socket::refill`].
+    ///
+    /// # Errors
+    /// As [`Socket::open`].
+    pub fn join(config: &SocketConfig) -> Result<Self, Error> {
+        let socket = Self::make(config, None)?;
+        socket.bind(config)?;
+        Ok(socket)
+    }
+
+    fn make(
+        config: &SocketConfig,
+        registration: Option<&libc::xdp_umem_reg>,
+    ) -> Result<Self, Error> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         // SAFETY: no memory is involved.
         let raw = check("socket(AF_XDP)", unsafe {
             libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0)
         })?;
         // SAFETY: `raw` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        if !matches!(config.mode, BindMode::Shared(_)) {
-            set_option(
-                &fd,
-                "XDP_UMEM_REG",
-                libc::XDP_UMEM_REG,
-                &umem.registration(),
-            )?;
+        if let Some(registration) = registration {
+            set_option(&fd, "XDP_UMEM_REG", libc::XDP_UMEM_REG, registration)?;
         }
         set_option(
             &fd,
@@ -95,7 +118,7 @@ impl Socket {
             libc::XDP_MMAP_OFFSETS,
             &mut offsets,
         )?;
-        let mut socket = Self {
+        let socket = Self {
             rx: Consumer::map(
                 fd.as_fd(),
                 offsets.rx,
@@ -122,15 +145,32 @@ impl Socket {
             )?,
             in_flight: 0,
             fill_entries: config.fill_entries,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             fd,
         };
         if config.mark != 0 {
             let option = (libc::SOL_SOCKET, libc::SO_MARK);
             set_option_at(&socket.fd, "SO_MARK", option, &config.mark)?;
         }
-        socket.refill(umem);
-        socket.bind(config)?;
         Ok(socket)
+    }
+
+    /// By which [`Umem::reclaim`] knows the socket's frames when it is closed; no other socket of the
+    /// process has it.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Packets that the kernel has not taken from the transmit ring.
+    pub fn unsent(&mut self) -> u32 {
+        self.tx.pending()
+    }
+
+    /// Whether every frame that it was given to send has been sent, taken back or not.
+    #[must_use]
+    pub fn has_sent(&self) -> bool {
+        self.in_flight == self.completion.ready()
     }
 
     fn bind(&self, config: &SocketConfig) -> Result<(), Error> {
@@ -157,7 +197,7 @@ impl Socket {
     }
 
     /// Appends up to `most` received frames to `frames` and returns how many.
-    pub fn receive(&mut self, umem: &Umem, most: usize, frames: &mut Vec<Frame>) -> usize {
+    pub fn receive(&mut self, umem: &mut Umem, most: usize, frames: &mut Vec<Frame>) -> usize {
         let mut count = 0;
         while count < most
             && let Some(descriptor) = self.rx.pop()
@@ -173,11 +213,11 @@ impl Socket {
 
     /// Queues a frame for sending; it leaves with the next [`Socket::flush`]. Gives the frame back
     /// where the ring is full.
-    pub fn transmit(&mut self, umem: &Umem, frame: Frame) -> Result<(), Frame> {
+    pub fn transmit(&mut self, umem: &mut Umem, frame: Frame) -> Result<(), Frame> {
         if self.tx.room() == 0 {
             return Err(frame);
         }
-        let (addr, len) = umem.give(frame);
+        let (addr, len) = umem.give(frame, self.number);
         self.tx.push(libc::xdp_desc {
             addr,
             len,
@@ -243,7 +283,7 @@ impl Socket {
             return true;
         }
         while room > 0 {
-            let Some(address) = umem.give_free() else {
+            let Some(address) = umem.give_free(self.number) else {
                 self.fill.publish();
                 return false;
             };

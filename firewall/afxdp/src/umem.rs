@@ -16,6 +16,8 @@ pub struct Umem {
     frame_bytes: usize,
     count: u32,
     free: Vec<u32>,
+    /// By frame: the socket that has it; 0 for none.
+    holders: Vec<u32>,
 }
 
 /// One frame with a packet in it: the only handle to its bytes. It must end in [`Umem::free`] or
@@ -57,6 +59,7 @@ impl Umem {
             frame_bytes,
             count,
             free: (0..count).rev().collect(),
+            holders: vec![0; count as usize],
         })
     }
 
@@ -153,22 +156,27 @@ impl Umem {
         (frame.index as usize * self.frame_bytes + start, length)
     }
 
-    /// The kernel's address of the frame's packet, and its length; the frame is now the kernel's.
+    /// The kernel's address of the frame's packet, and its length; the frame is now the kernel's, by
+    /// that socket.
     #[expect(clippy::needless_pass_by_value, reason = "the handle ends here")]
-    pub(crate) fn give(&self, frame: Frame) -> (u64, u32) {
+    pub(crate) fn give(&mut self, frame: Frame, socket: u32) -> (u64, u32) {
         let (offset, length) = self.place(&frame);
+        self.holders[frame.index as usize] = socket;
         (offset as u64, length as u32)
     }
 
-    /// The kernel's address of a free frame, for a fill ring; the frame is now the kernel's.
-    pub(crate) fn give_free(&mut self) -> Option<u64> {
-        Some(u64::from(self.free.pop()?) * self.frame_bytes as u64)
+    /// The kernel's address of a free frame, for that socket's fill ring; the frame is now the kernel's.
+    pub(crate) fn give_free(&mut self, socket: u32) -> Option<u64> {
+        let index = self.free.pop()?;
+        self.holders[index as usize] = socket;
+        Some(u64::from(index) * self.frame_bytes as u64)
     }
 
     /// The frame that the kernel received a packet into. `None` where the descriptor points
     /// outside the memory, which a sound kernel never does.
-    pub(crate) fn take(&self, address: u64, length: u32) -> Option<Frame> {
+    pub(crate) fn take(&mut self, address: u64, length: u32) -> Option<Frame> {
         let index = self.index(address)?;
+        self.holders[index as usize] = 0;
         let start = (address % self.frame_bytes as u64) as u32;
         (start as usize + length as usize <= self.frame_bytes).then_some(Frame {
             umem: self.id,
@@ -181,7 +189,19 @@ impl Umem {
     /// Takes a frame back whose packet was sent.
     pub(crate) fn take_free(&mut self, address: u64) {
         if let Some(index) = self.index(address) {
+            self.holders[index as usize] = 0;
             self.free.push(index);
+        }
+    }
+
+    /// Takes back every frame that a socket had when it was closed: from whichever ring, and from where
+    /// no ring shows it. See [`crate::Socket::number`].
+    pub fn reclaim(&mut self, socket: u32) {
+        for (index, holder) in (0..).zip(&mut self.holders) {
+            if socket != 0 && *holder == socket {
+                *holder = 0;
+                self.free.push(index);
+            }
         }
     }
 
@@ -224,6 +244,22 @@ mod tests {
         let mut umem = Umem::new(2, 2_048).unwrap();
         assert!(umem.allocate(1_793).is_none());
         assert!(umem.allocate(1_792).is_some());
+    }
+
+    #[test]
+    fn what_a_closed_socket_had_comes_back_and_nothing_else() {
+        let mut umem = Umem::new(4, 2_048).unwrap();
+        let (one, _) = (umem.give_free(7).unwrap(), umem.give_free(7));
+        let other = umem.give_free(8).unwrap();
+        let received = umem.take(one, 60).unwrap();
+        umem.reclaim(7);
+        assert_eq!(umem.free_count(), 2);
+        umem.reclaim(7);
+        umem.reclaim(0);
+        assert_eq!(umem.free_count(), 2);
+        umem.free(received);
+        umem.take_free(other);
+        assert_eq!(umem.free_count(), 4);
     }
 
     #[test]

@@ -42,6 +42,15 @@ impl From<NetlinkError> for BootError {
 pub enum CommitError {
     #[error("{0} can only change with a restart")]
     NeedsRestart(&'static str),
+    /// A device that it adds is there, and can't be attached to.
+    #[error(transparent)]
+    NotAttached(PortError),
     #[error(transparent)]
     Boot(#[from] BootError),
+}
+
+impl From<PortError> for CommitError {
+    fn from(error: PortError) -> Self {
+        Self::Boot(error.into())
+    }
 }

@@ -5,27 +5,29 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use afxdp::Injector;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use nat::Leases;
 use packet::FlowHash;
 use rand::rngs::StdRng;
-use rtnetlink::Handle;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
-use super::sockets::open_sockets;
+use super::attachments::{mirrored, open_injector, set_sockets};
+use super::sockets::{Memory, take_frames};
 use super::worker;
-use super::{BootError, Kept, Running};
+use super::{Base, BootError, Kept, Running};
 use crate::config::{Config, Mode};
-use crate::control::{AttachedPort, Control};
-use crate::datapath::{Event, Generation, Generations, Shared, WorkerHandle};
+use crate::control::Control;
+use crate::datapath::{
+    Event, Generation, Generations, Injectors, Shared, WorkerHandle, WorkerPlan,
+};
 use crate::events::Events;
 use crate::history::Sampler;
 use crate::host;
 use crate::in_force::InForce;
 use crate::log;
-use crate::ports::{self, AttachMode, Attached, Plan, PortError, Ports, transmit};
-use crate::route::mirror::{Follower, Mirrored};
+use crate::ports::{self, HOST_PORT, Plan, Ports, Wanted};
+use crate::route::mirror::Follower;
 use crate::route::{Gateway, Mirror, NextHops};
 use crate::session::SessionTable;
 
@@ -36,30 +38,22 @@ pub(super) async fn all(
     config: Config,
     kept: Kept,
     plan: &Plan,
-    ports: &mut Ports,
-    handle: &Handle,
+    base: &mut Base,
     mut random: StdRng,
-    settings: &mut host::Applied,
 ) -> Result<Running, BootError> {
-    let mode = config.system.mode;
-    if mode == Mode::Routing {
+    if config.system.mode == Mode::Routing {
         host::stop_kernel_forwarding();
     }
-    let workers = plan.workers;
-    let plans = open_sockets(workers, ports, &mut random)?;
-    for plan in &plans {
-        for (port, sockets) in plan.sockets.iter().enumerate() {
-            for (nth, socket) in (0u32..).zip(sockets) {
-                let queue = u32::from(plan.id) + nth * workers;
-                ports
-                    .programs
-                    .set_socket(ports::PortId(port as u16), queue, socket)?;
-            }
-        }
+    let (plans, memories) = open_sockets(&config, plan, &mut base.ports, &mut random)?;
+    let ids: Vec<_> = base.ports.iter().map(|port| port.id).collect();
+    base.ports.attach_host()?;
+    for id in &ids {
+        base.ports.attach_pairs(*id)?;
     }
-    ports.attach_pairs()?;
-    settings.apply(handle, &config, ports).await?;
-    ports.programs.set_answered(ports::answered(&config))?;
+    let applied = base.settings.apply(&base.handle, &config, &base.ports);
+    applied.await?;
+    let answered = ports::answered(&config);
+    base.ports.programs.set_answered(answered)?;
 
     let Kept {
         objects,
@@ -67,22 +61,11 @@ pub(super) async fn all(
         events: stored,
     } = kept;
     let (events, received) = sync_channel(EVENTS);
-    let (wanted, wants) = unbounded_channel();
-    let devices: Vec<_> = ports
-        .ports
-        .iter()
-        .map(|port| port.device.as_str())
-        .collect();
-    let generation = Arc::new(Generation::new(
-        1,
-        config,
-        &devices,
-        history.hits(),
-        jiff::Timestamp::now(),
-    ));
-    let shared = Arc::new(share(plan, ports, generation, (events, stored), wanted)?);
-    let mut followers = vec![follow(&shared, wants).await?];
-    followers.extend(follow_transmit(ports));
+    let places = base.places.of(&config);
+    let (hits, now) = (history.hits(), jiff::Timestamp::now());
+    let generation = Arc::new(Generation::new(1, config, &places, hits, now));
+    let (shared, follow) = share(plan, base, generation, (events, stored))?;
+    let follower = follow.start(&shared).await?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
@@ -90,10 +73,16 @@ pub(super) async fn all(
         threads.push(worker::spawn(&shared, plan, &stop)?);
     }
     let log = spawn_log(&shared, received)?;
-    ports.attach_ports()?;
-    let attach = ports.ports.iter().map(AttachedPort::of).collect();
-    let counters = Mutex::new(ports.counters()?);
-    let control = Control::new(shared.clone(), attach, counters, objects, history.clone());
+    // What arrives comes first; what the appliance itself sends can wait.
+    for id in &ids {
+        open_injector(&shared, &base.ports, *id)?;
+        base.ports.attach_ingress(*id)?;
+    }
+    for id in &ids {
+        base.ports.attach_egress(*id)?;
+    }
+    let counters = Mutex::new(base.ports.counters()?);
+    let control = Control::new(shared.clone(), counters, objects, history.clone());
     let sampler = Sampler::start(control.clone(), history).map_err(|source| BootError::System {
         what: "starting the history of counters",
         source,
@@ -103,52 +92,86 @@ pub(super) async fn all(
         shared,
         stop,
         threads,
+        memories,
         sampler,
         log,
-        followers,
+        follower,
     })
+}
+
+/// Every worker's memory, and its sockets on the ports whose devices are there.
+fn open_sockets(
+    config: &Config,
+    plan: &Plan,
+    ports: &mut Ports,
+    random: &mut StdRng,
+) -> Result<(Vec<WorkerPlan>, Vec<Memory>), BootError> {
+    let queues = |wanted: &Wanted| {
+        let mut ports = ports.iter();
+        let port = ports.find(|port| port.device == wanted.device);
+        port.map_or(plan.workers, |port| port.queues)
+    };
+    let planned: Vec<_> = Wanted::of(config).iter().map(queues).collect();
+    let mut taken = take_frames(plan.workers, ports, &planned, random)?;
+    for (plan, memory) in &mut taken {
+        let queue = u32::from(plan.id);
+        for socket in &plan.sockets[usize::from(HOST_PORT.0)] {
+            ports.programs.set_socket(HOST_PORT, queue, socket)?;
+        }
+        let ids: Vec<_> = ports.iter().map(|port| port.id).collect();
+        for id in ids {
+            let Some(port) = ports.get(id) else { continue };
+            let sockets = memory.open(port)?;
+            set_sockets(ports, memory, &sockets)?;
+            plan.add(sockets);
+        }
+    }
+    Ok(taken.into_iter().unzip())
+}
+
+/// The mirror's follower, before there is somebody to wake.
+struct Follow {
+    mirror: Arc<Mirror>,
+    wants: UnboundedReceiver<Gateway>,
+    asked: UnboundedReceiver<oneshot::Sender<()>>,
+}
+
+impl Follow {
+    async fn start(self, shared: &Arc<Shared>) -> Result<tokio::task::JoinHandle<()>, BootError> {
+        let woken = shared.clone();
+        let wake = move || woken.wake_all();
+        let follower = Follower::start(self.mirror, self.wants, self.asked, wake).await?;
+        Ok(tokio::spawn(follower.run()))
+    }
 }
 
 fn share(
     plan: &Plan,
-    ports: &mut Ports,
+    base: &mut Base,
     generation: Arc<Generation>,
     (events, stored): (SyncSender<Option<Event>>, Events),
-    wanted: UnboundedSender<Gateway>,
-) -> Result<Shared, BootError> {
-    let memory = ports.programs.take_memory().ok_or(BootError::NoMemory)?;
+) -> Result<(Arc<Shared>, Follow), BootError> {
+    let programs = &mut base.ports.programs;
+    let memory = programs.take_memory().ok_or(BootError::NoMemory)?;
     let in_force = Arc::new(InForce::new(memory.datapath));
     in_force.set_generation(generation.number);
-    let interfaces = generation.config.interfaces.iter().map(|interface| {
-        let port = ports.port_of(interface);
-        Mirrored {
-            ifindex: port.map_or(0, |port| port.ifindex_of(interface.vlan)),
-            port_ifindex: port.map_or(0, |port| port.ifindex),
-            port: port.map_or(0, |port| u32::from(port.id.0)),
-            vlan: interface.vlan.unwrap_or(0),
-            egress: port.map_or(0, Attached::egress),
-        }
-    });
-    let mirror = Arc::new(Mirror::new(
-        interfaces.collect(),
-        generation.is_wire(),
+    let (mirror, asked) = Mirror::new(
+        mirrored(&base.places, &base.ports, &[]),
         NextHops::new(memory.next_hops),
-        ports.programs.ports(),
-    ));
+        base.ports.programs.ports(),
+    );
+    let mirror = Arc::new(mirror);
+    let (wanted, wants) = unbounded_channel();
     let hash = FlowHash::new(plan.hash_seed, plan.hash_multiplier);
     let table = SessionTable::new(hash, memory.buckets, memory.flows, memory.sessions);
     let workers = (0..plan.workers)
         .map(|_| WorkerHandle::new())
         .collect::<Result<_, _>>();
-    let injectors = ports.ports.iter().map(|port| {
-        Injector::open(ports.host.inner_ifindex, ports.marks.to_host_from(port.id))
-            .map_err(|error| PortError::socket(&port.device, error))
-    });
-    Ok(Shared {
+    let shared = Shared {
         table,
-        mirror,
+        mirror: mirror.clone(),
         leases: Leases::new(),
-        injectors: injectors.collect::<Result<_, _>>()?,
+        injectors: Injectors::default(),
         generations: Generations::new(generation.clone()),
         generation: ArcSwap::new(generation),
         upcoming: ArcSwapOption::empty(),
@@ -160,38 +183,16 @@ fn share(
         running: AtomicUsize::new(0),
         in_force,
         applications: Default::default(),
+        ports: ArcSwap::default(),
         events,
         stored,
-    })
-}
-
-async fn follow(
-    shared: &Arc<Shared>,
-    wants: UnboundedReceiver<Gateway>,
-) -> Result<tokio::task::JoinHandle<()>, BootError> {
-    let woken = shared.clone();
-    let follower = Follower::start(shared.mirror.clone(), wants, move || woken.wake_all()).await?;
-    Ok(tokio::spawn(follower.run()))
-}
-
-/// Keeps XDP told which ports take its frames; until it is, they leave by the ports' sockets.
-fn follow_transmit(ports: &Ports) -> Option<tokio::task::JoinHandle<()>> {
-    let is_at_xdp = |port: &Attached| port.mode == AttachMode::Xdp;
-    ports.ports.iter().any(is_at_xdp).then(|| {
-        let records = ports.programs.ports();
-        tokio::spawn(async move {
-            let mut follower = match transmit::Follower::start().await {
-                Ok(follower) => follower,
-                Err(error) => {
-                    tracing::warn!(%error, "XDP hands no frames to other devices");
-                    return;
-                }
-            };
-            while let Some(change) = follower.next().await {
-                ports::set_transmit(&records, change);
-            }
-        })
-    })
+    };
+    let follow = Follow {
+        mirror,
+        wants,
+        asked,
+    };
+    Ok((Arc::new(shared), follow))
 }
 
 fn spawn_log(

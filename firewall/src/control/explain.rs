@@ -56,10 +56,11 @@ impl Control {
                         problem: format!("the candidate changes {what}, which needs a restart"),
                     });
                 }
+                let places = in_force.places_for(&config);
                 Some(Generation::new(
                     0,
                     config,
-                    &[],
+                    &places,
                     // It counts nothing.
                     &Hits::default(),
                     jiff::Timestamp::UNIX_EPOCH,

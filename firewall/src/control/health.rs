@@ -6,11 +6,15 @@ use abi::{DropReason, MAX_INTERFACES};
 
 use super::Control;
 use crate::counters::InterfaceId;
+use crate::ports::PortState;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Interfaces, and whether their links are up.
+    /// Interfaces with a device, and whether their links are up.
     pub links: Vec<(String, bool)>,
+    /// Those without, and why; and those whose addresses or routes are not all set.
+    pub waiting: Vec<(String, String)>,
+    pub troubled: Vec<(String, String)>,
     pub workers: usize,
     /// Of them, those that walk packets.
     pub running: usize,
@@ -27,13 +31,24 @@ impl Control {
         let shared = &self.0.shared;
         let generation = shared.generation.load();
         let topology = shared.mirror.topology.load();
-        let interfaces = generation.config.interfaces.iter().enumerate();
-        let links = interfaces.map(|(index, interface)| {
-            let up = topology.interfaces.get(index).is_some_and(|link| link.up);
-            (interface.name.clone(), up)
-        });
+        let (mut links, mut waiting, mut troubled) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, interface) in generation.interfaces() {
+            let name = || interface.name.clone();
+            let state = self.port_state(&generation, id);
+            if let Some(reason) = state.as_ref().and_then(PortState::waits_for) {
+                waiting.push((name(), reason.to_owned()));
+                continue;
+            }
+            if let Some(trouble) = state.as_ref().and_then(PortState::trouble) {
+                troubled.push((name(), trouble.to_owned()));
+            }
+            let link = topology.interfaces.get(id.index());
+            links.push((name(), link.is_some_and(|link| link.up)));
+        }
         Health {
-            links: links.collect(),
+            links,
+            waiting,
+            troubled,
             workers: shared.workers.len(),
             running: shared.running.load(Relaxed),
             no_room: self.dropped(DropReason::SessionTableFull),

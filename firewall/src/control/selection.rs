@@ -147,8 +147,7 @@ impl Numbers {
             (0..=last).find(|id| rules.zone(ZoneId(*id)).name == *name)
         };
         let interface = |name: &String| {
-            let configured =
-                (0..generation.config.interfaces.len()).map(|at| InterfaceId(at as u16));
+            let configured = generation.interfaces().map(|(id, _)| id);
             let mut all = configured.chain([InterfaceId::HOST]);
             all.find(|id| interface_name(generation, *id) == *name)
                 .map(|id| id.0)

@@ -162,8 +162,9 @@ impl Control {
     }
 
     fn is_at_xdp(&self, port: u16) -> bool {
-        let mut ports = self.0.ports.iter();
-        ports.any(|known| known.id.0 == port && known.mode == AttachMode::Xdp)
+        let ports = self.0.shared.ports.load();
+        let mut ports = ports.iter();
+        ports.any(|known| known.id.0 == port && known.mode() == Some(AttachMode::Xdp))
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::PoisonError;
 use abi::{DropReason, PuntReason};
 
 use super::hits::hits_view;
-use super::{AttachedPort, Control, interface_name};
+use super::{Control, interface_name};
 use crate::clock::Moment;
 use crate::counters::{Counters, InterfaceId};
 use crate::datapath::Generation;
-use crate::ports::{HOST_PORT, KernelCounters, PortId};
+use crate::ports::{AttachMode, HOST_PORT, KernelCounters, PortId, PortState};
 use crate::view;
 
 impl Control {
@@ -19,12 +19,16 @@ impl Control {
         let topology = shared.mirror.topology.load();
         let kernel = self.0.kernel.lock().unwrap_or_else(PoisonError::into_inner);
         let rates = self.0.history.rates();
-        let interfaces = generation.config.interfaces.iter().enumerate();
+        let interfaces = generation.interfaces();
         interfaces
-            .map(|(index, interface)| {
-                let id = InterfaceId(index as u16);
-                let link = topology.interfaces.get(index).cloned().unwrap_or_default();
+            .map(|(id, interface)| {
+                let link = topology.interfaces.get(id.index());
+                let link = link.cloned().unwrap_or_default();
                 let port = generation.port(id).unwrap_or(HOST_PORT);
+                let state = self.port_state(&generation, id);
+                let waits_for = state.as_ref().and_then(PortState::waits_for);
+                let trouble = state.as_ref().and_then(PortState::trouble);
+                let mode = state.as_ref().and_then(PortState::mode);
                 let dropped: u64 = DropReason::ALL
                     .iter()
                     .map(|reason| self.drops_of(&generation, id, *reason, &kernel))
@@ -36,7 +40,13 @@ impl Control {
                     name: interface.name.clone(),
                     device: interface.device.clone(),
                     vlan: interface.vlan,
-                    attach: self.attach(port).into(),
+                    state: if waits_for.is_some() {
+                        view::InterfaceState::Waiting
+                    } else {
+                        view::InterfaceState::Attached
+                    },
+                    reason: waits_for.or(trouble).map(ToOwned::to_owned),
+                    attach: mode.map_or("", AttachMode::name).into(),
                     zone: generation.config.rules.zone(interface.zone).name.clone(),
                     addresses: link.addresses.iter().map(ToString::to_string).collect(),
                     mac: link.mac.to_string(),
@@ -166,7 +176,7 @@ impl Control {
         let generation = self.0.shared.generation.load();
         let kernel = self.0.kernel.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut drops, mut punts) = (Vec::new(), Vec::new());
-        let ids = (0..generation.config.interfaces.len()).map(|index| InterfaceId(index as u16));
+        let ids = generation.interfaces().map(|(id, _)| id);
         for id in ids.chain([InterfaceId::HOST]) {
             let interface = interface_name(&generation, id);
             for reason in DropReason::ALL {
@@ -201,17 +211,11 @@ impl Control {
         view::DropsView { drops, punts }
     }
 
-    fn attach(&self, port: PortId) -> &'static str {
-        self.port(port).map_or("", |port| port.mode.name())
-    }
-
-    fn port(&self, id: PortId) -> Option<&AttachedPort> {
-        self.0.ports.iter().find(|port| port.id == id)
-    }
-
     /// Packets that found a queue of the port's private pair full, either way.
     fn lost_in_pair(&self, port: PortId) -> u64 {
-        let Some(ends) = self.port(port).and_then(|port| port.pair) else {
+        let ports = self.0.shared.ports.load();
+        let state = ports.iter().find(|state| state.id == port);
+        let Some(ends) = state.and_then(PortState::pair) else {
             return 0;
         };
         self.0.shared.mirror.look(|tables| {

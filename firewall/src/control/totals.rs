@@ -87,7 +87,7 @@ impl Control {
         };
         totals.pools = self.pools();
         let kernel = self.0.kernel.lock().unwrap_or_else(PoisonError::into_inner);
-        let ids = (0..generation.config.interfaces.len()).map(|index| InterfaceId(index as u16));
+        let ids = generation.interfaces().map(|(id, _)| id);
         for id in ids.chain([InterfaceId::HOST]) {
             let name = interface_name(&generation, id);
             let mut drops = 0;

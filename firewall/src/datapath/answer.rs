@@ -359,7 +359,7 @@ impl Walk<'_> {
             return;
         };
         let header = link_header(link.mac, link.mac, vlan, ethertype);
-        let injector = self.shared.injectors.get(usize::from(port.0));
+        let injector = self.shared.injectors.get(port);
         let bytes = [&header, packet].concat();
         if injector.is_none_or(|injector| injector.send(&bytes).is_err()) {
             self.counters

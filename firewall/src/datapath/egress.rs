@@ -412,7 +412,7 @@ impl Walk<'_> {
         let injector = self
             .shared
             .injectors
-            .get(usize::from(packet.port.0))
+            .get(packet.port)
             .filter(|_| packet.port != HOST_PORT);
         for frame in
             std::iter::once(packet.frame).chain(packet.rest.into_iter().map(|(frame, _)| frame))

@@ -8,21 +8,20 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use abi::MAX_PORTS;
-use afxdp::Injector;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use nat::Leases;
 use rules::{Decision, PolicyId, Question, ZoneId};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{EndReason, Generations};
+use super::{EndReason, Generations, Injectors, Order};
 use crate::clock::Timestamp;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Interface, Mode};
 use crate::counters::{Counters, InterfaceId};
 use crate::events::Events;
 use crate::history::{HitCounter, HitKind, Hits};
 use crate::in_force::InForce;
-use crate::ports::PortId;
+use crate::ports::{PortId, PortState};
 use crate::route::{Gateway, Mirror};
 use crate::session::{SessionTable, Slot};
 
@@ -43,8 +42,10 @@ pub struct Shared {
     pub running: AtomicUsize,
     pub in_force: Arc<InForce>,
     pub applications: Applications,
-    /// By port: the way of a packet into the kernel's own stack.
-    pub injectors: Vec<Injector>,
+    /// The way of a packet into the kernel's own stack.
+    pub injectors: Injectors,
+    /// How ports stand: those that the configuration wants.
+    pub ports: ArcSwap<Vec<PortState>>,
     /// To the log; `None` ends it.
     pub events: SyncSender<Option<Event>>,
     /// Where the log leaves what lasts.
@@ -62,6 +63,8 @@ pub struct WorkerHandle {
     inbox: Mutex<VecDeque<Handoff>>,
     /// Sessions of this worker that management has withdrawn, by place and id.
     cleared: Mutex<Vec<(Slot, u64)>>,
+    /// Ports that come and go, in order.
+    orders: Mutex<Vec<Order>>,
 }
 
 /// By what a worker has judged all its sessions.
@@ -96,7 +99,20 @@ impl WorkerHandle {
             reviewed: Reviewed::default(),
             inbox: Mutex::default(),
             cleared: Mutex::default(),
+            orders: Mutex::default(),
         })
+    }
+
+    /// Has the worker take or give up sockets between two batches.
+    pub(crate) fn order(&self, order: Order) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.push(order);
+        drop(orders);
+        self.waker.wake();
+    }
+
+    pub(crate) fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// False where its inbox is full.
@@ -236,25 +252,29 @@ pub struct Generation {
     pub translations: Vec<Arc<HitCounter>>,
     /// By `rules::ObjectId`.
     pub objects: Vec<Arc<HitCounter>>,
-    /// By `InterfaceId`.
+    /// By position in the configuration.
     interfaces: Vec<Placed>,
+    /// By `InterfaceId`, up to the highest: the position.
+    positions: Vec<Option<u16>>,
 }
 
-/// An interface on its port.
+/// An interface on its port, which may be waiting for its device.
 #[derive(Clone, Copy, Debug)]
 struct Placed {
+    id: InterfaceId,
     port: PortId,
     vlan: u16,
     zone: ZoneId,
 }
 
 impl Generation {
-    /// `ports` names the device of each port, in order; `now` is when what is new was first seen.
+    /// `places` are the interfaces' numbers and those of their ports, in the order of the configuration;
+    /// `now` is when what is new was first seen.
     #[must_use]
     pub fn new(
         number: u64,
         config: Config,
-        ports: &[&str],
+        places: &[(InterfaceId, PortId)],
         hits: &Hits,
         now: jiff::Timestamp,
     ) -> Self {
@@ -276,23 +296,28 @@ impl Generation {
             hits.counter(object.kind.into(), &object.name);
         }
         drop(hits);
-        let place = |interface: &crate::config::Interface| Placed {
-            port: PortId(
-                ports
-                    .iter()
-                    .position(|device| *device == interface.device)
-                    .unwrap_or(MAX_PORTS) as u16,
-            ),
-            vlan: interface.vlan.unwrap_or(0),
-            zone: interface.zone,
-        };
+        let placed = config.interfaces.iter().zip(places);
+        let interfaces: Vec<_> = placed
+            .map(|(interface, &(id, port))| Placed {
+                id,
+                port,
+                vlan: interface.vlan.unwrap_or(0),
+                zone: interface.zone,
+            })
+            .collect();
+        let known = interfaces.iter().map(|placed| placed.id.index() + 1);
+        let mut positions = vec![None; known.max().unwrap_or(0)];
+        for (position, placed) in (0..).zip(&interfaces) {
+            positions[placed.id.index()] = Some(position);
+        }
         Self {
             number,
             policies,
             default_policy,
             translations,
             objects,
-            interfaces: config.interfaces.iter().map(place).collect(),
+            interfaces,
+            positions,
             config,
         }
     }
@@ -300,20 +325,56 @@ impl Generation {
     /// The interface on a port for frames with this tag (0 for none).
     #[must_use]
     pub fn interface_at(&self, port: PortId, vlan: u16) -> Option<(InterfaceId, ZoneId)> {
-        let position = self
-            .interfaces
-            .iter()
-            .position(|placed| placed.port == port && placed.vlan == vlan)?;
-        Some((InterfaceId(position as u16), self.interfaces[position].zone))
+        let mut interfaces = self.interfaces.iter();
+        let placed = interfaces.find(|placed| placed.port == port && placed.vlan == vlan)?;
+        Some((placed.id, placed.zone))
     }
 
     /// Any interface on a port, for what cannot be told apart further.
     #[must_use]
     pub fn first_interface_at(&self, port: PortId) -> Option<InterfaceId> {
-        self.interfaces
-            .iter()
-            .position(|placed| placed.port == port)
-            .map(|position| InterfaceId(position as u16))
+        let mut interfaces = self.interfaces.iter();
+        let placed = interfaces.find(|placed| placed.port == port)?;
+        Some(placed.id)
+    }
+
+    /// Every interface with its number, in the order of the configuration.
+    pub fn interfaces(&self) -> impl Iterator<Item = (InterfaceId, &Interface)> {
+        let ids = self.interfaces.iter().map(|placed| placed.id);
+        ids.zip(&self.config.interfaces)
+    }
+
+    /// As configured; `None` for the appliance itself, and for one that this configuration does not have.
+    #[must_use]
+    pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
+        self.config.interfaces.get(self.position(id)?)
+    }
+
+    /// The places of a configuration that may come after this one, for questions about it: those of interfaces
+    /// that both have, and free ones.
+    pub(crate) fn places_for(&self, config: &Config) -> Vec<(InterfaceId, PortId)> {
+        let mut free = (self.positions.len() as u16..).map(InterfaceId);
+        let place = |interface: &Interface| {
+            let mut known = self.interfaces();
+            let known = known.find(|(_, known)| known.name == interface.name);
+            match known.and_then(|(id, _)| Some((id, self.port(id)?))) {
+                Some(place) => place,
+                None => (
+                    free.next().unwrap_or(InterfaceId::HOST),
+                    PortId(MAX_PORTS as u16),
+                ),
+            }
+        };
+        config.interfaces.iter().map(place).collect()
+    }
+
+    fn position(&self, id: InterfaceId) -> Option<usize> {
+        let position = self.positions.get(id.index()).copied().flatten()?;
+        Some(usize::from(position))
+    }
+
+    fn placed(&self, id: InterfaceId) -> Option<&Placed> {
+        self.interfaces.get(self.position(id)?)
     }
 
     #[must_use]
@@ -321,38 +382,33 @@ impl Generation {
         if interface == InterfaceId::HOST {
             return Some(ZoneId::HOST);
         }
-        self.interfaces
-            .get(interface.index())
-            .map(|placed| placed.zone)
+        self.placed(interface).map(|placed| placed.zone)
     }
 
     #[must_use]
     pub fn port(&self, interface: InterfaceId) -> Option<PortId> {
-        self.interfaces
-            .get(interface.index())
-            .map(|placed| placed.port)
+        self.placed(interface).map(|placed| placed.port)
     }
 
     /// Where an interface's packets arrive: port and VLAN.
     #[must_use]
     pub fn place(&self, interface: InterfaceId) -> Option<(PortId, u16)> {
-        self.interfaces
-            .get(interface.index())
+        self.placed(interface)
             .map(|placed| (placed.port, placed.vlan))
     }
 
     /// The other end of a wire.
     #[must_use]
     pub fn across(&self, interface: InterfaceId) -> Option<InterfaceId> {
-        let other = (0..self.interfaces.len()).find(|index| *index != interface.index())?;
-        self.is_wire().then_some(InterfaceId(other as u16))
+        let mut interfaces = self.interfaces.iter();
+        let other = interfaces.find(|placed| placed.id != interface)?;
+        self.is_wire().then_some(other.id)
     }
 
     /// `None` for the appliance itself.
     #[must_use]
     pub fn interface_name(&self, interface: InterfaceId) -> Option<String> {
-        let interface = self.config.interfaces.get(interface.index())?;
-        Some(interface.name.clone())
+        Some(self.interface(interface)?.name.clone())
     }
 
     #[must_use]

@@ -19,6 +19,7 @@ use super::hold::Held;
 use super::offload::Pending;
 use super::review::{Review, Subject};
 use super::shared::{Generation, Handoff, Shared, WorkerHandle};
+use super::sockets::PortSockets;
 use super::{Arrival, Dropped, EndReason, Packet, Stop};
 use crate::clock::Timestamp;
 use crate::config::PacketDriver;
@@ -47,19 +48,44 @@ const STATISTICS: Duration = Duration::from_secs(1);
 pub struct WorkerPlan {
     pub id: u16,
     pub umem: Umem,
-    /// By port; none where the worker has no queue of the port.
-    pub sockets: Vec<Vec<Socket>>,
-    /// By port: whose sockets send on it for those who have none.
-    pub senders: Vec<Option<u16>>,
-    /// By port: XDP shows packets before the kernel has filled their checksums.
-    pub unfilled: Vec<bool>,
+    /// By port, as [`PortSockets`]; none where the port has no device.
+    pub sockets: [Vec<Socket>; MAX_PORTS],
+    pub senders: [Option<u16>; MAX_PORTS],
+    pub unfilled: [bool; MAX_PORTS],
     pub random: StdRng,
+}
+
+impl WorkerPlan {
+    #[must_use]
+    pub fn new(id: u16, umem: Umem, random: StdRng) -> Self {
+        Self {
+            id,
+            umem,
+            sockets: std::array::from_fn(|_| Vec::new()),
+            senders: [None; MAX_PORTS],
+            unfilled: [false; MAX_PORTS],
+            random,
+        }
+    }
+
+    /// Takes sockets that are bound, and lets them receive. False where there were too few frames for all.
+    pub fn add(&mut self, new: PortSockets) -> bool {
+        let at = usize::from(new.port.0);
+        self.sockets[at] = new.sockets;
+        self.senders[at] = Some(new.sender);
+        self.unfilled[at] = new.unfilled;
+        let mut is_filled = true;
+        for socket in &mut self.sockets[at] {
+            is_filled &= socket.refill(&mut self.umem);
+        }
+        is_filled
+    }
 }
 
 #[derive(Debug)]
 pub struct Worker {
-    shared: Arc<Shared>,
-    plan: WorkerPlan,
+    pub(super) shared: Arc<Shared>,
+    pub(super) plan: WorkerPlan,
     fragments: Fragments,
     held: Held,
     leases: FxHashMap<Slot, Lease>,
@@ -68,7 +94,7 @@ pub struct Worker {
     limiter: RateLimiter,
     busy: PortSet,
     /// Some socket got fewer frames than it wanted.
-    is_starved: bool,
+    pub(super) is_starved: bool,
     frames: Vec<Frame>,
     #[expect(clippy::vec_box, reason = "they are boxed already, and go on as such")]
     parsed: Vec<Box<Packet>>,
@@ -78,7 +104,7 @@ pub struct Worker {
     review: Review,
     last_tick: Timestamp,
     last_statistics: Timestamp,
-    statistics: FxHashMap<(usize, usize), Statistics>,
+    pub(super) statistics: FxHashMap<(usize, usize), Statistics>,
 }
 
 /// One batch's view of the worker: everything with one time, one configuration, one network.
@@ -109,13 +135,10 @@ pub(crate) struct Walk<'a> {
 impl Worker {
     #[must_use]
     pub fn new(shared: Arc<Shared>, plan: WorkerPlan, now: Timestamp) -> Self {
-        let active = (0..plan.sockets.len())
-            .flat_map(|port| (0..plan.sockets[port].len()).map(move |queue| (port, queue)))
-            .collect();
-        Self {
+        let mut worker = Self {
             shared,
             plan,
-            active,
+            active: Vec::new(),
             parsed: Vec::with_capacity(BATCH),
             fragments: Fragments::default(),
             held: Held::default(),
@@ -131,7 +154,16 @@ impl Worker {
             last_tick: now,
             last_statistics: now,
             statistics: FxHashMap::default(),
-        }
+        };
+        worker.find_active();
+        worker
+    }
+
+    pub(super) fn find_active(&mut self) {
+        let ports = self.plan.sockets.iter().enumerate();
+        self.active = ports
+            .flat_map(|(port, queues)| (0..queues.len()).map(move |queue| (port, queue)))
+            .collect();
     }
 
     /// Runs until `stop` is set and the worker is woken.
@@ -166,11 +198,12 @@ impl Worker {
         let topology = shared.mirror.topology.load();
         let upcoming = shared.upcoming.load();
         let generations = (&**generation, upcoming.as_deref());
+        self.obey(&generation);
         let (mut worked, mut drained) = (false, true);
         for at in 0..self.active.len() {
             let (port, queue) = self.active[at];
             let mut frames = std::mem::take(&mut self.frames);
-            self.plan.sockets[port][queue].receive(&self.plan.umem, BATCH, &mut frames);
+            self.plan.sockets[port][queue].receive(&mut self.plan.umem, BATCH, &mut frames);
             // What is not walked yet must not be overtaken.
             drained &= frames.is_empty();
             if !frames.is_empty() {
@@ -353,7 +386,7 @@ impl Worker {
     }
 }
 
-fn handle(shared: &Shared, id: u16) -> &WorkerHandle {
+pub(super) fn handle(shared: &Shared, id: u16) -> &WorkerHandle {
     &shared.workers[usize::from(id)]
 }
 

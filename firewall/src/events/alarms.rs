@@ -47,6 +47,8 @@ pub(super) struct Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Cause {
     LinkDown,
+    InterfaceWaiting,
+    InterfaceIncomplete,
     WorkerEnded,
     SessionsFull,
     HalfOpenLimit,
@@ -65,6 +67,8 @@ impl Cause {
     const fn name(self) -> &'static str {
         match self {
             Self::LinkDown => "link-down",
+            Self::InterfaceWaiting => "interface-waiting",
+            Self::InterfaceIncomplete => "interface-incomplete",
             Self::WorkerEnded => "worker-ended",
             Self::SessionsFull => "sessions-full",
             Self::HalfOpenLimit => "half-open-limit",
@@ -80,12 +84,23 @@ impl Cause {
         }
     }
 
+    /// Whether the subject is an interface.
+    const fn is_of_interface(self) -> bool {
+        matches!(
+            self,
+            Self::LinkDown | Self::InterfaceWaiting | Self::InterfaceIncomplete
+        )
+    }
+
     const fn severity(self) -> Severity {
         match self {
-            Self::LinkDown | Self::ObjectFailing | Self::EventsLost | Self::HalfOpenLimit => {
-                Severity::Warning
-            }
-            Self::WorkerEnded
+            Self::LinkDown
+            | Self::InterfaceWaiting
+            | Self::ObjectFailing
+            | Self::EventsLost
+            | Self::HalfOpenLimit => Severity::Warning,
+            Self::InterfaceIncomplete
+            | Self::WorkerEnded
             | Self::SessionsFull
             | Self::NatExhausted
             | Self::ConfigurationReadOnly
@@ -246,9 +261,7 @@ fn entry((cause, subject): &Key, action: &str, message: String, at: WallTime) ->
     Entry {
         action: Some(action.to_owned()),
         reason: Some(cause.name().to_owned()),
-        interface: (*cause == Cause::LinkDown)
-            .then(|| subject.clone())
-            .flatten(),
+        interface: subject.clone().filter(|_| cause.is_of_interface()),
         ..Entry::new(at, Kind::Alarm, severity, message)
     }
 }

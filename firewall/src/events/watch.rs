@@ -19,8 +19,10 @@ const STEP: Duration = Duration::from_secs(1);
 const HOLDS: Duration = Duration::from_secs(30);
 
 /// What is watched here.
-const CAUSES: [Cause; 10] = [
+const CAUSES: [Cause; 12] = [
     Cause::LinkDown,
+    Cause::InterfaceWaiting,
+    Cause::InterfaceIncomplete,
     Cause::WorkerEnded,
     Cause::SessionsFull,
     Cause::HalfOpenLimit,
@@ -69,6 +71,16 @@ fn of_health(health: &Health) -> Vec<Condition> {
             message: format!("interface {interface} has no link"),
         })
         .collect();
+    conditions.extend(health.waiting.iter().map(|(interface, reason)| Condition {
+        cause: Cause::InterfaceWaiting,
+        subject: Some(interface.clone()),
+        message: format!("interface {interface} waits: {reason}"),
+    }));
+    conditions.extend(health.troubled.iter().map(|(interface, reason)| Condition {
+        cause: Cause::InterfaceIncomplete,
+        subject: Some(interface.clone()),
+        message: format!("interface {interface} is not all that is configured: {reason}"),
+    }));
     let Health {
         workers, running, ..
     } = health;

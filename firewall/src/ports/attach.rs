@@ -1,33 +1,32 @@
-//! Attaching all ports of an appliance, and detaching them.
-
-use std::net::IpAddr;
+//! The ports of an appliance: making them, attaching to them, and taking them away, one by one.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{
-    MAX_PORTS, MAX_QUEUES, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP, PORT_XDP_TRANSMIT,
-    PortRecord,
+    MAX_PORTS, PORT_PEER, PORT_UNFILLED, PORT_WIRE, PORT_XDP, PORT_XDP_TRANSMIT, PortRecord,
 };
-use afxdp::Umem;
 use aya::programs::TcAttachType;
 use rtnetlink::Handle;
 
-use super::claim::Claim;
+use super::claim::{Claim, Seat};
 use super::pair::{self, Pair};
-use super::programs::{KernelCounters, Marks, PortFacts, Programs, Settings};
+use super::programs::{AttachedProgram, KernelCounters, Marks, PortFacts, Programs, Settings};
 use super::transmit::Change;
+use super::wanted::{Suitable, Wanted, frame_bytes, most_mtu_bytes};
 use super::{AttachMode, PortError, PortId};
 use crate::config::{Attach, Config, Interface, Mode};
 use crate::route::NextHops;
-use crate::route::kernel::{self, KernelLink};
+use crate::route::kernel;
 
-/// One port, attached.
+/// One port with its device.
 #[derive(Debug)]
 pub struct Attached {
     pub id: PortId,
     pub device: String,
     pub ifindex: u32,
     pub mode: AttachMode,
+    /// As configured, from which the mode follows.
+    pub attach: Attach,
     /// `None` for a port attached at XDP.
     pub pair: Option<Pair>,
     /// The VLANs that are interfaces, each with the pair that stands in for it.
@@ -39,6 +38,8 @@ pub struct Attached {
     pub unfilled_checksums: bool,
     /// A veth whose other end is in another network namespace, and may be redirected to.
     pub peer_elsewhere: bool,
+    /// At the port itself and at its pairs.
+    programs: Vec<AttachedProgram>,
     _claim: Claim,
 }
 
@@ -79,17 +80,38 @@ impl Attached {
             None => (&self.device, self.ifindex),
         }
     }
+
+    /// True for its device, or one that stands in for a VLAN of it.
+    #[must_use]
+    pub fn has(&self, ifindex: u32) -> bool {
+        let mut vlans = self.vlans.iter();
+        self.ifindex == ifindex || vlans.any(|(_, pair)| pair.inner_ifindex == ifindex)
+    }
+
+    fn devices(&self) -> Vec<u32> {
+        let pair = self.pair.as_ref();
+        let ends = pair.map(|pair| [pair.outer_ifindex, pair.inner_ifindex]);
+        [self.ifindex]
+            .into_iter()
+            .chain(ends.into_iter().flatten())
+            .collect()
+    }
 }
 
 /// All ports and the host pair.
 #[derive(Debug)]
 pub struct Ports {
-    pub ports: Vec<Attached>,
+    /// By `PortId`.
+    attached: Vec<Option<Attached>>,
     pub host: Pair,
+    host_programs: Vec<AttachedProgram>,
     pub programs: Programs,
     pub marks: Marks,
-    /// Largest MTU of a port.
-    pub mtu_bytes: u32,
+    /// Of a packet's memory; every port's packets fit.
+    pub frame_bytes: usize,
+    workers: u32,
+    pub is_wire: bool,
+    seat: Seat,
 }
 
 /// What attaching needs to know beyond the configuration.
@@ -104,53 +126,34 @@ pub struct Plan {
 /// Number of the host pair among the ports: the last.
 pub const HOST_PORT: PortId = PortId(MAX_PORTS as u16 - 1);
 
-/// Largest packet a 4,096-byte frame takes without its Ethernet header and tag, and the largest
-/// MTU under which a veth accepts an XDP program for linear packets.
-const MAX_MTU_BYTES: u32 = 3_498;
-
 impl Ports {
-    /// Claims the devices, makes the pairs and loads the programs. Nothing is attached yet; on an
-    /// error nothing is left behind.
-    pub async fn prepare(handle: &Handle, config: &Config, plan: &Plan) -> Result<Self, PortError> {
-        let mut made = Vec::new();
-        let result = Self::make(handle, config, plan, &mut made).await;
-        if result.is_err() {
-            for pair in &made {
-                pair.remove(handle).await;
-            }
-        }
-        result
-    }
-
-    async fn make(
+    /// Loads the programs, and makes the ports whose devices are there, by the numbers that `number_of`
+    /// tells of devices. Nothing is attached yet; on an error nothing is left behind.
+    pub async fn prepare(
         handle: &Handle,
         config: &Config,
         plan: &Plan,
-        made: &mut Vec<Pair>,
+        number_of: impl Fn(&str) -> Option<PortId>,
     ) -> Result<Self, PortError> {
         let links = kernel::links(handle).await?;
-        let devices = devices(config, &links)?;
-        let mut claimed = Vec::new();
-        for (attach, link) in devices {
-            claimed.push((Claim::take(&link.name, link.ifindex)?, attach, link));
+        let mut suitable = Vec::new();
+        for wanted in Wanted::of(config) {
+            // One that is not there may come.
+            let (Ok(link), Some(id)) = (wanted.find(&links), number_of(&wanted.device)) else {
+                continue;
+            };
+            let found = Suitable::examine(&wanted, link, plan.workers)?;
+            suitable.push((id, wanted.attach, found));
         }
-        let ifindexes: Vec<_> = claimed.iter().map(|(_, _, link)| link.ifindex).collect();
-        pair::remove_leftovers(handle, &links, &ifindexes).await?;
+        let seat = Seat::take()?;
+        pair::remove_leftovers(handle, &links, &seat).await?;
 
-        let mtu_bytes = claimed
-            .iter()
-            .map(|(_, _, link)| link.mtu_bytes)
-            .max()
-            .unwrap_or(1_500);
-        let first = ifindexes.first().copied().unwrap_or(0);
-        let host = Pair::for_host(handle, first, plan.workers, mtu_bytes).await?;
-        made.push(host.clone());
-        let modes = || {
-            claimed
-                .iter()
-                .map(|(_, attach, link)| attach_mode(*attach, link))
-        };
-        let mut programs = Programs::load(&Settings {
+        let mtus = suitable.iter().map(|(_, _, it)| it.link.mtu_bytes);
+        let frame_bytes = frame_bytes(mtus.max().unwrap_or(0));
+        let most = most_mtu_bytes(frame_bytes);
+        let host = Pair::for_host(handle, &seat, plan.workers, most).await?;
+        let modes = || suitable.iter().map(|(_, _, it)| it.mode);
+        let programs = Programs::load(&Settings {
             marks: plan.marks,
             host_outer_ifindex: host.outer_ifindex,
             workers: plan.workers,
@@ -160,248 +163,277 @@ impl Ports {
             next_hops: NextHops::CAPACITY,
             uses_tc: modes().any(|mode| mode == AttachMode::Tc),
             uses_xdp: modes().any(|mode| mode == AttachMode::Xdp),
-        })?;
-        let host_record = PortFacts {
-            ifindex: 0,
-            outer_ifindex: host.outer_ifindex,
-            flags: 0,
-            queues: plan.workers,
-        };
-        programs.set_port(
-            HOST_PORT,
-            &host_record,
-            &[host.outer_ifindex, host.inner_ifindex],
-        )?;
-
-        let mut ports = Vec::new();
-        for (number, (claim, attach, link)) in claimed.into_iter().enumerate() {
-            let mode = attach_mode(attach, &link);
-            let (pair, queues) = match mode {
-                AttachMode::Tc => {
-                    let pair =
-                        Pair::for_port(handle, link.ifindex, plan.workers, link.mtu_bytes).await?;
-                    made.push(pair.clone());
-                    (Some(pair), plan.workers)
-                }
-                AttachMode::Xdp => {
-                    let failed = |source| PortError::Device {
-                        device: link.name.clone(),
-                        source,
-                    };
-                    let queues = afxdp::device::receive_queues(&link.name).map_err(failed)?;
-                    if queues as usize > MAX_QUEUES {
-                        return Err(PortError::Queues {
-                            device: link.name.clone(),
-                            queues,
-                            most: MAX_QUEUES,
-                        });
-                    }
-                    (None, queues)
-                }
-            };
-            let vlans = make_vlans(handle, config, mode, &link, made).await?;
-            let port = Attached {
-                vlans,
-                id: PortId(number as u16),
-                unfilled_checksums: mode == AttachMode::Xdp && link.is_veth,
-                // What crosses a wire must look to the far end as it is addressed, which a redirect
-                // to the peer does not see to.
-                peer_elsewhere: link.peer_elsewhere && config.system.mode != Mode::Wire,
-                device: link.name.clone(),
-                ifindex: link.ifindex,
-                mode,
-                pair,
-                queues,
-                _claim: claim,
-            };
-            let wire = config.system.mode == Mode::Wire;
-            set_port(&mut programs, &port, wire)?;
-            for (vlan, pair) in &port.vlans {
-                programs.set_vlan(port.ifindex, *vlan, pair)?;
+        });
+        let programs = match programs {
+            Ok(programs) => programs,
+            Err(error) => {
+                host.remove(handle).await;
+                return Err(error);
             }
-            ports.push(port);
-        }
-        Ok(Self {
-            ports,
+        };
+        let mut ports = Self {
+            attached: (0..MAX_PORTS).map(|_| None).collect(),
             host,
+            host_programs: Vec::new(),
             programs,
             marks: plan.marks,
-            mtu_bytes,
-        })
-    }
-
-    /// Attaches the programs at the private pairs. Needs the sockets to be in their map.
-    pub fn attach_pairs(&mut self) -> Result<(), PortError> {
-        for pair in self.ports.iter().filter_map(|port| port.pair.as_ref()) {
-            self.programs
-                .attach_xdp("xdp_private", &pair.inner, pair.inner_ifindex)?;
-            self.programs.attach_own("tc_private", &pair.outer)?;
-        }
-        for (_, pair) in self.ports.iter().flat_map(|port| &port.vlans) {
-            self.programs.attach_own("tc_vlan", &pair.outer)?;
-        }
-        self.programs
-            .attach_xdp("xdp_private", &self.host.inner, self.host.inner_ifindex)?;
-        self.programs.attach_own("tc_host", &self.host.outer)
-    }
-
-    /// Attaches to the ports themselves: from here on the datapath has every packet. What arrives
-    /// comes first; what the appliance itself sends can wait.
-    pub fn attach_ports(&mut self) -> Result<(), PortError> {
-        for port in &self.ports {
-            match port.mode {
-                AttachMode::Tc => {
-                    self.programs
-                        .attach_tc("tc_port", &port.device, TcAttachType::Ingress)?;
-                }
-                AttachMode::Xdp => {
-                    self.programs
-                        .attach_xdp("xdp_port", &port.device, port.ifindex)?;
-                }
+            frame_bytes,
+            workers: plan.workers,
+            is_wire: config.system.mode == Mode::Wire,
+            seat,
+        };
+        match ports.make_all(handle, suitable).await {
+            Ok(()) => Ok(ports),
+            Err(error) => {
+                ports.detach(handle).await;
+                Err(error)
             }
         }
-        for port in &self.ports {
-            self.programs
-                .attach_tc("tc_egress", &port.device, TcAttachType::Egress)?;
+    }
+
+    async fn make_all(
+        &mut self,
+        handle: &Handle,
+        suitable: Vec<(PortId, Attach, Suitable)>,
+    ) -> Result<(), PortError> {
+        let host_record = PortFacts {
+            ifindex: 0,
+            outer_ifindex: self.host.outer_ifindex,
+            flags: 0,
+            queues: self.workers,
+        };
+        self.programs.set_port(
+            HOST_PORT,
+            &host_record,
+            &[self.host.outer_ifindex, self.host.inner_ifindex],
+        )?;
+        for (id, attach, found) in suitable {
+            self.make(handle, id, attach, found).await?;
         }
         Ok(())
+    }
+
+    /// Makes a port of a device: its pairs, and what the programs know of it. On an error nothing is
+    /// left behind.
+    pub async fn make(
+        &mut self,
+        handle: &Handle,
+        id: PortId,
+        attach: Attach,
+        found: Suitable,
+    ) -> Result<(), PortError> {
+        let Suitable {
+            link,
+            mode,
+            queues,
+            vlans,
+            claim,
+        } = found;
+        let most = most_mtu_bytes(self.frame_bytes);
+        if link.mtu_bytes > most {
+            return Err(PortError::FrameSize {
+                device: link.name,
+                mtu_bytes: link.mtu_bytes,
+                most,
+            });
+        }
+        let pair = match mode {
+            AttachMode::Tc => {
+                let (workers, mtu) = (self.workers, link.mtu_bytes);
+                Some(Pair::for_port(handle, &self.seat, id, workers, mtu).await?)
+            }
+            AttachMode::Xdp => None,
+        };
+        let port = Attached {
+            id,
+            unfilled_checksums: mode == AttachMode::Xdp && link.is_veth,
+            // What crosses a wire must look to the far end as it is addressed, which a redirect
+            // to the peer does not see to.
+            peer_elsewhere: link.peer_elsewhere && !self.is_wire,
+            device: link.name,
+            ifindex: link.ifindex,
+            mode,
+            attach,
+            pair,
+            vlans: Vec::new(),
+            queues,
+            programs: Vec::new(),
+            _claim: claim,
+        };
+        let entered = set_port(&mut self.programs, &port, self.is_wire);
+        self.attached[usize::from(id.0)] = Some(port);
+        let mut made = entered;
+        for vlan in vlans {
+            if made.is_ok() {
+                made = self.make_vlan(handle, id, vlan).await;
+            }
+        }
+        if made.is_err() {
+            self.take_away(handle, id).await;
+        }
+        made
+    }
+
+    /// Makes the stand-in for a VLAN of a port.
+    pub async fn make_vlan(
+        &mut self,
+        handle: &Handle,
+        id: PortId,
+        vlan: u16,
+    ) -> Result<(), PortError> {
+        let Some(port) = &self.attached[usize::from(id.0)] else {
+            return Ok(());
+        };
+        let (device, ifindex) = (port.device.clone(), port.ifindex);
+        if port.mode == AttachMode::Xdp {
+            return Err(PortError::VlanNeedsTc { device, vlan });
+        }
+        let links = kernel::links(handle).await?;
+        let Some(link) = links.iter().find(|link| link.ifindex == ifindex) else {
+            return Err(PortError::Gone { device });
+        };
+        let pair = Pair::for_vlan(handle, &self.seat, id, link, vlan).await?;
+        let entered = self.programs.set_vlan(ifindex, vlan, &pair);
+        if let Some(port) = &mut self.attached[usize::from(id.0)] {
+            port.vlans.push((vlan, pair));
+        }
+        entered
+    }
+
+    pub async fn take_vlan_away(&mut self, handle: &Handle, id: PortId, vlan: u16) {
+        let Some(port) = &mut self.attached[usize::from(id.0)] else {
+            return;
+        };
+        let gone = port.vlans.extract_if(.., |(known, _)| *known == vlan);
+        for (vlan, pair) in gone {
+            self.programs.clear_vlan(port.ifindex, vlan, &pair);
+            pair.remove(handle).await;
+        }
+    }
+
+    /// Attaches the programs at the host pair. Needs its sockets to be in their map.
+    pub fn attach_host(&mut self) -> Result<(), PortError> {
+        let programs = &mut self.programs;
+        let (outer, inner) = (&self.host.outer, &self.host.inner);
+        let at = programs.attach_xdp("xdp_private", inner, self.host.inner_ifindex)?;
+        self.host_programs.push(at);
+        self.host_programs
+            .push(programs.attach_own("tc_host", outer)?);
+        Ok(())
+    }
+
+    /// Attaches the programs at a port's private pairs. Needs its sockets to be in their map.
+    pub fn attach_pairs(&mut self, id: PortId) -> Result<(), PortError> {
+        let Some(port) = &mut self.attached[usize::from(id.0)] else {
+            return Ok(());
+        };
+        if let Some(pair) = &port.pair {
+            let (inner, ifindex) = (&pair.inner, pair.inner_ifindex);
+            let at = self.programs.attach_xdp("xdp_private", inner, ifindex)?;
+            port.programs.push(at);
+            let at = self.programs.attach_own("tc_private", &pair.outer)?;
+            port.programs.push(at);
+        }
+        for vlan in port.vlans.iter().map(|(vlan, _)| *vlan).collect::<Vec<_>>() {
+            self.attach_vlan(id, vlan)?;
+        }
+        Ok(())
+    }
+
+    pub fn attach_vlan(&mut self, id: PortId, vlan: u16) -> Result<(), PortError> {
+        let Some(port) = &mut self.attached[usize::from(id.0)] else {
+            return Ok(());
+        };
+        let mut vlans = port.vlans.iter();
+        if let Some((_, pair)) = vlans.find(|(known, _)| *known == vlan) {
+            let at = self.programs.attach_own("tc_vlan", &pair.outer)?;
+            port.programs.push(at);
+        }
+        Ok(())
+    }
+
+    /// From here on the datapath has every packet that arrives by a port.
+    pub fn attach_ingress(&mut self, id: PortId) -> Result<(), PortError> {
+        let Some(port) = &mut self.attached[usize::from(id.0)] else {
+            return Ok(());
+        };
+        let (programs, device) = (&mut self.programs, &port.device);
+        let at = match port.mode {
+            AttachMode::Tc => programs.attach_tc("tc_port", device, TcAttachType::Ingress)?,
+            AttachMode::Xdp => programs.attach_xdp("xdp_port", device, port.ifindex)?,
+        };
+        port.programs.push(at);
+        Ok(())
+    }
+
+    /// From here on the datapath has what the appliance itself sends by a port.
+    pub fn attach_egress(&mut self, id: PortId) -> Result<(), PortError> {
+        let Some(port) = &mut self.attached[usize::from(id.0)] else {
+            return Ok(());
+        };
+        let at = TcAttachType::Egress;
+        let at = self.programs.attach_tc("tc_egress", &port.device, at)?;
+        port.programs.push(at);
+        Ok(())
+    }
+
+    /// Takes the programs away from a port: it has no packets for the datapath any more.
+    pub fn detach_programs(&mut self, id: PortId) {
+        if let Some(port) = &mut self.attached[usize::from(id.0)] {
+            // Those at the port came last.
+            for program in port.programs.drain(..).rev() {
+                self.programs.detach(program);
+            }
+        }
+    }
+
+    /// Takes away what was made for a port. Its device may be gone, or be somebody else's by now.
+    pub async fn take_away(&mut self, handle: &Handle, id: PortId) {
+        self.detach_programs(id);
+        let Some(port) = self.attached[usize::from(id.0)].take() else {
+            return;
+        };
+        self.programs.clear_port(id, &port.devices());
+        for (vlan, pair) in &port.vlans {
+            self.programs.clear_vlan(port.ifindex, *vlan, pair);
+        }
+        remove_pairs(handle, &port).await;
     }
 
     pub fn counters(&mut self) -> Result<KernelCounters, PortError> {
         self.programs.counters()
     }
 
-    /// Bytes of a frame that takes every port's packets.
     #[must_use]
-    pub fn frame_bytes(&self) -> usize {
-        /// Ethernet with two tags.
-        const LINK_BYTES: usize = 22;
-        let packet = self.mtu_bytes as usize + LINK_BYTES;
-        if packet <= Umem::packet_bytes(2_048) {
-            2_048
-        } else {
-            4_096
-        }
+    pub fn get(&self, id: PortId) -> Option<&Attached> {
+        self.attached.get(usize::from(id.0))?.as_ref()
     }
 
-    /// The port of an interface.
+    /// Those with a device, by their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Attached> {
+        self.attached.iter().flatten()
+    }
+
+    /// The port of an interface, while it has a device.
     #[must_use]
     pub fn port_of(&self, interface: &Interface) -> Option<&Attached> {
-        self.ports
-            .iter()
-            .find(|port| port.device == interface.device)
+        self.iter().find(|port| port.device == interface.device)
     }
 
     /// Takes everything away: first the programs, so that nothing is punted to nowhere.
     pub async fn detach(self, handle: &Handle) {
         drop(self.programs);
-        for port in &self.ports {
-            for pair in port
-                .pair
-                .iter()
-                .chain(port.vlans.iter().map(|(_, pair)| pair))
-            {
-                pair.remove(handle).await;
-            }
+        for port in self.attached.iter().flatten() {
+            remove_pairs(handle, port).await;
         }
         self.host.remove(handle).await;
     }
 }
 
-/// The devices of the configuration, each once, in order. Every one that is missing is an error,
-/// and so is one that is too large.
-fn devices<'a>(
-    config: &Config,
-    links: &'a [KernelLink],
-) -> Result<Vec<(Attach, KernelLink)>, PortError> {
-    let mut devices: Vec<(Attach, KernelLink)> = Vec::new();
-    for interface in &config.interfaces {
-        if devices
-            .iter()
-            .any(|(_, link)| link.name == interface.device)
-        {
-            continue;
-        }
-        let Some(link) = links.iter().find(|link| link.name == interface.device) else {
-            let known: Vec<_> = links
-                .iter()
-                .map(|link: &'a KernelLink| link.name.as_str())
-                .filter(|name| !pair::is_private(name))
-                .collect();
-            return Err(PortError::NoDevice {
-                interface: interface.name.clone(),
-                device: interface.device.clone(),
-                known: known.join(", "),
-            });
-        };
-        if link.mtu_bytes > MAX_MTU_BYTES {
-            return Err(PortError::Mtu {
-                device: link.name.clone(),
-                mtu_bytes: link.mtu_bytes,
-                most: MAX_MTU_BYTES,
-            });
-        }
-        devices.push((interface.attach, link.clone()));
-    }
-    // One number is the host pair's.
-    if devices.len() >= MAX_PORTS {
-        return Err(PortError::TooMany {
-            count: devices.len(),
-            most: MAX_PORTS - 1,
-        });
-    }
-    Ok(devices)
-}
-
-/// The stand-ins for the VLANs of a port.
-async fn make_vlans(
-    handle: &Handle,
-    config: &Config,
-    mode: AttachMode,
-    link: &KernelLink,
-    made: &mut Vec<Pair>,
-) -> Result<Vec<(u16, Pair)>, PortError> {
-    let mut vlans = Vec::new();
-    let of_port = config
-        .interfaces
-        .iter()
-        .filter(|interface| interface.device == link.name);
-    for vlan in of_port.filter_map(|interface| interface.vlan) {
-        if mode == AttachMode::Xdp {
-            let device = link.name.clone();
-            return Err(PortError::VlanNeedsTc { device, vlan });
-        }
-        let pair = Pair::for_vlan(handle, link, vlan).await?;
-        made.push(pair.clone());
-        vlans.push((vlan, pair));
-    }
-    Ok(vlans)
-}
-
-/// `auto` is tc for virtual devices, whose packets should stay whole, and XDP for drivers known to
-/// have it natively.
-fn attach_mode(attach: Attach, link: &KernelLink) -> AttachMode {
-    /// Drivers with native XDP and AF_XDP, from the kernel's `Documentation/networking/af_xdp.rst`
-    /// and its sources.
-    const NATIVE: [&str; 10] = [
-        "i40e",
-        "ice",
-        "igb",
-        "igc",
-        "ixgbe",
-        "mlx5_core",
-        "ena",
-        "gve",
-        "iavf",
-        "virtio_net",
-    ];
-    match attach {
-        Attach::Tc => AttachMode::Tc,
-        Attach::Xdp => AttachMode::Xdp,
-        Attach::Auto => match afxdp::device::driver(&link.name) {
-            Ok(driver) if NATIVE.contains(&driver.as_str()) => AttachMode::Xdp,
-            _ => AttachMode::Tc,
-        },
+async fn remove_pairs(handle: &Handle, port: &Attached) {
+    let of_vlans = port.vlans.iter().map(|(_, pair)| pair);
+    for pair in port.pair.iter().chain(of_vlans) {
+        pair.remove(handle).await;
     }
 }
 
@@ -421,11 +453,7 @@ fn set_port(programs: &mut Programs, port: &Attached, wire: bool) -> Result<(), 
             .sum(),
         queues: port.queues,
     };
-    let mut devices = vec![port.ifindex];
-    if let Some(pair) = &port.pair {
-        devices.extend([pair.outer_ifindex, pair.inner_ifindex]);
-    }
-    programs.set_port(port.id, &facts, &devices)
+    programs.set_port(port.id, &facts, &port.devices())
 }
 
 /// Whether a port takes frames that XDP redirects to it has changed.
@@ -438,32 +466,4 @@ pub(crate) fn set_transmit(ports: &[PortRecord], change: Change) {
             record.flags.fetch_and(!PORT_XDP_TRANSMIT, Relaxed);
         }
     }
-}
-
-/// Addresses that the datapath must answer for: translated ones that the kernel does not have.
-pub fn answered(config: &Config) -> Vec<ipnet::IpNet> {
-    let own: Vec<IpAddr> = config
-        .interfaces
-        .iter()
-        .flat_map(|interface| interface.addresses.iter().map(ipnet::IpNet::addr))
-        .collect();
-    let mut prefixes = Vec::new();
-    for range in config.nat.translated_addresses() {
-        let subnets: Vec<ipnet::IpNet> = match (range.first(), range.last()) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => ipnet::Ipv4Subnets::new(first, last, 0)
-                .map(Into::into)
-                .collect(),
-            (IpAddr::V6(first), IpAddr::V6(last)) => ipnet::Ipv6Subnets::new(first, last, 0)
-                .map(Into::into)
-                .collect(),
-            _ => Vec::new(),
-        };
-        let single = |subnet: &ipnet::IpNet| subnet.prefix_len() == subnet.max_prefix_len();
-        prefixes.extend(
-            subnets
-                .into_iter()
-                .filter(|subnet| !(single(subnet) && own.contains(&subnet.addr()))),
-        );
-    }
-    prefixes
 }

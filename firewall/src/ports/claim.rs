@@ -27,6 +27,33 @@ impl Claim {
     }
 }
 
+/// A number that no other appliance in the network namespace has now; the devices that it makes for
+/// itself are named after it.
+#[derive(Debug)]
+pub struct Seat {
+    pub number: u16,
+    _listener: UnixListener,
+}
+
+impl Seat {
+    /// The lowest that is free.
+    pub fn take() -> Result<Self, PortError> {
+        /// As many as names of devices have digits for.
+        const MOST: u16 = 100;
+        (0..MOST).find_map(Self::at).ok_or(PortError::NoSeat)
+    }
+
+    /// `None` where another process has it.
+    #[must_use]
+    pub fn at(number: u16) -> Option<Self> {
+        let address = SocketAddr::from_abstract_name(format!("palisade/appliance/{number}"));
+        Some(Self {
+            number,
+            _listener: UnixListener::bind_addr(&address.ok()?).ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Claim;

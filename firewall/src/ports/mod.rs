@@ -2,20 +2,28 @@
 //!
 //! A port attached at `tc` has a private veth pair, whose inner end carries the AF_XDP sockets; a
 //! port attached at `xdp` carries them itself. One more pair, the host pair, connects the kernel's
-//! own stack. Everything made here is taken away again by [`Ports::detach`], and what a killed
+//! own stack. A port whose device goes is taken away by [`Ports::take_away`], everything by [`Ports::detach`], and what a killed
 //! process left behind is removed by the next start.
 
+mod answered;
 mod attach;
 mod claim;
 mod pair;
 mod programs;
+mod state;
 pub mod transmit;
+mod wanted;
 
+pub use answered::answered;
 pub(crate) use attach::set_transmit;
-pub use attach::{Attached, HOST_PORT, Plan, Ports, answered};
-pub use claim::Claim;
+pub use attach::{Attached, HOST_PORT, Plan, Ports};
+pub use claim::{Claim, Seat};
 pub use pair::Pair;
-pub use programs::{KernelCounters, Marks, Memory, OBJECT, PortFacts, Programs, Settings};
+pub use programs::{
+    AttachedProgram, KernelCounters, Marks, Memory, OBJECT, PortFacts, Programs, Settings,
+};
+pub use state::{PortState, Stands};
+pub use wanted::{Suitable, Wanted};
 
 use crate::route::kernel::NetlinkError;
 
@@ -43,16 +51,34 @@ impl AttachMode {
 /// Why a port cannot be attached: what is wrong and how to mend it, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    #[error("interface {interface}: there is no device {device} here; devices are: {known}")]
-    NoDevice {
-        interface: String,
-        device: String,
-        known: String,
-    },
+    #[error("there is no device {device} here; devices are: {known}")]
+    NoDevice { device: String, known: String },
     #[error(
         "device {device} is already taken by another palisade in this network namespace; stop that one first"
     )]
     Taken { device: String },
+    #[error("device {device} went away while palisade attached to it")]
+    Gone { device: String },
+    #[error("at most {most} {what} are possible")]
+    TooMany { what: &'static str, most: usize },
+    #[error("too many appliances run in this network namespace")]
+    NoSeat,
+    #[error("device {device} is no Ethernet device; an interface needs one")]
+    NotEthernet { device: String },
+    #[error("device {device} is one that palisade makes for itself")]
+    Private { device: String },
+    #[error(
+        "device {device}: MTU {mtu_bytes} is larger than {most}, the most that fits the memory that palisade took for packets when it started; `ip link set {device} mtu {most}`, or restart palisade"
+    )]
+    FrameSize {
+        device: String,
+        mtu_bytes: u32,
+        most: u32,
+    },
+    #[error(
+        "device {device}: all memory for packets is taken by the other ports; restart palisade, which then takes enough for all"
+    )]
+    NoFrames { device: String },
     #[error(
         "device {device}: MTU {mtu_bytes} is larger than {most}, the most the datapath takes; `ip link set {device} mtu {most}`"
     )]
@@ -97,8 +123,6 @@ pub enum PortError {
     Netlink(#[from] NetlinkError),
     #[error("device {device}: VLAN {vlan} needs `attach: tc`")]
     VlanNeedsTc { device: String, vlan: u16 },
-    #[error("{count} ports: at most {most} are possible")]
-    TooMany { count: usize, most: usize },
 }
 
 impl PortError {

@@ -2,7 +2,7 @@
 
 use rtnetlink::Handle;
 
-use super::{Claim, PortError};
+use super::{PortError, PortId, Seat};
 use crate::route::kernel::{self, KernelLink, NewVeth};
 
 /// A pair that the datapath made. The outer end stands beside the port; the inner end carries
@@ -15,46 +15,41 @@ pub struct Pair {
     pub inner_ifindex: u32,
 }
 
-/// What pairs are called, after the device they stand beside.
-fn names(kind: char, ifindex: u32) -> (String, String) {
-    (
-        format!("pal{kind}{ifindex}"),
-        format!("pal{kind}{ifindex}i"),
-    )
-}
-
 impl Pair {
-    /// The pair of the port on the device `ifindex`.
+    /// The pair of a port.
     pub async fn for_port(
         handle: &Handle,
-        ifindex: u32,
+        seat: &Seat,
+        port: PortId,
         queues: u32,
         mtu_bytes: u32,
     ) -> Result<Self, PortError> {
-        let (outer, inner) = names('p', ifindex);
-        Self::make_private(handle, &outer, &inner, queues, mtu_bytes).await
+        let outer = format!("palp{}.{}", seat.number, port.0);
+        Self::make_private(handle, &outer, queues, mtu_bytes).await
     }
 
-    /// The host pair of the appliance whose first port is on the device `ifindex`.
+    /// The host pair.
     pub async fn for_host(
         handle: &Handle,
-        ifindex: u32,
+        seat: &Seat,
         queues: u32,
         mtu_bytes: u32,
     ) -> Result<Self, PortError> {
-        let (outer, inner) = names('h', ifindex);
-        Self::make_private(handle, &outer, &inner, queues, mtu_bytes).await
+        let outer = format!("palh{}", seat.number);
+        Self::make_private(handle, &outer, queues, mtu_bytes).await
     }
 
     /// The pair whose inner end stands in for a VLAN of `parent`: to the kernel it is the device
     /// `eth1.100`, with the parent's MAC.
     pub async fn for_vlan(
         handle: &Handle,
+        seat: &Seat,
+        port: PortId,
         parent: &KernelLink,
         vlan: u16,
     ) -> Result<Self, PortError> {
         const MOST: usize = 15;
-        let outer = format!("palv{}.{vlan}", parent.ifindex);
+        let outer = format!("palv{}.{}.{vlan}", seat.number, port.0);
         let inner = format!("{}.{vlan}", parent.name);
         let inner = if inner.len() <= MOST {
             inner
@@ -76,13 +71,12 @@ impl Pair {
     async fn make_private(
         handle: &Handle,
         outer: &str,
-        inner: &str,
         queues: u32,
         mtu_bytes: u32,
     ) -> Result<Self, PortError> {
         let new = NewVeth {
             outer,
-            inner,
+            inner: &format!("{outer}i"),
             queues,
             mtu_bytes,
             inner_mac: None,
@@ -157,18 +151,18 @@ impl Pair {
     }
 }
 
-/// Removes the pairs that earlier processes left: those beside `claimed`, the devices that this
-/// process has claimed, and those beside any device that nobody claims now.
+/// Removes the pairs that earlier processes left: those of our own seat's number, and those of numbers
+/// that nobody has now.
 pub(super) async fn remove_leftovers(
     handle: &Handle,
     links: &[KernelLink],
-    claimed: &[u32],
+    seat: &Seat,
 ) -> Result<(), PortError> {
     for link in links.iter().filter(|link| link.is_veth) {
-        let Some(beside) = stands_beside(&link.name) else {
+        let Some(number) = seat_of(&link.name) else {
             continue;
         };
-        let is_left = claimed.contains(&beside) || Claim::take(&link.name, beside).is_ok();
+        let is_left = number == seat.number || Seat::at(number).is_some();
         if is_left {
             let device = &link.name;
             tracing::info!(device, "removing what an earlier process left behind");
@@ -178,8 +172,8 @@ pub(super) async fn remove_leftovers(
     Ok(())
 }
 
-/// The ifindex in the name of a pair's outer end; `None` for any other device.
-fn stands_beside(name: &str) -> Option<u32> {
+/// The seat in the name of a pair's outer end; `None` for any other device.
+fn seat_of(name: &str) -> Option<u16> {
     let kinds = ["palp", "palh", "palv"];
     let rest = kinds.iter().find_map(|kind| name.strip_prefix(kind))?;
     let number = rest.split_once('.').map_or(rest, |(number, _)| number);

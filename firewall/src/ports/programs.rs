@@ -11,11 +11,12 @@ use abi::{
 use afxdp::{Mapped, MappedArray};
 use aya::maps::lpm_trie::Key;
 use aya::maps::xdp::DevMap;
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, XskMap};
-use aya::programs::tc::{NlOptions, TcAttachOptions};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues, XskMap};
+use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions};
+use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
 use aya::util::KernelVersion;
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use ipnet::IpNet;
 
 use super::{Pair, PortError, PortId};
@@ -67,9 +68,23 @@ pub struct Settings {
     pub hash_multiplier: u64,
     pub sessions: u32,
     pub next_hops: usize,
-    /// Which programs a port will want: the kernel's verifier takes its time for each.
+    /// Which programs ports will want; others are loaded when one does. The kernel's verifier takes its
+    /// time for each.
     pub uses_tc: bool,
     pub uses_xdp: bool,
+}
+
+/// A program at a device, until [`Programs::detach`].
+#[derive(Debug)]
+pub struct AttachedProgram {
+    name: &'static str,
+    link: LinkId,
+}
+
+#[derive(Debug)]
+enum LinkId {
+    Tc(SchedClassifierLinkId),
+    Xdp(XdpLinkId),
 }
 
 /// The arrays that the programs and userspace share, empty.
@@ -125,8 +140,7 @@ impl Programs {
         let at_tc = settings.uses_tc.then_some("tc_port");
         let classifiers = ["tc_egress", "tc_private", "tc_vlan", "tc_host"];
         for name in classifiers.into_iter().chain(at_tc) {
-            let program: &mut SchedClassifier = program(&mut ebpf, name)?;
-            program.load().map_err(|error| not_loaded(name, &error))?;
+            classifier(&mut ebpf, name)?;
         }
         let at_xdp = settings.uses_xdp.then_some("xdp_port");
         for name in ["xdp_private"].into_iter().chain(at_xdp) {
@@ -182,6 +196,25 @@ impl Programs {
         Ok(())
     }
 
+    /// The port has no device any more. Its socket map and its place in the map of devices are emptied
+    /// by the kernel, when the sockets are closed and the device goes.
+    pub fn clear_port(&mut self, port: PortId, devices: &[u32]) {
+        let record = &self.ports[usize::from(port.0)];
+        record.flags.store(0, Relaxed);
+        record.across_egress.store(0, Relaxed);
+        record.ifindex.store(0, Relaxed);
+        record.outer_ifindex.store(0, Relaxed);
+        record.queues.store(0, Relaxed);
+        for device in devices {
+            // One that could not be entered is not there.
+            let _ = if *device < self.port_numbers.len() {
+                self.port_numbers.set(*device, 0, 0)
+            } else {
+                self.high_port_numbers.remove(device)
+            };
+        }
+    }
+
     /// The ports as the programs see them.
     #[must_use]
     pub fn ports(&self) -> Arc<MappedArray<PortRecord>> {
@@ -201,6 +234,12 @@ impl Programs {
             .insert(tagged, pair.inner_ifindex, 0)
             .and_then(|()| self.tags.insert(pair.outer_ifindex, tagged, 0))
             .map_err(|error| refused("vlans", &error))
+    }
+
+    /// A VLAN has no device any more.
+    pub fn clear_vlan(&mut self, ifindex: u32, vlan: u16, pair: &Pair) {
+        let _ = self.vlans.remove(&[ifindex, u32::from(vlan)]);
+        let _ = self.tags.remove(&pair.outer_ifindex);
     }
 
     pub fn set_socket(
@@ -245,28 +284,50 @@ impl Programs {
         name: &'static str,
         device: &str,
         at: TcAttachType,
-    ) -> Result<(), PortError> {
+    ) -> Result<AttachedProgram, PortError> {
         // tcx came with 6.6; before it, filters hang on a clsact qdisc. One that is there is kept.
         if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
             let _ = tc::qdisc_add_clsact(device);
         }
-        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
-        program
+        let link = classifier(&mut self.ebpf, name)?
             .attach(device, at)
-            .map(drop)
-            .map_err(|error| not_loaded(name, &error))
+            .map_err(|error| not_loaded(name, &error))?;
+        Ok(AttachedProgram {
+            name,
+            link: LinkId::Tc(link),
+        })
     }
 
     /// Attaches to a device of the appliance's own, by a filter that goes with the device: a link
     /// would only cost the grace period that the kernel waits for each.
-    pub fn attach_own(&mut self, name: &'static str, device: &str) -> Result<(), PortError> {
+    pub fn attach_own(
+        &mut self,
+        name: &'static str,
+        device: &str,
+    ) -> Result<AttachedProgram, PortError> {
         tc::qdisc_add_clsact(device).map_err(|error| refused(name, &error))?;
-        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
         let options = TcAttachOptions::Netlink(NlOptions::default());
-        program
+        let link = classifier(&mut self.ebpf, name)?
             .attach_with_options(device, TcAttachType::Ingress, options)
-            .map(drop)
-            .map_err(|error| not_loaded(name, &error))
+            .map_err(|error| not_loaded(name, &error))?;
+        Ok(AttachedProgram {
+            name,
+            link: LinkId::Tc(link),
+        })
+    }
+
+    /// Takes a program away from its device, which may be gone.
+    pub fn detach(&mut self, attached: AttachedProgram) {
+        let AttachedProgram { name, link } = attached;
+        let detached = match link {
+            LinkId::Tc(link) => {
+                program(&mut self.ebpf, name).map(|it: &mut SchedClassifier| it.detach(link))
+            }
+            LinkId::Xdp(link) => program(&mut self.ebpf, name).map(|it: &mut Xdp| it.detach(link)),
+        };
+        if let Ok(Err(error)) = detached {
+            tracing::debug!(%error, name, "a program went with its device");
+        }
     }
 
     /// A loaded program, to be run on packets without attaching it.
@@ -282,11 +343,13 @@ impl Programs {
         name: &'static str,
         device: &str,
         ifindex: u32,
-    ) -> Result<(), PortError> {
+    ) -> Result<AttachedProgram, PortError> {
         let program: &mut Xdp = program(&mut self.ebpf, name)?;
-        program
+        if program.fd().is_err() {
+            program.load().map_err(|error| not_loaded(name, &error))?;
+        }
+        let link = program
             .attach_to_if_index(ifindex, XdpMode::Driver)
-            .map(drop)
             .map_err(|error| {
                 let errno = match &error {
                     ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
@@ -303,7 +366,11 @@ impl Programs {
                     },
                     _ => not_loaded(name, &error),
                 }
-            })
+            })?;
+        Ok(AttachedProgram {
+            name,
+            link: LinkId::Xdp(link),
+        })
     }
 
     /// The programs' own counters, to be read while they run.
@@ -377,6 +444,41 @@ impl KernelCounters {
     }
 }
 
+impl KernelCounters {
+    /// The port's number is another device's from here on.
+    pub(crate) fn begin_port(&mut self, port: PortId) {
+        for reason in 0..DROP_REASONS {
+            zero(
+                &mut self.drops,
+                u32::from(port.0) * DROP_REASONS + reason,
+                0,
+            );
+        }
+        for reason in 0..PUNT_REASONS {
+            zero(
+                &mut self.punts,
+                u32::from(port.0) * PUNT_REASONS + reason,
+                0,
+            );
+        }
+    }
+
+    /// The interface's number is another one's from here on.
+    pub(crate) fn begin_interface(&mut self, interface: InterfaceId) {
+        zero(&mut self.traffic, interface.index() as u32, [0; 4]);
+    }
+}
+
+fn zero<T: Pod>(array: &mut PerCpuArray<MapData, T>, at: u32, nothing: T) {
+    let set = aya::util::nr_cpus()
+        .map_err(|(_, error)| error)
+        .and_then(|count| PerCpuValues::try_from(vec![nothing; count]))
+        .map(|values| array.set(at, values, 0));
+    if !matches!(set, Ok(Ok(()))) {
+        tracing::warn!(at, "a counter goes on from what another one had");
+    }
+}
+
 fn sum(array: &PerCpuArray<MapData, u64>, at: u32) -> u64 {
     array.get(&at, 0).map_or(0, |values| values.iter().sum())
 }
@@ -397,6 +499,17 @@ where
         .ok_or_else(|| missing(name))?
         .try_into()
         .map_err(|error| not_loaded(name, &error))
+}
+
+/// A classifier, loaded.
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, PortError> {
+    let classifier: &mut SchedClassifier = program(ebpf, name)?;
+    if classifier.fd().is_err() {
+        classifier
+            .load()
+            .map_err(|error| not_loaded(name, &error))?;
+    }
+    Ok(classifier)
 }
 
 fn missing(program: &str) -> PortError {

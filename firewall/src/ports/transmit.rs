@@ -15,8 +15,6 @@
 //!   one that was switched on gets none, until the device itself was down and up again.
 //! - A veth with fewer receive queues than its other end has transmit queues takes none.
 //! - Between a change and the word of it, frames go where they are dropped.
-//! - A device that leaves the namespace and is back before the next reading has not changed, though
-//!   the kernel has removed it from every devmap.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

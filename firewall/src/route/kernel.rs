@@ -9,7 +9,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
+    LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
@@ -37,6 +37,7 @@ pub struct KernelLink {
     pub mtu_bytes: u32,
     /// Administratively up, with carrier.
     pub up: bool,
+    pub is_ethernet: bool,
     pub is_veth: bool,
     /// A veth whose other end is in another network namespace.
     pub peer_elsewhere: bool,
@@ -130,6 +131,7 @@ fn link(message: &LinkMessage) -> KernelLink {
         mac: Mac::default(),
         mtu_bytes: 1_500,
         up: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
+        is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         is_veth: false,
         peer_elsewhere: false,
         tx_dropped: 0,

@@ -24,7 +24,8 @@ use packet::Mac;
 use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::{Handle, MulticastGroup};
 use rustc_hash::FxHashSet;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::fib::{Fib, Gateway, Hop, Route};
 use super::kernel::{
@@ -80,6 +81,8 @@ pub struct Mirrored {
     pub vlan: u16,
     /// The port's device as `NextHopRecord::egress` has it.
     pub egress: u32,
+    /// The other end of a wire.
+    pub across: Option<InterfaceId>,
 }
 
 /// The shared picture.
@@ -87,10 +90,10 @@ pub struct Mirrored {
 pub struct Mirror {
     pub topology: ArcSwap<Topology>,
     pub next_hops: NextHops,
-    /// By `InterfaceId`.
-    interfaces: Vec<Mirrored>,
-    /// Two interfaces, spliced.
-    is_wire: bool,
+    /// By `InterfaceId`; `None` for one whose device is not there.
+    interfaces: ArcSwap<Vec<Option<Mirrored>>>,
+    /// Asks the follower to publish the interfaces as they are now, and to say when it has.
+    publish: UnboundedSender<oneshot::Sender<()>>,
     ports: Arc<MappedArray<PortRecord>>,
     kernel: Mutex<KernelTables>,
     followed: AtomicBool,
@@ -111,8 +114,11 @@ pub struct Follower {
     handle: Handle,
     events: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
     wanted: UnboundedReceiver<Gateway>,
+    asked: UnboundedReceiver<oneshot::Sender<()>>,
     wake: Box<dyn Fn() + Send>,
     generation: u32,
+    /// As last published.
+    interfaces: Arc<Vec<Option<Mirrored>>>,
 }
 
 impl std::fmt::Debug for Follower {
@@ -124,22 +130,41 @@ impl std::fmt::Debug for Follower {
 }
 
 impl Mirror {
+    /// The receiver is the follower's.
     #[must_use]
     pub fn new(
-        interfaces: Vec<Mirrored>,
-        is_wire: bool,
+        interfaces: Vec<Option<Mirrored>>,
         next_hops: NextHops,
         ports: Arc<MappedArray<PortRecord>>,
-    ) -> Self {
-        Self {
+    ) -> (Self, UnboundedReceiver<oneshot::Sender<()>>) {
+        let (publish, asked) = unbounded_channel();
+        let mirror = Self {
             topology: ArcSwap::default(),
             next_hops,
-            interfaces,
-            is_wire,
+            interfaces: ArcSwap::from_pointee(interfaces),
+            publish,
             ports,
             kernel: Mutex::default(),
             followed: AtomicBool::new(false),
+        };
+        (mirror, asked)
+    }
+
+    /// Devices have come or gone. When this returns, workers and programs see it.
+    pub(crate) async fn set_interfaces(&self, interfaces: Vec<Option<Mirrored>>) {
+        if **self.interfaces.load() == interfaces {
+            return;
         }
+        self.interfaces.store(Arc::new(interfaces));
+        let (done, published) = oneshot::channel();
+        // Without a follower nothing is published any more, which it has told itself.
+        if self.publish.send(done).is_ok() {
+            let _ = published.await;
+        }
+    }
+
+    fn interface(&self, id: InterfaceId) -> Option<Mirrored> {
+        self.interfaces.load().get(id.index()).copied().flatten()
     }
 
     /// Whether changes of the kernel's tables still arrive.
@@ -150,7 +175,7 @@ impl Mirror {
 
     /// The kernel's word for the state of a neighbour; `None` where it does not know it.
     pub(crate) fn neighbour_state(&self, gateway: Gateway) -> Option<&'static str> {
-        let ifindex = self.interfaces.get(gateway.interface.index())?.ifindex;
+        let ifindex = self.interface(gateway.interface)?.ifindex;
         let neighbour = self.neighbour(ifindex, gateway.address)?;
         Some(neighbour.state)
     }
@@ -171,17 +196,16 @@ impl Mirror {
 
     #[must_use]
     pub fn interface_of(&self, ifindex: u32) -> Option<InterfaceId> {
-        let position = self
-            .interfaces
-            .iter()
-            .position(|interface| interface.ifindex == ifindex)?;
+        let interfaces = self.interfaces.load();
+        let mut each = interfaces.iter();
+        let position = each.position(|known| known.is_some_and(|it| it.ifindex == ifindex))?;
         Some(InterfaceId(position as u16))
     }
 
     /// How packets leave by an interface; `None` for one that is gone.
     #[must_use]
     pub fn link(&self, topology: &Topology, interface: InterfaceId) -> Option<Link> {
-        let mirrored = self.interfaces.get(interface.index())?;
+        let mirrored = self.interface(interface)?;
         let state = topology.interfaces.get(interface.index())?;
         Some(Link {
             port: mirrored.port,
@@ -208,7 +232,7 @@ impl Mirror {
 
     /// The record of a neighbour that the kernel can reach now; nobody is asked for.
     pub(crate) fn adopt(&self, gateway: Gateway) -> Option<NextHopId> {
-        let ifindex = self.interfaces.get(gateway.interface.index())?.ifindex;
+        let ifindex = self.interface(gateway.interface)?.ifindex;
         let neighbour = self
             .neighbour(ifindex, gateway.address)
             .filter(|neighbour| neighbour.usable == NeighbourState::Resolved)?;
@@ -225,22 +249,27 @@ impl Mirror {
 
     /// What BPF has to know of the ports themselves.
     fn describe_ports(&self, topology: &Topology) {
-        for (index, mirrored) in self.interfaces.iter().enumerate() {
+        let interfaces = self.interfaces.load();
+        for (index, mirrored) in (0..).zip(interfaces.iter()) {
+            let Some(mirrored) = mirrored else { continue };
             let Some(record) = self.ports.get(mirrored.port as usize) else {
                 continue;
             };
-            if let Some(link) = self.link(topology, InterfaceId(index as u16)) {
+            if let Some(link) = self.link(topology, InterfaceId(index)) {
                 record.mac.store(link.source.word(), Relaxed);
             }
-            let across = InterfaceId(1 - (index as u16).min(1));
-            if self.is_wire
-                && let Some(link) = self.link(topology, across)
-            {
-                let interface = u32::from(across.0);
-                record.across_port.store(link.port, Relaxed);
-                record.across_interface.store(interface, Relaxed);
-                record.across_mtu_bytes.store(link.mtu_bytes, Relaxed);
-                record.across_egress.store(link.egress, Release);
+            let Some(across) = mirrored.across else {
+                continue;
+            };
+            match self.link(topology, across) {
+                Some(link) => {
+                    let interface = u32::from(across.0);
+                    record.across_port.store(link.port, Relaxed);
+                    record.across_interface.store(interface, Relaxed);
+                    record.across_mtu_bytes.store(link.mtu_bytes, Relaxed);
+                    record.across_egress.store(link.egress, Release);
+                }
+                None => record.across_egress.store(0, Release),
             }
         }
     }
@@ -253,21 +282,26 @@ impl Mirror {
         for route in &tables.routes {
             fib.insert(route.to, self.route(route));
         }
-        let interfaces: Vec<_> = self
-            .interfaces
-            .iter()
-            .map(|interface| link_state(tables, interface))
-            .collect();
+        let interfaces = self.link_states(tables).collect();
         let topology = Arc::new(Topology { fib, interfaces });
         self.describe_ports(&topology);
         // A record that is made from here on is made by this; the others are told below.
         self.topology.store(topology.clone());
-        for index in 0..self.interfaces.len() {
+        for index in 0..topology.interfaces.len() {
             let id = InterfaceId(index as u16);
-            if let Some(link) = self.link(&topology, id) {
-                self.next_hops.set_link(id, &link);
+            match self.link(&topology, id) {
+                Some(link) => self.next_hops.set_link(id, &link),
+                None => self.next_hops.take_link(id),
             }
         }
+    }
+
+    fn link_states(&self, tables: &KernelTables) -> impl Iterator<Item = LinkState> {
+        let interfaces = self.interfaces.load_full();
+        (0..interfaces.len()).map(move |index| {
+            let mirrored = interfaces[index].as_ref();
+            mirrored.map_or_else(LinkState::default, |it| link_state(tables, it))
+        })
     }
 
     /// Whether what ways depend on is as it was.
@@ -276,9 +310,7 @@ impl Mirror {
         tables.routes == known.routes
             && tables.addresses == known.addresses
             && self
-                .interfaces
-                .iter()
-                .map(|interface| link_state(tables, interface))
+                .link_states(tables)
                 .eq(self.topology.load().interfaces.iter().cloned())
     }
 
@@ -364,6 +396,7 @@ impl Follower {
     pub async fn start(
         mirror: Arc<Mirror>,
         wanted: UnboundedReceiver<Gateway>,
+        asked: UnboundedReceiver<oneshot::Sender<()>>,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Self, NetlinkError> {
         let groups = [
@@ -386,8 +419,10 @@ impl Follower {
             handle,
             events,
             wanted,
+            asked,
             wake: Box::new(wake),
             generation: 0,
+            interfaces: Arc::default(),
         };
         follower.read().await?;
         follower.mirror.followed.store(true, Relaxed);
@@ -412,6 +447,11 @@ impl Follower {
                     }
                 },
                 Some(gateway) = self.wanted.recv() => self.resolve(gateway).await,
+                Some(done) = self.asked.recv() => {
+                    self.reread().await;
+                    // Nobody may be waiting any more.
+                    let _ = done.send(());
+                }
             }
         }
     }
@@ -480,12 +520,7 @@ impl Follower {
     }
 
     async fn resolve(&mut self, gateway: Gateway) {
-        let Some(ifindex) = self
-            .mirror
-            .interfaces
-            .get(gateway.interface.index())
-            .map(|known| known.ifindex)
-        else {
+        let Some(Mirrored { ifindex, .. }) = self.mirror.interface(gateway.interface) else {
             return;
         };
         // The kernel may know it already, from before there was a record to write it to.
@@ -549,7 +584,10 @@ impl Follower {
             neighbours: kernel::neighbours(&self.handle).await?,
         };
         // A new generation has every flow's way looked for again.
-        if self.generation == 0 || !self.mirror.is_same(&tables) {
+        let interfaces = self.mirror.interfaces.load_full();
+        let is_same = *interfaces == *self.interfaces && self.mirror.is_same(&tables);
+        if self.generation == 0 || !is_same {
+            self.interfaces = interfaces;
             self.generation = self.generation.wrapping_add(1);
             self.mirror.publish(&tables, self.generation);
         }

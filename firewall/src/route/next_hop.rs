@@ -153,6 +153,17 @@ impl NextHops {
         }
     }
 
+    /// An interface's device is gone: nothing leaves by it.
+    pub fn take_link(&self, interface: InterfaceId) {
+        let _known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let used = self.used.load(Acquire) as usize;
+        for record in &self.records[..used] {
+            if record.interface.load(Relaxed) == u32::from(interface.0) {
+                record.egress.store(0, Release);
+            }
+        }
+    }
+
     /// Whose record this is.
     #[must_use]
     pub fn gateway(&self, id: NextHopId) -> Option<Gateway> {

@@ -1,8 +1,8 @@
 //! The tables of `palisade show`, sessions apart.
 
 use firewall::view::{
-    CountView, DropsView, InterfaceView, NatPoolView, NatRuleView, NatView, NeighbourPage,
-    PolicyView, RoutePage, SystemView,
+    CountView, DropsView, InterfaceState, InterfaceView, NatPoolView, NatRuleView, NatView,
+    NeighbourPage, PolicyView, RoutePage, SystemView,
 };
 
 use super::grid::{Grid, left, right, wrapping};
@@ -21,7 +21,7 @@ pub(crate) fn interfaces(interfaces: &Vec<InterfaceView>, width: Option<usize>) 
         grid.row([
             vec![interface.name.clone(), format!("zone {}", interface.zone)].into(),
             port(interface).into(),
-            interface.addresses.clone().into(),
+            addresses(interface).into(),
             counters(interface).into(),
             interface.dropped.into(),
         ]);
@@ -35,12 +35,21 @@ fn port(interface: &InterfaceView) -> Vec<String> {
         .vlan
         .map(|vlan| format!(" vlan {vlan}"))
         .unwrap_or_default();
+    if interface.state == InterfaceState::Waiting {
+        return vec![format!("{}{vlan} waiting", interface.device)];
+    }
     let link = if interface.up { "up" } else { "down" };
     vec![
         format!("{}{vlan} {link}", interface.device),
         format!("{}, mtu {}", interface.attach, interface.mtu),
         interface.mac.clone(),
     ]
+}
+
+/// With what keeps it from being as it should.
+fn addresses(interface: &InterfaceView) -> Vec<String> {
+    let addresses = interface.addresses.iter();
+    addresses.chain(&interface.reason).cloned().collect()
 }
 
 fn counters(interface: &InterfaceView) -> Vec<String> {
@@ -285,6 +294,19 @@ mod tests {
             "                                  c:dddd:eeee:ffff/128",
         ];
         assert_eq!(interfaces(&Fake::running().interfaces, Some(80)), expected);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn an_interface_that_waits_says_why() {
+        let mut fake = Fake::running();
+        let waiting = &mut fake.interfaces[0];
+        waiting.state = InterfaceState::Waiting;
+        waiting.reason = Some("there is no device eth1 here".into());
+        waiting.addresses.clear();
+        let lines = interfaces(&fake.interfaces, Some(80));
+        assert!(lines[1].contains("eth1 waiting") && lines[1].contains("there is no device"), "{}", lines[1]);
+        assert!(lines[2].contains("eth1 here"), "{}", lines[2]);
     }
 
     #[test]

@@ -851,6 +851,7 @@ async fn what_is_missing_is_told_by_the_socket_alone() {
             ready: false,
             generation: 0,
             missing: vec!["interface left".into()],
+            waiting: Vec::new(),
         },
         ..Fake::running()
     };

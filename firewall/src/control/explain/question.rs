@@ -80,7 +80,7 @@ fn ingress(
     generation: &Generation,
     fib: &Fib,
 ) -> Result<(InterfaceId, ZoneId), MatchError> {
-    let interfaces = || (0..).map(InterfaceId).zip(&generation.config.interfaces);
+    let interfaces = || generation.interfaces();
     match (&request.from, &request.ingress) {
         (Some(_), Some(_)) => refuse("ingress", "say either from or ingress, not both"),
         (None, None) => refuse("from", "say where it comes from: from, or ingress"),

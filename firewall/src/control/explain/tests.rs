@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config;
+use crate::ports::PortId;
 use crate::route::mirror::LinkState;
 use crate::route::{Hop, Route, RouteKind};
 
@@ -85,10 +86,11 @@ fn topology() -> Topology {
 
 fn asked(yaml: &str, request: &Value) -> Result<MatchView, MatchError> {
     let config = config::parse(yaml, "test").unwrap_or_else(|error| panic!("{error}"));
+    let places = [0, 1, 2].map(|at| (InterfaceId(at), PortId(at)));
     let generation = Generation::new(
         1,
         config,
-        &["eth1", "eth2", "eth3"],
+        &places,
         &crate::history::Hits::default(),
         jiff::Timestamp::UNIX_EPOCH,
     );

@@ -5,6 +5,7 @@ use packet::FlowHash;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::ports::PortId;
 use crate::session::NewSession;
 
 const CONFIG: &str = "version: 1
@@ -77,10 +78,11 @@ fn two() -> SessionTable {
 
 fn generation() -> Arc<Generation> {
     let config = crate::config::parse(CONFIG, "test").unwrap();
+    let places = [0, 1].map(|at| (InterfaceId(at), PortId(at)));
     Arc::new(Generation::new(
         1,
         config,
-        &["eth1", "eth2"],
+        &places,
         &crate::history::Hits::default(),
         jiff::Timestamp::UNIX_EPOCH,
     ))
