@@ -153,10 +153,14 @@ int tc_port(struct __sk_buff *skb)
 
 	why = skb->pkt_type == PACKET_HOST || is_wire ? read_skb(skb, is_wire, &h) : PUNT_OTHER_HOST;
 	if (!why) {
+		forget_way(&h, skb->len);
+
 		struct fate fate = forward_skb(skb, port, number, &h);
 
 		return fate.why ? punt(skb, port->outer_ifindex, number, fate.worker, fate.why) : fate.action;
 	}
+
+	FORGET(why, skb->len);
 
 	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
 	__u32 worker = any_worker(sight.spread);
@@ -239,6 +243,8 @@ int xdp_port(struct xdp_md *ctx)
 		return XDP_DROP;
 	why = read_frame(ctx, port, &h);
 	if (!why) {
+		forget_way(&h, ctx->rx_queue_index);
+
 		struct fate fate = forward_frame(ctx, port, number, &h);
 
 		if (!fate.why)
@@ -246,6 +252,8 @@ int xdp_port(struct xdp_md *ctx)
 		count_punt(number, fate.why);
 		return to_socket(number, ctx->rx_queue_index);
 	}
+
+	FORGET(why, ctx->rx_queue_index);
 
 	struct sight sight = see((void *)(long)ctx->data, (void *)(long)ctx->data_end);
 
@@ -322,6 +330,7 @@ int tc_egress(struct __sk_buff *skb)
 	if (sight.owner != OWNER_DATAPATH || leaves_alone(data, end))
 		return TC_ACT_OK;
 	if (!read_skb(skb, 0, &h)) {
+		forget_way(&h, skb->len);
 		fate = forward_skb(skb, port, HOST_PORT, &h);
 		if (!fate.why)
 			return fate.action;

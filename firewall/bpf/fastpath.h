@@ -181,7 +181,10 @@ static __always_inline enum punt_reason take(const struct arrival *arrival, cons
 	if (!count_flow(flow, state, arrival->packets, arrival->wire_bytes))
 		return PUNT_RETIRED;
 	count_traffic(arrival, interface, way->interface);
-	if (session)
-		note_tcp(session, is_reverse, &h->tcp, &news, find_scale(arrival, h));
+	if (session) {
+		news.is_reverse = is_reverse;
+		news.scale = find_scale(arrival, h);
+		note_tcp(session, &h->tcp, &news);
+	}
 	return PUNT_NONE;
 }

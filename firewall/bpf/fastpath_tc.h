@@ -133,7 +133,7 @@ static __always_inline int rewrite_skb(struct __sk_buff *skb, const struct heade
 	if (l4 > end)
 		return -1;
 	if (way->is_translated) {
-		put_addresses(ip, h, way->rewrite);
+		put_addresses(ip, end, h, way->rewrite);
 		if (l4 + sizeof(struct icmp_header) <= end) {
 			put_ports(l4, h, &change);
 			has_checksum = h->protocol != IPPROTO_UDP || ((struct udp_header *)l4)->checksum;

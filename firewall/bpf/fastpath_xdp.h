@@ -139,7 +139,7 @@ static __always_inline int rewrite_frame(struct xdp_md *ctx, const struct header
 	if (way->is_wire)
 		return 0;
 	if (way->is_translated)
-		put_addresses(ip, h, way->rewrite);
+		put_addresses(ip, end, h, way->rewrite);
 	put_hop(ip, h, way->is_translated ? change.addresses : 0, way->egress != 0);
 	if (way->egress)
 		put_macs(data, way->destination, way->source);

@@ -212,6 +212,31 @@ static __always_inline enum punt_reason read_ipv6(struct headers *h, const struc
 	return read_transport(h, ip + 1, end, h->ip_bytes - sizeof(*ip));
 }
 
+/* Leaves a value as it is, and has the verifier know nothing of it any more. `unknown` is anything that it knows
+ * nothing of. */
+#define FORGET(value, unknown)                                                                                         \
+	do {                                                                                                           \
+		__u64 forgotten = (value);                                                                             \
+		asm volatile("%0 ^= %1\n\t%0 ^= %1" : "+r"(forgotten) : "r"((__u64)(unknown)));                        \
+		(value) = forgotten;                                                                                   \
+	} while (0)
+
+/* The verifier tells apart what it has learnt on each way through the parser, and would walk all that comes behind once
+ * for each: family times protocol times tag. It forgets here, and walks it once. */
+static __always_inline void forget_way(struct headers *h, __u32 unknown)
+{
+	FORGET(h->key[0], unknown);
+	FORGET(h->key[2], unknown);
+	FORGET(h->key[4], unknown);
+	FORGET(h->l4, unknown);
+	FORGET(h->vlan, unknown);
+	FORGET(h->protocol, unknown);
+	FORGET(h->icmp_kind, unknown);
+	FORGET(h->tcp.payload_bytes, unknown);
+	FORGET(h->tcp.flags, unknown);
+	FORGET(h->tcp.header_bytes, unknown);
+}
+
 /* Reads an IP packet that starts at `l3`. `frame_bytes` is the length of the whole frame, of which
  * `data` to `end` can be looked at. */
 static __always_inline enum punt_reason read_headers(struct headers *h, const void *data, const void *end,

@@ -67,11 +67,14 @@ static __always_inline struct change find_change(const struct headers *h, const 
 	return change;
 }
 
-static __always_inline void put_addresses(void *ip, const struct headers *h, const __u64 *to)
+/* The packet has a header of its family whole, which the verifier may not remember by then. */
+static __always_inline void put_addresses(void *ip, const void *end, const struct headers *h, const __u64 *to)
 {
 	if (h->is_ipv6) {
 		__u64 *addresses = ip + 8;
 
+		if ((const void *)(addresses + 4) > end)
+			return;
 		addresses[0] = to[0];
 		addresses[1] = to[1];
 		addresses[2] = to[2];
