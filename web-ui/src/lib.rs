@@ -55,7 +55,9 @@ mod tables;
 mod testing;
 mod tls;
 
-pub use access::{Access, AccessError, Caller, Guarded, Peer, Role};
+pub use access::{
+    Access, AccessError, Caller, FirstPassword, FirstPasswordError, Guarded, Peer, Role,
+};
 pub use appliance::Appliance;
 pub use https::{Https, ListenError};
 pub use problem::{Mistake, Problem};

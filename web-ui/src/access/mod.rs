@@ -93,19 +93,32 @@ pub struct Access {
 impl Access {
     const REFUSAL_TIME: Duration = Duration::from_millis(500);
 
-    /// Reads the users of a state directory; without one, they are in memory. Where there are none, makes
-    /// the first one and logs its one-time password. Logs what is wrong with the directory.
+    /// As [`Access::open_with`], with a one-time password for the first user.
     ///
     /// # Errors
     /// Passwords can't be hashed on this machine.
     pub fn open(state_dir: Option<&Path>, audit: Arc<dyn Audit>) -> Result<Arc<Self>, AccessError> {
+        Self::open_with(state_dir, audit, None)
+    }
+
+    /// Reads the users of a state directory; without one, they are in memory. Where there are none, makes the first
+    /// one, `admin`, with the password that was given, or else with a one-time password that it logs. Logs what is
+    /// wrong with the directory.
+    ///
+    /// # Errors
+    /// Passwords can't be hashed on this machine.
+    pub fn open_with(
+        state_dir: Option<&Path>,
+        audit: Arc<dyn Audit>,
+        password: Option<FirstPassword>,
+    ) -> Result<Arc<Self>, AccessError> {
         let (mut store, found) = match state_dir {
             Some(directory) => Store::open(directory),
             None => (Store::in_memory(), Ok(None)),
         };
         let accounts = match found {
             Ok(Some(accounts)) if !accounts.is_empty() => Some(accounts),
-            Ok(_) => Some(first_boot(&mut store)?),
+            Ok(_) => Some(first_boot(&mut store, password)?),
             Err(error) => {
                 tracing::error!(target: "access", %error, "nobody can log in over the network; the unix socket can make users: 'palisade user'");
                 None
@@ -252,25 +265,60 @@ impl fmt::Debug for Access {
     }
 }
 
-/// The administrator of the first boot, who has to change the password that the log shows.
-fn first_boot(store: &mut Store) -> Result<Accounts, AccessError> {
-    const NAME: &str = "admin";
-    let text = secret::one_time_password();
-    let password = Password::chosen(text.clone(), NAME)?;
+/// The administrator of the first boot.
+const FIRST_USER: &str = "admin";
+
+/// The first user's password, chosen by whoever starts the appliance. Displays and debugs as nothing of it.
+pub struct FirstPassword(Password);
+
+impl FirstPassword {
+    /// # Errors
+    /// It is none that a user may have.
+    pub fn new(text: String) -> Result<Self, FirstPasswordError> {
+        Ok(Self(Password::chosen(text, FIRST_USER)?))
+    }
+}
+
+impl fmt::Debug for FirstPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstPassword")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FirstPasswordError(#[from] password::PasswordError);
+
+/// Makes the first user, who has to change a password that the log shows, and may keep one that was chosen.
+fn first_boot(store: &mut Store, chosen: Option<FirstPassword>) -> Result<Accounts, AccessError> {
+    let (password, one_time) = match chosen {
+        Some(FirstPassword(password)) => (password, None),
+        None => {
+            let text = secret::one_time_password();
+            (Password::chosen(text.clone(), FIRST_USER)?, Some(text))
+        }
+    };
     let mut accounts = Accounts::default();
     let admin = User {
         role: Role::Admin,
         password: password::keep(&password)?,
-        must_change_password: true,
+        must_change_password: one_time.is_some(),
         disabled: false,
         created: Timestamp::now(),
     };
-    accounts.create(NAME, admin)?;
+    accounts.create(FIRST_USER, admin)?;
     if let Err(error) = store.save(&accounts) {
         tracing::warn!(target: "access", %error, "users and tokens are kept in memory: a restart forgets them");
         *store = Store::in_memory();
     }
-    tracing::warn!(target: "access", user = NAME, password = text, "there was no user: log in with this one-time password and change it");
+    match one_time {
+        Some(text) => {
+            tracing::warn!(target: "access", user = FIRST_USER, password = text, "there was no user: log in with this one-time password and change it");
+        }
+        None => {
+            tracing::info!(target: "access", user = FIRST_USER, "there was no user: the first has the password that was given");
+        }
+    }
     Ok(accounts)
 }
 

@@ -57,8 +57,12 @@ impl Bench {
     }
 
     async fn start_in(state_dir: Option<&Path>) -> Self {
+        Self::start_with(state_dir, None).await
+    }
+
+    async fn start_with(state_dir: Option<&Path>, first: Option<FirstPassword>) -> Self {
         let audit = Arc::new(Recorder::default());
-        let mut access = Access::open(state_dir, audit.clone()).unwrap();
+        let mut access = Access::open_with(state_dir, audit.clone(), first).unwrap();
         Arc::get_mut(&mut access).unwrap().refusal_time = Duration::from_millis(10);
         let site = crate::router(
             Arc::new(Fake::running()),
@@ -80,6 +84,7 @@ impl Bench {
         }
     }
 
+    /// With [`PASSWORD`] in each request.
     fn basic(&self, name: &str) -> Client {
         let text = STANDARD.encode(format!("{name}:{PASSWORD}"));
         self.client.with("authorization", format!("Basic {text}"))
@@ -895,4 +900,22 @@ async fn requests_with_a_password_are_told_once_and_wrong_tokens_are_told() {
     );
     let entry = lock(&bench.audit.0)[0].clone();
     assert_eq!(entry.actor.address, Some("127.0.0.1".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn the_first_user_has_the_password_that_was_given_and_a_later_start_changes_nothing() {
+    let dir = TempDir::new();
+    let given = || FirstPassword::new(PASSWORD.to_owned()).unwrap();
+    let bench = Bench::start_with(Some(dir.path()), Some(given())).await;
+    assert_eq!(bench.basic("admin").get("/api/v1/users").await.status, 200);
+    drop(bench);
+    let other = FirstPassword::new(OTHER_PASSWORD.to_owned()).unwrap();
+    let bench = Bench::start_with(Some(dir.path()), Some(other)).await;
+    assert_eq!(bench.basic("admin").get("/api/v1/users").await.status, 200);
+    assert_eq!(bench.login("admin", OTHER_PASSWORD).await.status, 401);
+    for text in ["short", "the admin's password", "aaaaaaaaaaaaaaaaaa"] {
+        let refused = FirstPassword::new(text.to_owned()).unwrap_err().to_string();
+        assert!(!refused.contains(text), "{refused}");
+    }
+    assert!(!format!("{:?}", given()).contains(PASSWORD));
 }
