@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Timestamp;
-use crate::config::Mode;
+use crate::config::{Config, Mode};
 use crate::counters::InterfaceId;
 use crate::datapath::{Generation, Shared};
 use crate::history::History;
@@ -170,6 +170,7 @@ impl Control {
             generation: generation.number,
             missing,
             waiting: waiting.collect(),
+            advice: advice(&generation.config),
         }
     }
 
@@ -191,6 +192,14 @@ impl Control {
         }
         look(&generations)
     }
+}
+
+fn advice(config: &Config) -> Vec<String> {
+    let policies = &config.document.policies;
+    let nothing = policies.is_empty().then(|| {
+        "there is no policy, so nothing passes: 'palisade config load FILE' and 'palisade config commit' change that".to_owned()
+    });
+    nothing.into_iter().collect()
 }
 
 fn interface_name(generation: &Generation, id: InterfaceId) -> String {

@@ -17,6 +17,8 @@ mod log;
 pub mod objects;
 pub mod ports;
 pub mod route;
+#[cfg(test)]
+mod scratch;
 pub mod session;
 pub mod view;
 

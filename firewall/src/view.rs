@@ -504,6 +504,9 @@ pub struct Readiness {
     /// Interfaces that are not attached.
     #[serde(default)]
     pub waiting: Vec<WaitingInterface>,
+    /// What is to be done next where nothing is wrong and yet nothing passes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Conflict = 5,
     /// `config diff --exit-code` has found differences.
     Differs = 6,
+    /// The kernel or the container's engine does not permit what the appliance needs.
+    NotPermitted = 7,
 }
 
 impl Exit {
@@ -49,7 +51,8 @@ Exit codes:
   3  no appliance can be reached there, or it can't be trusted
   4  not allowed: no login, a wrong one, or one that may not do this
   5  conflict: somebody else was faster, or the appliance is in no state for this
-  6  `config diff --exit-code`: there are differences";
+  6  `config diff --exit-code`: there are differences
+  7  `run`: the kernel or the container's engine does not permit what is needed";
 
 #[cfg(test)]
 mod tests {
@@ -84,6 +87,7 @@ mod tests {
             Exit::NotAllowed,
             Exit::Conflict,
             Exit::Differs,
+            Exit::NotPermitted,
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
         }

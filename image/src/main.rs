@@ -3,6 +3,7 @@
 //! One file per subcommand. Each returns its own error; here it becomes a line on stderr, with a line
 //! for each place that is wrong, and an exit code (`exit`).
 
+mod again;
 mod check;
 mod clear;
 mod client;
@@ -11,17 +12,23 @@ mod completion;
 mod config;
 mod connection;
 mod enforcer;
+mod environment;
 mod exit;
+mod health;
 mod lab;
 mod logging;
 mod management;
 mod monitor;
 mod order;
 mod policy;
+mod privileges;
+mod processors;
+mod reaper;
 mod run;
 mod secret;
 mod session;
 mod show;
+mod start;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -29,6 +36,7 @@ mod token;
 mod user;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
@@ -50,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Health(health::Args),
     Check(check::Args),
     Show(show::Args),
     Clear(clear::Args),
@@ -68,8 +77,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let exit = match obey(Cli::parse().command) {
+    let begun = Instant::now();
+    let exit = match obey(Cli::parse().command, begun) {
         Ok(exit) => exit,
+        // The log has it.
+        Err(Failure::Run(run::RunError::Logged(exit))) => exit,
         Err(failure) => {
             eprintln!("error: {}", printable(&failure.to_string()));
             for line in failure.details() {
@@ -81,9 +93,10 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn obey(command: Command) -> Result<Exit, Failure> {
+fn obey(command: Command, begun: Instant) -> Result<Exit, Failure> {
     match command {
-        Command::Run(args) => run::run(&args)?,
+        Command::Run(args) => run::run(&args, begun)?,
+        Command::Health(args) => return Ok(health::health(&args)?),
         Command::Check(args) => check::check(&args)?,
         Command::Show(args) => show::show(&args)?,
         Command::Clear(args) => clear::clear(&args)?,
@@ -124,7 +137,7 @@ impl Failure {
         let wrong_input = match self {
             Self::Command(error) => return error.exit(),
             Self::Config(error) => return error.exit(),
-            Self::Run(error) => error.is_wrong_input(),
+            Self::Run(error) => return error.exit(),
             Self::Check(error) => error.is_wrong_input(),
             Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
@@ -140,11 +153,8 @@ impl Failure {
         match self {
             Self::Command(error) => error.details(),
             Self::Config(error) => error.details(),
-            Self::Run(_)
-            | Self::Check(_)
-            | Self::Lab(_)
-            | Self::LabServer(_)
-            | Self::LabClient(_) => Vec::new(),
+            Self::Run(error) => error.details(),
+            Self::Check(_) | Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => Vec::new(),
         }
     }
 }
@@ -165,7 +175,7 @@ mod tests {
         let Command::Run(args) = Cli::parse_from(["palisade", "run"]).command else {
             panic!("run")
         };
-        assert_eq!(args.config.to_str(), Some("/etc/palisade/palisade.yaml"));
+        assert_eq!(args.config, None);
         assert_eq!(args.state_dir.to_str(), Some("/var/lib/palisade"));
         assert_eq!(args.socket.to_str(), Some("/run/palisade/api.sock"));
     }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use web_ui::{Access, Certificates, Https, ListenError, Machine, TlsError};
+use web_ui::{Access, Certificates, FirstPassword, Https, ListenError, Machine, TlsError};
 
 /// The API on the unix socket, and over the network where the configuration says so.
 pub(crate) struct Management {
@@ -32,14 +32,17 @@ pub(crate) struct Parts {
 }
 
 impl Management {
-    /// Serves on `socket`, and where the configuration in force says.
+    /// Serves on `socket`, and where the configuration in force says. The first user has `password`, where there are
+    /// no users yet.
     pub(crate) async fn start(
         parts: Parts,
         socket: UnixListener,
         state_dir: &Path,
         names: &Names,
+        password: Option<FirstPassword>,
     ) -> Result<Self, ManagementError> {
-        let access = Access::open(Some(state_dir), Arc::new(parts.events.clone()))?;
+        let audit = Arc::new(parts.events.clone());
+        let access = Access::open_with(Some(state_dir), audit, password)?;
         let certificates = Certificates::open(Some(state_dir), &names.host, &names.addresses)?;
         let config = parts.control.in_force().config.management.clone();
         let site = web_ui::router(

@@ -1,44 +1,48 @@
 //! `palisade run`: the appliance, in the current network namespace.
 //!
-//! The order matters: signals first, because the first process of a container gets no default
-//! handlers; then the socket, because a second appliance in the same place must stop before it
-//! touches a device; then the state directory, for the same reason; then the datapath; then the API,
-//! which answers when there is something to say.
+//! The order matters: the environment first, because it says how the log is written; until then, errors go to standard
+//! error. Then privileges are given up, while there is one thread; then signals, because the first process of a
+//! container gets no default handlers; then the socket, because a second appliance in the same place must stop before
+//! it touches a device; then the state directory, for the same reason; then the datapath; then the API, which answers
+//! when there is something to say.
 
+use std::env;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use firewall::Kept;
 use firewall::audit::{Actor, Audit, AuditAction, AuditEntry, Outcome, Via};
-use firewall::config::{Config, ConfigError, Report};
+use firewall::config::{Config, ConfigError, Report, StartDocument};
 use firewall::events::{Events, Watch};
 use firewall::history::History;
-use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded};
+use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded, Source};
 use firewall::objects::Objects;
+use firewall::route::DeviceSettings;
 use futures_util::FutureExt;
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::filter::FromEnvError;
+use tracing_subscriber::filter::ParseError;
 use web_ui::{Machine, SocketError};
 
 use crate::enforcer::{self, Enforcer};
+use crate::environment::{Environment, Mistakes};
+use crate::exit::Exit;
 use crate::logging::{self, Format};
 use crate::management::{Management, ManagementError, Names, Parts};
+use crate::privileges::{self, PrivilegeError};
+use crate::processors::{ProcessorError, Processors};
+use crate::{again, reaper, start};
 
 /// Run the appliance in the current network namespace.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The configuration to start with; a change of it is taken over at a start and by SIGHUP.
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "/etc/palisade/palisade.yaml"
-    )]
-    pub(crate) config: PathBuf,
+    /// The configuration to start with, a file or a directory of them; a change of it is taken over at a start and by
+    /// SIGHUP [default: /etc/palisade/palisade.yaml, or without that what the environment says].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// For what must outlive the appliance: committed configurations and their history, users and
     /// tokens, the certificate, events, what it last knew of names and feeds.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/palisade")]
@@ -46,9 +50,10 @@ pub(crate) struct Args {
     /// Where the API is served.
     #[arg(long, value_name = "PATH", default_value = crate::SOCKET)]
     pub(crate) socket: PathBuf,
-    /// How the log is written; RUST_LOG says how much.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
-    pub(crate) log: Format,
+    /// How the log is written to standard output; PALISADE_LOG says so, too [default: text]. PALISADE_LOG_LEVEL says
+    /// how much.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) log: Option<Format>,
 }
 
 /// For what takes long: documents, passwords, feeds. However much of that is asked for, it is done by so many.
@@ -63,120 +68,208 @@ enum End {
 /// How long the end waits for the last events to be stored.
 const LAST_EVENTS: Duration = Duration::from_secs(3);
 
-/// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(args: &Args) -> Result<(), RunError> {
-    logging::start(args.log)?;
+/// Runs until SIGTERM or SIGINT. `begun` is when the process did.
+pub(crate) fn run(args: &Args, begun: Instant) -> Result<(), RunError> {
+    let environment = Environment::read(env::vars_os())?;
+    again::without_secrets().map_err(RunError::Restart)?;
+    let format = args.log.or(environment.log).unwrap_or(Format::Text);
+    logging::start(format, environment.log_level.as_deref()).map_err(RunError::Filter)?;
+    confined(args, environment, begun).map_err(|error| {
+        tracing::error!("{error}");
+        RunError::Logged(error.exit())
+    })
+}
+
+fn confined(args: &Args, environment: Environment, begun: Instant) -> Result<(), RunError> {
+    for warning in &environment.warnings {
+        tracing::warn!("{warning}");
+    }
+    let start = start::document(args.config.as_deref(), &environment);
+    privileges::confine(start.path(), &args.state_dir)?;
+    let processors = Processors::new(environment.control_processors, environment.data_processors)?;
+    processors.for_data();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(RunError::Runtime)?;
-    let end = runtime.block_on(appliance(args))?;
+    let boot = Boot {
+        args,
+        start,
+        environment,
+        processors: &processors,
+        begun,
+    };
+    let end = runtime.block_on(boot.appliance())?;
     drop(runtime);
     match end {
         End::Stopped => Ok(()),
-        End::Restart => Err(RunError::Restart(anew())),
+        End::Restart => {
+            processors.for_all();
+            Err(RunError::Restart(again::anew()))
+        }
     }
 }
 
-/// This program again, in this process, which a container's runtime watches: with the same arguments, and nothing that was
-/// open. Returns only where that can't be.
-fn anew() -> io::Error {
-    use std::os::unix::process::CommandExt;
-    let mut arguments = std::env::args_os();
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0(arguments.next().unwrap_or_else(|| "palisade".into()));
-    command.args(arguments).exec()
+/// What a start is made of.
+struct Boot<'a> {
+    args: &'a Args,
+    start: StartDocument,
+    environment: Environment,
+    processors: &'a Processors,
+    begun: Instant,
 }
 
-async fn appliance(args: &Args) -> Result<End, RunError> {
-    let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
-    let (listener, _socket_file) = web_ui::bind(&args.socket)?;
-    let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-    let objects = Objects::new(&args.state_dir);
-    let mut objects_changed = objects.changes();
-    let events = Events::new();
-    let (config, opened) = Lifecycle::open(options(args, &objects, &events)).map_err(refused)?;
-    // The state directory is ours from here on.
-    events.start(Some(&args.state_dir), config.events);
-    warn(opened.name(), &config);
-    let names = Names::of(&config);
-    // The directory is this process's alone from here on.
-    let history = History::open(&args.state_dir, jiff::Timestamp::now())?;
-    let kept = Kept {
-        objects: objects.clone(),
-        history,
-        events: events.clone(),
-    };
-    let enforcer = Enforcer::start(config, kept)
-        .await
-        .map_err(Box::new)
-        .map_err(RunError::Boot)?;
-    let control = enforcer.appliance.control();
-    let generation = control.system().generation;
-    let lifecycle = opened.enforced(Box::new(enforcer), generation).await;
-    let mut changes = lifecycle.subscribe();
-    let revision = lifecycle.in_force_revision();
-    tracing::info!(config = %args.config.display(), revision, socket = %args.socket.display(), "enforcing");
+impl Boot<'_> {
+    async fn appliance(self) -> Result<End, RunError> {
+        let Self {
+            args,
+            start,
+            environment,
+            processors,
+            begun,
+        } = self;
+        reaper::start().map_err(RunError::Runtime)?;
+        let shutdown = asked_to_stop().map_err(RunError::Runtime)?;
+        let (listener, _socket_file) = web_ui::bind(&args.socket)?;
+        let mut reload = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
+        let objects = Objects::new(&args.state_dir);
+        let mut objects_changed = objects.changes();
+        let events = Events::new();
+        let file = start.path().to_owned();
+        let options = Options {
+            start,
+            state_dir: args.state_dir.clone(),
+            audit: Arc::new(events.clone()),
+            compile: enforcer::compile(&objects),
+        };
+        let (config, opened) = Lifecycle::open(options).map_err(refused)?;
+        // The state directory is ours from here on.
+        events.start(Some(&args.state_dir), config.events);
+        warn(opened.name(), &config);
+        let names = Names::of(&config);
+        // The directory is this process's alone from here on.
+        let history = History::open(&args.state_dir, jiff::Timestamp::now())?;
+        let kept = Kept {
+            objects: objects.clone(),
+            history,
+            events: events.clone(),
+        };
+        let settings = DeviceSettings {
+            stop_forwarding: true,
+            arp: environment.arp_timeout,
+            ndp: environment.ndp_timeout,
+        };
+        let devices = tokio::spawn(set_at_devices(settings).await);
+        let enforcer = Enforcer::start(config, kept)
+            .await
+            .map_err(Box::new)
+            .map_err(RunError::Boot)?;
+        let control = enforcer.appliance.control();
+        let generation = control.system().generation;
+        let lifecycle = opened.enforced(Box::new(enforcer), generation).await;
+        let mut changes = lifecycle.subscribe();
+        let revision = lifecycle.in_force_revision();
+        processors.for_control();
+        let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(config = %file.display(), revision, socket = %args.socket.display(), milliseconds, "enforcing");
+        say_what_next(&lifecycle, &environment, &file);
 
-    let version = format!("version {}", control.system().version);
-    record(&events, Via::Boot, AuditAction::Started, version);
-    let watch = Watch {
-        events: events.clone(),
-        control: control.clone(),
-        lifecycle: lifecycle.clone(),
-        objects,
-    };
-    let watch = tokio::spawn(watch.run());
+        let version = format!("version {}", control.system().version);
+        record(&events, Via::Boot, AuditAction::Started, version);
+        let watch = Watch {
+            events: events.clone(),
+            control: control.clone(),
+            lifecycle: lifecycle.clone(),
+            objects,
+        };
+        let watch = tokio::spawn(watch.run());
 
-    let (machine, mut restart) = Machine::new(args.state_dir.clone());
-    let parts = Parts {
-        control: control.clone(),
-        lifecycle: lifecycle.clone(),
-        events: events.clone(),
-        machine,
-    };
-    let mut management = match Management::start(parts, listener, &args.state_dir, &names).await {
-        Ok(management) => management,
-        Err(error) => {
-            lifecycle.stop().await;
-            events.stop(LAST_EVENTS).await;
-            return Err(error.into());
-        }
-    };
-    tokio::pin!(shutdown);
-    let end = loop {
-        tokio::select! {
-            () = &mut shutdown => break End::Stopped,
-            () = restart.wanted() => break End::Restart,
-            _ = reload.recv() => {
-                take_over(&lifecycle, args).await;
-                // Its files may have changed, even where the configuration has not.
-                management.apply(&control.in_force().config.management).await;
+        let (machine, mut restart) = Machine::new(args.state_dir.clone());
+        let parts = Parts {
+            control: control.clone(),
+            lifecycle: lifecycle.clone(),
+            events: events.clone(),
+            machine,
+        };
+        let password = environment.password;
+        let started = Management::start(parts, listener, &args.state_dir, &names, password).await;
+        let mut management = match started {
+            Ok(management) => management,
+            Err(error) => {
+                lifecycle.stop().await;
+                events.stop(LAST_EVENTS).await;
+                return Err(error.into());
             }
-            () = objects_changed.next() => refresh(&lifecycle).await,
-            change = changes.recv() => {
-                // Whoever was too slow to be told of a commit looks at what is in force, too.
-                if !matches!(change, Ok(Change::Edited { .. } | Change::Confirmed { .. })) {
-                    let in_force = control.in_force();
-                    management.apply(&in_force.config.management).await;
-                    events.set_bounds(in_force.config.events);
+        };
+        tokio::pin!(shutdown);
+        let end = loop {
+            tokio::select! {
+                () = &mut shutdown => break End::Stopped,
+                () = restart.wanted() => break End::Restart,
+                _ = reload.recv() => {
+                    take_over(&lifecycle, &file).await;
+                    // Its files may have changed, even where the configuration has not.
+                    management.apply(&control.in_force().config.management).await;
+                }
+                () = objects_changed.next() => refresh(&lifecycle).await,
+                change = changes.recv() => {
+                    // Whoever was too slow to be told of a commit looks at what is in force, too.
+                    if !matches!(change, Ok(Change::Edited { .. } | Change::Confirmed { .. })) {
+                        let in_force = control.in_force();
+                        management.apply(&in_force.config.management).await;
+                        events.set_bounds(in_force.config.events);
+                    }
                 }
             }
+        };
+        record(&events, Via::Signal, AuditAction::Stopped, String::new());
+        watch.abort();
+        devices.abort();
+        lifecycle.stop().await;
+        management.stop().await;
+        events.stop(LAST_EVENTS).await;
+        // Who wants it to end has the last word.
+        if matches!(end, End::Restart) && shutdown.as_mut().now_or_never().is_none() {
+            tracing::info!("starting anew");
+            return Ok(End::Restart);
         }
-    };
-    record(&events, Via::Signal, AuditAction::Stopped, String::new());
-    watch.abort();
-    lifecycle.stop().await;
-    management.stop().await;
-    events.stop(LAST_EVENTS).await;
-    // Who wants it to end has the last word.
-    if matches!(end, End::Restart) && shutdown.as_mut().now_or_never().is_none() {
-        tracing::info!("starting anew");
-        return Ok(End::Restart);
+        tracing::info!("stopped");
+        Ok(End::Stopped)
     }
-    tracing::info!("stopped");
-    Ok(End::Stopped)
+}
+
+/// Sets at all devices what it returns the setting of at those that come.
+async fn set_at_devices(settings: DeviceSettings) -> impl Future<Output = ()> {
+    let failed = |error| {
+        tracing::error!(%error, "devices keep the kernel's forwarding and reachable times");
+    };
+    let follower = settings.apply().await.unwrap_or_else(|error| {
+        failed(error);
+        None
+    });
+    async move {
+        if let Some(follower) = follower
+            && let Err(error) = follower.run().await
+        {
+            failed(error);
+        }
+    }
+}
+
+/// For whoever has just started an appliance that nobody has configured, or has told it what is not heard.
+fn say_what_next(lifecycle: &Lifecycle, environment: &Environment, file: &Path) {
+    if lifecycle.started_with() != Source::Generated {
+        for warning in start::ignored_with_file(environment, file) {
+            tracing::warn!("{warning}");
+        }
+    }
+    if lifecycle.source_in_force() == Source::Generated {
+        tracing::warn!(
+            "there is no configuration at {}: nothing passes until there are policies. Mount one there, or 'palisade config load -' and 'palisade config commit', or use the API on port 8443 of the device that is left to management",
+            file.display()
+        );
+    }
 }
 
 /// What the appliance itself does.
@@ -192,15 +285,6 @@ fn record(events: &Events, via: Via, action: AuditAction, detail: String) {
     });
 }
 
-fn options(args: &Args, objects: &Objects, events: &Events) -> Options {
-    Options {
-        file: args.config.clone(),
-        state_dir: args.state_dir.clone(),
-        audit: Arc::new(events.clone()),
-        compile: enforcer::compile(objects),
-    }
-}
-
 fn warn(file: &str, config: &Config) {
     for warning in &config.warnings {
         log_finding(file, warning);
@@ -208,14 +292,14 @@ fn warn(file: &str, config: &Config) {
 }
 
 /// SIGHUP: the file is read again. What is wrong with it leaves the configuration in force as it is.
-async fn take_over(lifecycle: &Lifecycle, args: &Args) {
+async fn take_over(lifecycle: &Lifecycle, file: &Path) {
     match lifecycle.reload().await {
         Ok(Reloaded::TakenOver {
             revision,
             generation,
             warnings,
         }) => {
-            let file = args.config.display().to_string();
+            let file = file.display().to_string();
             for warning in &warnings {
                 log_finding(&file, warning);
             }
@@ -290,8 +374,17 @@ fn log_finding(file: &str, finding: &Diagnostic) {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    #[error("RUST_LOG: {0}; try RUST_LOG=debug")]
-    Filter(#[from] FromEnvError),
+    #[error(transparent)]
+    Environment(#[from] Mistakes),
+    #[error("the log's filter: {0}")]
+    Filter(ParseError),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Processors(#[from] ProcessorError),
+    /// The log has said why.
+    #[error("see the log")]
+    Logged(Exit),
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     #[error(transparent)]
@@ -313,16 +406,45 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
-    pub(crate) fn is_wrong_input(&self) -> bool {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Filter(_) | Self::Unreadable(_) | Self::Invalid { .. } => true,
+            Self::Environment(_)
+            | Self::Filter(_)
+            | Self::Unreadable(_)
+            | Self::Invalid { .. }
+            | Self::Processors(ProcessorError::None { .. }) => Exit::WrongInput,
+            Self::Privileges(PrivilegeError::Missing(_)) => Exit::NotPermitted,
+            Self::Boot(error) if error.is_not_permitted() => Exit::NotPermitted,
+            Self::Logged(exit) => *exit,
             Self::Runtime(_)
+            | Self::Privileges(PrivilegeError::System(_))
+            | Self::Processors(ProcessorError::System(_))
             | Self::Socket(_)
             | Self::State(_)
             | Self::History(_)
             | Self::Boot(_)
             | Self::Management(_)
-            | Self::Restart(_) => false,
+            | Self::Restart(_) => Exit::Failed,
+        }
+    }
+
+    /// More lines than the one that the error itself is.
+    pub(crate) fn details(&self) -> Vec<String> {
+        match self {
+            Self::Environment(mistakes) => mistakes.details(),
+            Self::Filter(_)
+            | Self::Unreadable(_)
+            | Self::Invalid { .. }
+            | Self::Processors(_)
+            | Self::Privileges(_)
+            | Self::Logged(_)
+            | Self::Runtime(_)
+            | Self::Socket(_)
+            | Self::State(_)
+            | Self::History(_)
+            | Self::Boot(_)
+            | Self::Management(_)
+            | Self::Restart(_) => Vec::new(),
         }
     }
 }

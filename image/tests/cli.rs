@@ -48,6 +48,38 @@ fn exit_codes_tell_a_mistake_from_an_appliance_that_is_not_there() {
 }
 
 #[test]
+fn health_says_yes_or_no_and_nothing_else() {
+    let output = palisade(&["health", "--socket", "/nowhere/api.sock"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("not ready: "), "{text}");
+}
+
+#[test]
+fn an_environment_that_is_wrong_is_told_before_anything_is_done() {
+    let output = palisade(&["run"], &[("CSRX_SIZE", "medium")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        said(&output),
+        "error: the environment: CSRX_SIZE=medium: small, middle or large\n"
+    );
+    let variables = [
+        ("CSRX_SIZE", "small"),
+        ("PALISADE_SIZE", "large"),
+        ("PALISADE_PORTNUM", "3"),
+    ];
+    let output = palisade(&["run"], &variables);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        said(&output),
+        "error: the environment has 2 mistakes
+  there is no PALISADE_PORTNUM; did you mean PALISADE_PORT_NUM?
+  CSRX_SIZE=small and PALISADE_SIZE=large mean the same and differ\n"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn the_environment_names_another_appliance() {
     let host = ("PALISADE_HOST", "127.0.0.1:1");
     let output = palisade(&["show", "system"], &[host]);

@@ -177,7 +177,9 @@ fn an_appliance_that_fails_is_heard_and_nothing_stays() {
     let ended = Lab::start_broken(&["--once"]).ended();
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert!(
-        ended.stderr.contains("palisade: error: RUST_LOG"),
+        ended
+            .stderr
+            .contains("palisade: error: the environment: RUST_LOG=a=b=c"),
         "{}",
         ended.stderr
     );

@@ -82,13 +82,24 @@ impl Drop for Attempt {
 
 /// Starts the appliance, which must fail with status 1, a last line that contains all of `expected`, and no trace.
 fn refused(chain: &Chain, yaml: &str, wrapper: &[&str], expected: &[&str]) -> Result<()> {
+    refused_with(1, chain, yaml, wrapper, expected)
+}
+
+fn refused_with(
+    status: i32,
+    chain: &Chain,
+    yaml: &str,
+    wrapper: &[&str],
+    expected: &[&str],
+) -> Result<()> {
     let attempt = Attempt::new(chain, yaml)?;
     let before = Footprint::of(&chain.fw)?;
     let output = attempt.run(chain, wrapper)?;
-    assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
-    let line = output.stderr.lines().last().context("it said nothing")?;
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    assert!(output.stderr.is_empty(), "{}", output.stderr);
+    let line = output.stdout.lines().last().context("it said nothing")?;
     eprintln!("{line}");
-    assert!(line.starts_with("error: "), "{}", output.stderr);
+    assert!(line.contains(" ERROR "), "{}", output.stdout);
     for part in expected {
         assert!(line.contains(part), "no {part:?} in: {line}");
     }
@@ -130,12 +141,12 @@ fn a_file_with_mistakes_does_not_start_and_touches_nothing() -> Result<()> {
     let attempt = Attempt::new(&chain, MISTAKEN)?;
     let before = Footprint::of(&chain.fw)?;
     let output = attempt.run(&chain, &[])?;
-    assert_eq!(output.status.code(), Some(2), "{}", output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     for part in ["sesions", "192.0.2.300/24", "rihgt", "trsut", "htttp"] {
         assert!(
-            output.stderr.contains(part),
+            output.stdout.contains(part),
             "no {part:?} in: {}",
-            output.stderr
+            output.stdout
         );
     }
     assert_eq!(before, Footprint::of(&chain.fw)?);
@@ -186,7 +197,9 @@ fn a_missing_capability_is_named() -> Result<()> {
             &without,
         ];
         let named = format!("CAP_{}", missing.to_uppercase());
-        refused(&chain, VALID, &wrapper, &["not permitted", &named])?;
+        let flag = format!("--cap-add {}", missing.to_uppercase());
+        let expected = ["not permitted", &named, "docker run", &flag];
+        refused_with(7, &chain, VALID, &wrapper, &expected)?;
     }
     // CAP_SYS_ADMIN stands in for CAP_BPF.
     let wrapper = [
@@ -196,7 +209,8 @@ fn a_missing_capability_is_named() -> Result<()> {
         "--inh-caps",
         "-bpf,-sys_admin",
     ];
-    refused(&chain, VALID, &wrapper, &["not permitted", "CAP_BPF"])
+    let expected = ["not permitted", "CAP_BPF is missing", "CAP_SYS_ADMIN"];
+    refused_with(7, &chain, VALID, &wrapper, &expected)
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn a_second_process_keeps_off_the_state_directory_of_the_first() -> Result<()> {
     ])?;
     assert!(!refused.success());
     assert!(
-        refused.stderr.contains("belongs to another appliance"),
+        refused.stdout.contains("belongs to another appliance"),
         "{refused:?}"
     );
     assert_eq!(enforced(&first)?, "first");

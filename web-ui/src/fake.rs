@@ -79,6 +79,7 @@ impl Fake {
                 generation: 7,
                 missing: Vec::new(),
                 waiting: Vec::new(),
+                advice: Vec::new(),
             },
             explanation: explanation(),
             objects: objects(),
@@ -434,7 +435,7 @@ pub async fn lifecycle(dir: &TempDir) -> Lifecycle {
     let file = dir.path().join("palisade.yaml");
     std::fs::write(&file, CONFIGURATION).expect("a file");
     let options = firewall::lifecycle::Options {
-        file,
+        start: firewall::config::StartDocument::at(file),
         state_dir: dir.path().join("state"),
         audit: Arc::new(AuditLog),
         compile: Arc::new(firewall::config::parse),

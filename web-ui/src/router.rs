@@ -331,6 +331,7 @@ mod tests {
             generation: 0,
             missing,
             waiting: Vec::new(),
+            advice: Vec::new(),
         };
         let fake = Fake {
             readiness: waiting.clone(),
@@ -348,6 +349,7 @@ mod tests {
             generation: 0,
             missing: vec!["everything".into()],
             waiting: Vec::new(),
+            advice: Vec::new(),
         };
         let fake = Fake {
             readiness: waiting,

@@ -31,6 +31,14 @@ pub enum BootError {
     Route { route: String, source: NetlinkError },
 }
 
+impl BootError {
+    /// The kernel did not allow it.
+    #[must_use]
+    pub fn is_not_permitted(&self) -> bool {
+        matches!(self, Self::Port(PortError::NotPermitted { .. }))
+    }
+}
+
 impl From<NetlinkError> for BootError {
     fn from(error: NetlinkError) -> Self {
         Self::Port(error.into())

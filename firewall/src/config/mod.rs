@@ -19,6 +19,7 @@ mod reader;
 mod report;
 mod routes;
 mod stand_in;
+mod start;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use finding::{Finding, findings};
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
+pub use start::{Start, StartDocument};
 pub use system::{CertificateFiles, Management, System, Workers};
 pub use yaml::MAX_BYTES;
 
@@ -62,13 +64,9 @@ pub struct Config {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads a file; its path names it in every finding.
+/// Reads a file, or the files of a directory; the path names them in every finding.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&text, &path.display().to_string())
+    StartDocument::at(path).load(parse)
 }
 
 /// Reads a text as if nothing were known of the outside, which is safe to enforce until

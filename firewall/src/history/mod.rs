@@ -25,8 +25,6 @@ mod process;
 mod query;
 mod recent;
 mod sampler;
-#[cfg(test)]
-mod scratch;
 mod series;
 mod store;
 #[cfg(test)]

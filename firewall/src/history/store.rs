@@ -361,8 +361,8 @@ fn write_span(
 
 #[cfg(test)]
 mod tests {
-    use super::super::scratch::Scratch;
     use super::*;
+    use crate::scratch::Scratch;
 
     const MINUTE: i64 = 29_833_334;
 

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::scratch::Scratch;
 use super::*;
 use crate::clock::Timestamp;
 use crate::control::{InterfaceTotals, Totals};
+use crate::scratch::Scratch;
 use crate::view::Traffic;
 
 /// The first second of a minute.

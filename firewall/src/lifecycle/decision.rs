@@ -1,5 +1,8 @@
 //! Which configuration is in force when the appliance starts.
 //!
+//! The start file is whatever the appliance is started with: a file, a directory of files, or what stands in where
+//! there is neither.
+//!
 //! | the start file | the state directory | in force |
 //! |---|---|---|
 //! | can be enforced | is empty | the file, as revision 1 |
@@ -7,13 +10,13 @@
 //! | has changed since | has revisions | the file, as a new revision |
 //! | can't be read, or has errors | has revisions | the last one that was committed, with an alarm |
 //! | can't be read, or has errors | is empty | nothing: no start |
+//! | is gone, and there is what could stand in | has revisions, and once had a file | the last one that was committed, with an alarm |
 //!
 //! A revision that awaits a confirmation goes on to do so, and one whose deadline has passed is
 //! undone before the start. Where a revision's file is damaged, the one before counts, and where all
 //! are, the start file.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::io;
 use std::time::SystemTime;
 
 use super::error::OpenError;
@@ -22,7 +25,7 @@ use super::store::{Manifest, Record, Store};
 use super::text::{Text, hash};
 use super::{Alarm, Options};
 use crate::audit::{Actor, Via};
-use crate::config::{Config, ConfigError, MAX_BYTES};
+use crate::config::{Config, ConfigError, Start};
 
 /// What is to be in force.
 #[derive(Debug)]
@@ -47,22 +50,24 @@ pub(super) fn decide(
     let mut deciding = Deciding {
         options,
         store,
-        file: options.file.display().to_string(),
+        file: options.start.path().display().to_string(),
         manifest: found.unwrap_or_else(Manifest::empty),
         undone: None,
         now,
         alarms,
     };
     deciding.undo_what_is_overdue();
-    let refused = match start_file(options) {
-        Ok(text) if deciding.is_new(&text) => match (options.compile)(&text, &deciding.file) {
-            Ok(config) => return Ok((config, deciding.start_file(&text))),
-            Err(error) => Err(error),
-        },
-        Ok(text) => {
+    let refused = match start_file(options, &deciding.manifest) {
+        Ok(start) if deciding.is_new(&start.text) => {
+            match start.compile(&deciding.file, &*options.compile) {
+                Ok(config) => return Ok((config, deciding.start_file(&start))),
+                Err(error) => Err(error),
+            }
+        }
+        Ok(start) => {
             // Where that was not known, it counts as taken over.
-            deciding.manifest.start_file = Some(hash(text.as_bytes()));
-            Ok(text)
+            deciding.manifest.note_start(&start);
+            Ok(start)
         }
         Err(error) => Err(error),
     };
@@ -72,13 +77,15 @@ pub(super) fn decide(
     if let Some(good) = deciding.last_good() {
         return Ok(deciding.revision(good));
     }
-    let text = refused.map_err(OpenError::StartFile)?;
-    let config = (options.compile)(&text, &deciding.file).map_err(OpenError::StartFile)?;
+    let start = refused.map_err(OpenError::StartFile)?;
+    let config = start
+        .compile(&deciding.file, &*options.compile)
+        .map_err(OpenError::StartFile)?;
     tracing::error!(
         file = deciding.file,
         "no revision is left: the start file is taken over"
     );
-    Ok((config, deciding.start_file(&text)))
+    Ok((config, deciding.start_file(&start)))
 }
 
 struct Deciding<'a> {
@@ -135,8 +142,8 @@ impl Deciding<'_> {
     }
 
     /// The start file is in force: as a new revision, unless it is what is in force anyway.
-    fn start_file(self, text: &str) -> Decided {
-        let hash = hash(text.as_bytes());
+    fn start_file(self, start: &Start) -> Decided {
+        let hash = hash(start.text.as_bytes());
         let before = self.manifest.record(self.manifest.in_force);
         let new = before
             .is_none_or(|record| record.hash != hash)
@@ -144,8 +151,8 @@ impl Deciding<'_> {
                 number: self.manifest.next,
                 at: self.now,
                 author: Actor::system(Via::Boot),
-                comment: format!("taken over from {}", self.file),
-                source: Source::StartFile,
+                comment: comment(&self.file, start),
+                source: source(start),
                 hash: hash.clone(),
                 on_trial: false,
                 undone: false,
@@ -162,11 +169,11 @@ impl Deciding<'_> {
             Some(record) => self.manifest.committed(record.clone(), None),
             None => self.manifest,
         };
-        manifest.start_file = Some(hash);
+        manifest.note_start(start);
         Decided {
             name: self.file,
             manifest,
-            text: Text::new(text),
+            text: Text::new(&start.text),
             new,
             undone: self.undone,
         }
@@ -199,20 +206,34 @@ impl Deciding<'_> {
     }
 }
 
-/// What the appliance was started with, as it is now.
-pub(super) fn start_file(options: &Options) -> Result<String, ConfigError> {
-    let read = || {
-        let mut text = String::new();
-        // What is longer is refused by its reader; a device that never ends must not be read to it.
-        File::open(&options.file)?
-            .take(MAX_BYTES as u64 + 1)
-            .read_to_string(&mut text)?;
-        Ok(text)
-    };
-    read().map_err(|source| ConfigError::Unreadable {
-        path: options.file.clone(),
-        source,
-    })
+/// What the appliance is started with, as it is now. Where there once was a file, nothing stands in for it: a mount
+/// that is missing must not replace what was committed.
+pub(super) fn start_file(options: &Options, known: &Manifest) -> Result<Start, ConfigError> {
+    let start = options.start.read()?;
+    if start.generated && !known.revisions.is_empty() && !known.start_generated {
+        return Err(ConfigError::Unreadable {
+            path: options.start.path().to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        });
+    }
+    Ok(start)
+}
+
+pub(super) fn source(start: &Start) -> Source {
+    if start.generated {
+        Source::Generated
+    } else {
+        Source::StartFile
+    }
+}
+
+/// Of the revision that the start file becomes.
+pub(super) fn comment(file: &str, start: &Start) -> String {
+    if start.generated {
+        format!("made by the appliance: there is no {file}")
+    } else {
+        format!("taken over from {file}")
+    }
 }
 
 /// A revision that can be enforced.

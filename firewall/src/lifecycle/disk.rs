@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_written_over_a_directory_does_not_reach_it() {
-        let directory = super::super::scratch::Scratch::new();
+        let directory = crate::scratch::Scratch::new();
         let below = Directory(directory.path().to_owned());
         below.write("a", b"old").unwrap();
         below.write("b", b"old").unwrap();

@@ -24,8 +24,6 @@ mod error;
 mod reload;
 mod revision;
 mod running;
-#[cfg(test)]
-mod scratch;
 mod state_dir;
 mod store;
 mod task;
@@ -45,7 +43,7 @@ use tokio::sync::broadcast;
 
 use crate::CommitError;
 use crate::audit::{Actor, Audit};
-use crate::config::{Config, ConfigError, Finding, findings};
+use crate::config::{Config, ConfigError, Finding, StartDocument, findings};
 use candidate::Edit;
 use running::{Inner, Picture, found};
 use task::{blocking, whole};
@@ -81,8 +79,8 @@ pub type Compile = Arc<dyn Fn(&str, &str) -> Result<Config, ConfigError> + Send 
 /// What a lifecycle is made of.
 #[derive(Clone)]
 pub struct Options {
-    /// What the appliance was started with. Read, never written.
-    pub file: PathBuf,
+    /// What the appliance is started with.
+    pub start: StartDocument,
     /// Committed changes live in `config/` below it.
     pub state_dir: PathBuf,
     pub audit: Arc<dyn Audit>,
@@ -92,7 +90,7 @@ pub struct Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("file", &self.file)
+            .field("start", &self.start)
             .field("state_dir", &self.state_dir)
             .finish_non_exhaustive()
     }
@@ -122,7 +120,8 @@ pub struct InForce {
     pub generation: u64,
     /// When it is undone unless somebody confirms.
     pub confirm_by: Option<SystemTime>,
-    /// The file that the appliance was started with, and the SHA-256 of what was last taken from it.
+    /// The file or directory that the appliance is started with, where there is one, and the SHA-256 of what was last
+    /// taken over.
     pub file: PathBuf,
     pub file_hash: Option<String>,
     /// What an operator should know: a state directory that can't be written or was damaged, a start
@@ -245,7 +244,7 @@ impl Lifecycle {
             source: manifest.source_in_force(),
             generation: *generation,
             confirm_by: manifest.awaiting.map(|awaiting| awaiting.deadline),
-            file: self.0.options.file.clone(),
+            file: self.0.options.start.path().to_owned(),
             file_hash: manifest.start_file.clone(),
             alarms: alarms.clone(),
         }
@@ -255,6 +254,22 @@ impl Lifecycle {
     #[must_use]
     pub fn in_force_revision(&self) -> u64 {
         self.0.picture().manifest.in_force
+    }
+
+    /// Where the configuration in force came from.
+    #[must_use]
+    pub fn source_in_force(&self) -> Source {
+        self.0.picture().manifest.source_in_force()
+    }
+
+    /// What was last taken over: a start file, or what stood in for one.
+    #[must_use]
+    pub fn started_with(&self) -> Source {
+        if self.0.picture().manifest.start_generated {
+            Source::Generated
+        } else {
+            Source::StartFile
+        }
     }
 
     /// What an operator should know of the configuration's files.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::commit::NewRevision;
-use super::decision::start_file;
+use super::decision::{comment, source, start_file};
 use super::error::{CommitFailed, ReloadError};
-use super::revision::Source;
 use super::running::Inner;
 use super::task::blocking;
 use super::text::Text;
@@ -27,14 +26,16 @@ pub enum Reloaded {
 impl Inner {
     pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
         let options = self.options.clone();
-        let read = blocking(move || start_file(&options).map(|yaml| Text::new(&yaml))).await;
-        let text = read.map_err(ReloadError::StartFile)?;
         let mut state = self.state.lock().await;
+        let manifest = state.now.manifest.clone();
+        let start = blocking(move || start_file(&options, &manifest)).await;
+        let start = start.map_err(ReloadError::StartFile)?;
+        let text = Text::new(&start.text);
         let known = state.now.manifest.start_file.as_deref() == Some(text.hash());
         if known || text.etag == state.now.in_force.etag {
             if !known {
                 let mut manifest = state.now.manifest.clone();
-                manifest.start_file = Some(text.hash().to_owned());
+                manifest.note_start(&start);
                 let kept = manifest.clone();
                 let kept = self.stored(move |store| store.keep(&kept)).await;
                 kept.map_err(CommitFailed::from)?;
@@ -49,20 +50,17 @@ impl Inner {
             });
         }
         let actor = Actor::system(Via::Signal);
-        let file = self.options.file.display().to_string();
+        let file = self.options.start.path().display().to_string();
         let taken_over = async {
-            let (compile, yaml, name) = (
-                self.options.compile.clone(),
-                text.yaml.clone(),
-                file.clone(),
-            );
-            let config = blocking(move || compile(&yaml, &name)).await;
+            let (source, comment) = (source(&start), comment(&file, &start));
+            let (compile, name) = (self.options.compile.clone(), file.clone());
+            let config = blocking(move || start.compile(&name, &*compile)).await;
             let config = config.map_err(ReloadError::StartFile)?;
             let warnings = config.warnings.clone();
             let commit = NewRevision {
                 author: actor.clone(),
-                comment: format!("taken over from {file}"),
-                source: Source::StartFile,
+                comment,
+                source,
                 confirm_within: None,
             };
             let committed = self.put_in_force(&mut state, config, text, commit).await?;

@@ -35,7 +35,19 @@ pub enum RevisionState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// The file that the appliance was started with.
+    /// The file or directory that the appliance was started with.
     StartFile,
+    /// What the appliance made of its environment, because there was no file.
+    Generated,
     Commit,
+}
+
+impl Source {
+    /// What the appliance was started with.
+    pub(super) fn is_start(self) -> bool {
+        match self {
+            Self::StartFile | Self::Generated => true,
+            Self::Commit => false,
+        }
+    }
 }

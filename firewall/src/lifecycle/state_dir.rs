@@ -65,8 +65,8 @@ fn make(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scratch::Scratch;
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_directory_belongs_to_one_at_a_time() {

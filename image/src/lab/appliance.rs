@@ -1,6 +1,7 @@
 //! The appliance of a lab: `palisade run` in the firewall's namespace.
 
 use std::collections::VecDeque;
+use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -8,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStderr};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Child;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::network::{Host, Network};
 use crate::client::Client;
 use crate::connection::Connection;
+use crate::environment::is_ours;
 
 /// It boots in a fraction of a second; a busy machine may need longer.
 const BOOT_TIME: Duration = Duration::from_secs(20);
@@ -38,8 +40,14 @@ impl Appliance {
     /// Starts `program run` with the configuration at `config`.
     pub(super) fn start(network: &Network, program: &Path, config: &Path) -> io::Result<Self> {
         let socket = network.directory().join("api.sock");
-        let mut child = network
-            .command(Host::Firewall, program)
+        let mut command = network.command(Host::Firewall, program);
+        // What is set where the lab was started is not meant for its appliance.
+        for (name, _) in env::vars_os() {
+            if name.to_str().is_some_and(is_ours) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .arg("run")
             .arg("--config")
             .arg(config)
@@ -47,14 +55,18 @@ impl Appliance {
             .arg(network.directory().join("state"))
             .arg("--socket")
             .arg(&socket)
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         let log = Arc::default();
-        let stderr = child
-            .stderr
-            .take()
-            .ok_or_else(|| io::Error::other("it has no log"))?;
-        let reader = tokio::spawn(remember(stderr, Arc::clone(&log)));
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(io::Error::other("it has no log"));
+        };
+        let both = (
+            remember(stdout, Arc::clone(&log)),
+            remember(stderr, Arc::clone(&log)),
+        );
+        let reader = tokio::spawn(async { tokio::join!(both.0, both.1).0 });
         Ok(Self {
             child,
             socket,
@@ -124,8 +136,8 @@ impl Appliance {
     }
 }
 
-async fn remember(stderr: ChildStderr, log: Arc<Mutex<VecDeque<String>>>) {
-    let mut lines = BufReader::new(stderr).lines();
+async fn remember(output: impl AsyncRead + Unpin, log: Arc<Mutex<VecDeque<String>>>) {
+    let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         if log.len() == LOG_LINES {

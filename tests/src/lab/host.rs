@@ -51,6 +51,13 @@ impl Host {
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let namespace = self.open();
         let mut command = Command::new(program);
+        // What is set where the tests run is not meant for the appliance.
+        for (name, _) in std::env::vars_os() {
+            let bytes = name.as_encoded_bytes();
+            if bytes.starts_with(b"PALISADE_") || bytes.starts_with(b"CSRX_") {
+                command.env_remove(name);
+            }
+        }
         let join = move || join_as_container(namespace.as_raw_fd());
         // SAFETY: between fork and exec the closure makes system calls only, on a descriptor and strings made before.
         unsafe { command.pre_exec(join) };

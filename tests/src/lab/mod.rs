@@ -47,7 +47,7 @@ pub use http::Response;
 pub use https::{HttpsClient, Tls, rest};
 pub use memory::Memory;
 pub use nginx::Nginx;
-pub use palisade::Palisade;
+pub use palisade::{Palisade, Way};
 pub use process::{Output, Process};
 
 /// Network namespaces and the cables between them; removed on drop.

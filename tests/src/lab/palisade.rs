@@ -39,7 +39,38 @@ pub struct Palisade {
     binary: PathBuf,
     process: Process,
     directory: Directory,
-    arguments: Vec<String>,
+    way: Way,
+}
+
+/// How `palisade run` is started, where that is not with a file and nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct Way {
+    /// No `--config`: the environment is all that it is told.
+    pub without_file: bool,
+    /// More arguments: `--log`, `json`.
+    pub arguments: Vec<String>,
+    pub variables: Vec<(String, String)>,
+    /// What executes it: `setpriv`, with its arguments.
+    pub wrapper: Vec<String>,
+}
+
+impl Way {
+    /// By the environment alone.
+    pub fn environment(variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            without_file: true,
+            variables: variables.iter().map(owned).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub fn behind(self, wrapper: &[&str]) -> Self {
+        Self {
+            wrapper: wrapper.iter().map(ToString::to_string).collect(),
+            ..self
+        }
+    }
 }
 
 impl Palisade {
@@ -57,24 +88,38 @@ impl Palisade {
         Ok(palisade)
     }
 
+    /// As [`Palisade::start`], in another way.
+    pub fn start_by(host: &Host, yaml: &str, way: Way) -> Result<Self> {
+        let mut palisade = Self::launch_by(host, yaml, way)?;
+        palisade.wait_ready()?;
+        Ok(palisade)
+    }
+
     /// Starts the appliance without waiting.
     pub fn launch(host: &Host, yaml: &str) -> Result<Self> {
         Self::launch_with(host, yaml, &[])
     }
 
     fn launch_with(host: &Host, yaml: &str, arguments: &[&str]) -> Result<Self> {
+        let way = Way {
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            ..Way::default()
+        };
+        Self::launch_by(host, yaml, way)
+    }
+
+    pub fn launch_by(host: &Host, yaml: &str, way: Way) -> Result<Self> {
         let binary = Self::binary()?;
         let directory = Directory::new()?;
         fs::create_dir(directory.join(STATE))?;
         fs::write(directory.join(CONFIG), yaml)?;
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        let process = spawn(host, &binary, &directory, &arguments)?;
+        let process = spawn(host, &binary, &directory, &way)?;
         Ok(Self {
             host: host.clone(),
             binary,
             process,
             directory,
-            arguments,
+            way,
         })
     }
 
@@ -185,7 +230,7 @@ impl Palisade {
             self.process.try_wait()?.is_some(),
             "palisade is still running"
         );
-        self.process = spawn(&self.host, &self.binary, &self.directory, &self.arguments)?;
+        self.process = spawn(&self.host, &self.binary, &self.directory, &self.way)?;
         self.wait_ready()
     }
 
@@ -261,21 +306,27 @@ impl Palisade {
     }
 }
 
-fn spawn(
-    host: &Host,
-    binary: &Path,
-    directory: &Directory,
-    arguments: &[String],
-) -> Result<Process> {
-    let mut command = host.command(binary);
+fn spawn(host: &Host, binary: &Path, directory: &Directory, way: &Way) -> Result<Process> {
+    let mut command = match way.wrapper.split_first() {
+        None => host.command(binary),
+        Some((wrapper, arguments)) => {
+            let mut command = host.command(wrapper);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
+    for (name, value) in &way.variables {
+        command.env(name, value);
+    }
+    command.arg("run");
+    if !way.without_file {
+        command.arg("--config").arg(directory.join(CONFIG));
+    }
     command
-        .arg("run")
-        .arg("--config")
-        .arg(directory.join(CONFIG))
         .arg("--state-dir")
         .arg(directory.join(STATE))
         .arg("--socket")
         .arg(directory.join(SOCKET))
-        .args(arguments);
+        .args(&way.arguments);
     Process::spawn(command).with_context(|| format!("cannot start {}", binary.display()))
 }

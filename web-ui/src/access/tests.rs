@@ -857,6 +857,7 @@ async fn what_is_missing_is_told_by_the_socket_alone() {
             generation: 0,
             missing: vec!["interface left".into()],
             waiting: Vec::new(),
+            advice: Vec::new(),
         },
         ..Fake::running()
     };

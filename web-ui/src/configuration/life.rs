@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Configuration> {
 struct ConfigView {
     /// Of the configuration in force.
     revision: u64,
-    /// `start-file` or `commit`.
+    /// `start-file`, `generated` (there was no file) or `commit`.
     source: String,
     generation: u64,
     /// When it is undone unless somebody confirms; RFC 3339.
@@ -68,7 +68,7 @@ struct RevisionView {
     comment: String,
     /// `in-force`, `awaiting-confirmation`, `superseded` or `undone`.
     state: String,
-    /// `start-file` or `commit`.
+    /// `start-file`, `generated` (there was no file) or `commit`.
     source: String,
 }
 
@@ -330,6 +330,7 @@ impl From<Revision> for RevisionView {
 fn source(source: Source) -> &'static str {
     match source {
         Source::StartFile => "start-file",
+        Source::Generated => "generated",
         Source::Commit => "commit",
     }
 }

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::REVISIONS;
 use super::super::revision::{Revision, RevisionState, Source};
+use super::super::text::hash;
 use crate::audit::Actor;
+use crate::config::Start;
 
 const FORMAT: u32 = 1;
 
@@ -23,6 +25,9 @@ pub(in crate::lifecycle) struct Manifest {
     pub(in crate::lifecycle) awaiting: Option<Awaiting>,
     /// The hash of what was last taken over from the start file; `None` where that is not known.
     pub(in crate::lifecycle) start_file: Option<String>,
+    /// Nobody had written that: it stood in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::lifecycle) start_generated: bool,
     /// In the order of their numbers.
     pub(in crate::lifecycle) revisions: Vec<Record>,
 }
@@ -74,6 +79,7 @@ impl Manifest {
             next: 1,
             awaiting: None,
             start_file: None,
+            start_generated: false,
             revisions: Vec::new(),
         }
     }
@@ -109,11 +115,12 @@ impl Manifest {
         let start_file = revisions
             .iter()
             .rev()
-            .find(|record| record.source == Source::StartFile);
+            .find(|record| record.source.is_start());
         Some(Self {
             in_force: trusted.map_or(newest, |record| record.number),
             next: newest.saturating_add(1),
             start_file: start_file.map(|record| record.hash.clone()),
+            start_generated: start_file.is_some_and(|record| record.source == Source::Generated),
             revisions,
             ..Self::empty()
         })
@@ -168,8 +175,9 @@ impl Manifest {
         next.in_force = record.number;
         next.next = record.number.saturating_add(1);
         next.awaiting = awaiting;
-        if record.source == Source::StartFile {
+        if record.source.is_start() {
             next.start_file = Some(record.hash.clone());
+            next.start_generated = record.source == Source::Generated;
         }
         next.revisions.push(record);
         let needed = [
@@ -183,6 +191,12 @@ impl Manifest {
             stays
         });
         next
+    }
+
+    /// The start file is taken over.
+    pub(in crate::lifecycle) fn note_start(&mut self, start: &Start) {
+        self.start_file = Some(hash(start.text.as_bytes()));
+        self.start_generated = start.generated;
     }
 
     pub(in crate::lifecycle) fn confirmed(&self) -> Self {

@@ -103,6 +103,56 @@ async fn a_file_that_is_gone_or_wrong_leaves_the_last_good_revision() {
     ));
 }
 
+/// No file, and what stands in for it.
+fn without_file(stands_in: &str) -> Place {
+    let mut place = Place::new("");
+    fs::remove_file(place.file()).unwrap();
+    place.stands_in = Some(stands_in.to_owned());
+    place
+}
+
+#[tokio::test]
+async fn what_stands_in_is_taken_over_once_and_what_was_committed_since_stays() {
+    let mut place = without_file(&policy("made"));
+    let run = place.run().await;
+    assert_eq!(run.in_force().await, (1, policy("made")));
+    assert_eq!(run.lifecycle.history()[0].source, Source::Generated);
+    run.commit(&policy("two"), None).await;
+    drop(run);
+    let run = place.run().await;
+    assert_eq!(run.datapath.enforces(), "two");
+    assert!(run.lifecycle.in_force().await.alarms.is_empty());
+    assert!(matches!(
+        run.lifecycle.reload().await,
+        Ok(Reloaded::Unchanged { revision: 2, .. })
+    ));
+    drop(run);
+    place.stands_in = Some(policy("otherwise"));
+    assert_eq!(place.run().await.in_force().await.0, 3);
+    place.write(&policy("file"));
+    let run = place.run().await;
+    assert_eq!(run.in_force().await, (4, policy("file")));
+    assert_eq!(run.lifecycle.history()[0].source, Source::StartFile);
+}
+
+#[tokio::test]
+async fn nothing_stands_in_for_a_file_that_is_gone() {
+    let mut place = Place::new(&policy("file"));
+    place.run().await;
+    fs::remove_file(place.file()).unwrap();
+    place.stands_in = Some(policy("made"));
+    let run = place.run().await;
+    assert_eq!(run.datapath.enforces(), "file");
+    assert!(matches!(
+        run.lifecycle.in_force().await.alarms[..],
+        [Alarm::StartFileMissing { .. }]
+    ));
+    assert!(matches!(
+        run.lifecycle.reload().await,
+        Err(ReloadError::StartFile(ConfigError::Unreadable { .. }))
+    ));
+}
+
 #[tokio::test]
 async fn without_a_revision_a_file_that_is_gone_or_wrong_is_no_start() {
     let place = Place::new("version: [");
@@ -227,7 +277,7 @@ async fn a_state_directory_that_cannot_be_written_makes_it_read_only() {
     fs::write(&file, policy("one")).unwrap();
     fs::write(&blocked, "no directory").unwrap();
     let options = Options {
-        file: file.clone(),
+        start: StartDocument::at(&file),
         state_dir: blocked,
         audit: Arc::new(Entries::default()),
         compile: Arc::new(crate::config::parse),

@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 
-use super::scratch::Scratch;
 use super::state_dir::StateDir;
 use super::store::power::Machine;
 use super::*;
 use crate::audit::{AuditAction, AuditEntry, Outcome, Via};
+use crate::scratch::Scratch;
 
 /// One zone; `policies` are added to it.
 fn document(policies: &str) -> String {
@@ -113,6 +113,8 @@ struct Place {
     scratch: Scratch,
     machine: Machine,
     now: SystemTime,
+    /// For the start file.
+    stands_in: Option<String>,
 }
 
 /// One run.
@@ -128,6 +130,7 @@ impl Place {
             scratch: Scratch::new(),
             machine: Machine::default(),
             now: SystemTime::now(),
+            stands_in: None,
         };
         place.write(start_file);
         place
@@ -141,6 +144,14 @@ impl Place {
         self.scratch.path().join("start.yaml")
     }
 
+    fn start(&self) -> StartDocument {
+        let start = StartDocument::at(self.file());
+        match &self.stands_in {
+            Some(text) => start.or_generated(text.clone()),
+            None => start,
+        }
+    }
+
     async fn run(&self) -> Run {
         self.try_run().await.unwrap()
     }
@@ -148,7 +159,7 @@ impl Place {
     async fn try_run(&self) -> Result<Run, OpenError> {
         let audit = Arc::new(Entries::default());
         let options = Options {
-            file: self.file(),
+            start: self.start(),
             state_dir: self.scratch.path().join("state"),
             audit: audit.clone(),
             compile: Arc::new(crate::config::parse),
