@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::contender::{PLAIN, REDIRECT, REFERENCE, TC, XDP};
 use crate::measure::{
-    BYTES_PER_SESSION, CHAIN, CONNECTIONS, DOWN, FIRST_PAGE, LARGE, LOST, Latency, RATE_AT_16384,
-    RATE_AT_A_MILLION, RATE_WHILE_LISTED, REQUESTS, SIZES, SMALL, UP, families, judged,
-    new_sessions_with_policies, new_sessions_with_workers, rate_at_16384_flows, rate_with_policies,
-    rate_with_workers,
+    BYTES_PER_SESSION, CHAIN, CONNECTIONS, DOWN, ENFORCING, FIRST_PAGE, LARGE, LOST, Latency,
+    RATE_AT_16384, RATE_AT_A_MILLION, RATE_WHILE_LISTED, REQUESTS, RESIDENT, SIZES, SMALL, UP,
+    families, judged, new_sessions_with_policies, new_sessions_with_workers, rate_at_16384_flows,
+    rate_with_policies, rate_with_workers,
 };
 use crate::results::{Results, Summary, Unit};
 
@@ -86,6 +86,7 @@ pub(crate) fn all() -> Vec<Goal> {
     forwarding
         .chain(goals_of_policies())
         .chain(goals_of_commits())
+        .chain(goals_of_boot())
         .collect()
 }
 
@@ -132,16 +133,24 @@ fn goals_of_commits() -> [Goal; 3] {
         (LARGE, Unit::Milliseconds, 250.0),
         (LOST, Unit::Percent, 0.0),
     ]
-    .map(|(what, alone, most)| Goal {
+    .map(at_most)
+}
+
+fn goals_of_boot() -> [Goal; 2] {
+    [
+        (ENFORCING, Unit::Milliseconds, 100.0),
+        (RESIDENT, Unit::Mebibytes, 48.0),
+    ]
+    .map(at_most)
+}
+
+/// Of the appliance alone.
+fn at_most((what, alone, most): (&str, Unit, f64)) -> Goal {
+    let wanted = Wanted::AtMost(most);
+    Goal {
         alone,
-        ..goal(
-            TC,
-            what,
-            what.to_owned(),
-            Peer::Nobody,
-            Wanted::AtMost(most),
-        )
-    })
+        ..goal(TC, what, what.to_owned(), Peer::Nobody, wanted)
+    }
 }
 
 fn goals_of(contender: &'static str) -> Vec<Goal> {

@@ -1,5 +1,6 @@
 //! What is measured of one contender in one round.
 
+mod boot;
 mod commits;
 mod latency;
 mod load;
@@ -20,6 +21,7 @@ use palisade_tests::lab::{Chain, Lab};
 use crate::contender::{Contender, PLAIN, REDIRECT, TC};
 use crate::results::Results;
 
+pub(crate) use boot::{ENFORCING, RESIDENT};
 pub(crate) use commits::{LARGE, LOST, SMALL};
 pub(crate) use latency::Latency;
 pub(crate) use packets::rate_at_16384_flows;
@@ -93,6 +95,7 @@ pub(crate) fn all() -> Vec<Measurement> {
     };
     vec![
         measurement("start", everybody, start::start),
+        measurement("boot", |contender| contender.name() == TC, boot::boot),
         measurement("packets", everybody, packets::packets),
         measurement("stream", everybody, stream::stream),
         measurement("requests", everybody, web::requests),
