@@ -220,9 +220,18 @@ pub(crate) fn stop_kernel_forwarding_at(device: &str) {
     }
 }
 
+/// Where these files can't be written, as in a container, IPv4's forwarding is off by netlink
+/// ([`crate::route::DeviceSettings`]), and advertisements are dropped at the port.
 fn switch_off(path: &str) {
     let is_off = std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "0");
-    if !is_off && let Err(error) = std::fs::write(path, "0") {
-        tracing::warn!(path, %error, "the kernel's own forwarding stays on: without palisade it would forward unfiltered");
+    if is_off {
+        return;
+    }
+    match std::fs::write(path, "0") {
+        Err(error) if path.contains("ipv6") && path.ends_with("forwarding") => {
+            tracing::warn!(path, %error, "the kernel's own forwarding stays on: without palisade it would forward unfiltered");
+        }
+        Err(error) => tracing::debug!(path, %error, "a setting of the kernel stays"),
+        Ok(()) => {}
     }
 }

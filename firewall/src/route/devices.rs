@@ -28,6 +28,8 @@ use super::kernel::{self, NetlinkError};
 const INET_CONF: u16 = 1 | 1 << 15;
 /// An attribute `IPV4_DEVCONF_FORWARDING` (linux/ip.h) that is 0. `InetDevConf` can only say what is not.
 const FORWARDING_OFF: [u8; 8] = [8, 0, 1, 0, 0, 0, 0, 0];
+/// `ENODEV`, `EAFNOSUPPORT`: the device is gone by now, or knows no IPv4.
+const WITHOUT_IPV4: [i32; 2] = [19, 97];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceSettings {
@@ -111,8 +113,13 @@ impl DeviceFollower {
             ndp,
         } = self.settings;
         let mut outcomes = Vec::new();
-        if stop_forwarding {
-            outcomes.push(self.stop_forwarding(ifindex).await);
+        if stop_forwarding
+            && let Err(error) = self.stop_forwarding(ifindex).await
+            && !error
+                .errno()
+                .is_some_and(|errno| WITHOUT_IPV4.contains(&errno))
+        {
+            tracing::warn!(%error, ifindex, "without palisade the kernel would forward unfiltered");
         }
         if let Some(time) = arp {
             let family = AddressFamily::Inet;
