@@ -111,11 +111,11 @@ impl Keeper {
     }
 
     fn is_ours(&self, link: &LinkMessage) -> bool {
-        let names = link.attributes.iter().filter_map(|it| match it {
+        let mut names = link.attributes.iter().filter_map(|it| match it {
             LinkAttribute::IfName(name) => Some(name),
             _ => None,
         });
-        let name = names.last();
+        let name = names.next_back();
         let generation = self.shared.generation.load();
         let mut interfaces = generation.config.interfaces.iter();
         let ports = self.shared.ports.load();
