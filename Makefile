@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lint test api-test bench fuzz clean
+.PHONY: help setup run image image-test lint test api-test bench fuzz clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,6 +17,13 @@ setup: ## Install what building and running needs (Debian)
 run: setup ## Build Palisade and show it at work; ARGS="--once" and others go to 'palisade lab'
 	@cargo build --locked --release -p palisade
 	@exec scripts/as-root.sh "$(TARGET)/release/palisade" lab $(ARGS)
+
+image: setup ## Make the container image, target/oci/palisade.tar; needs neither a container engine nor a registry
+	@image/make.sh $(NAMES)
+
+image-test: ## Test that image: its size, that it can be made again bit for bit, and its containers; builds it twice
+	@scripts/setup.sh image-test
+	@image/test.sh
 
 lint: ## Check the formatting, and run clippy
 	@cargo fmt --all --check

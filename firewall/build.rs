@@ -11,6 +11,9 @@ fn main() {
     println!("cargo::rerun-if-env-changed=CLANG");
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".into());
     let mut command = Command::new(&clang);
+    // The object names its sources, and goes into the binary: by names that are the same on every machine.
+    let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    command.arg(format!("-ffile-prefix-map={here}=firewall"));
     command.args([
         "-target",
         "bpf",

@@ -1,13 +1,14 @@
 #!/bin/bash
 # Installs what building and running Palisade needs and this machine lacks; with `test`, also what
-# the tests need; with `bench`, what the benchmarks need on top of that. Says nothing where nothing is
+# the tests need; with `bench` or `image-test`, what benchmarks or the test of the image need on top of that. Says nothing where nothing is
 # missing.
 set -euo pipefail
 
 build=(clang libbpf-dev linux-libc-dev llvm)
 run=(curl iproute2 iputils-ping)
-test=(bpftool ethtool iperf3 nftables python3-venv traceroute)
+test=(bpftool busybox-static docker-compose docker.io ethtool iperf3 nftables python3-venv traceroute)
 bench=(nginx-light wrk)
+image=(jq skopeo)
 
 fail() {
 	echo "setup: $*" >&2
@@ -37,15 +38,15 @@ installed() {
 	[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# Into a directory of its own; the test of the API says so where it is not there.
-schemathesis() {
-	local version=4.32.5 place
-	place=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/schemathesis
-	[ -x "$place/bin/schemathesis" ] && return
-	echo "setup: installing schemathesis $version"
-	{ python3 -m venv "$place" && "$place/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } >&2 || {
+# A program of PyPI's into a directory of its own; the tests that need it say so where it is not there.
+python_program() {
+	local name=$1 version=$2 place
+	place=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/$name
+	[ -x "$place/bin/$name" ] && return
+	echo "setup: installing $name $version"
+	{ python3 -m venv "$place" && "$place/bin/pip" install --quiet --disable-pip-version-check "$name==$version"; } >&2 || {
 		rm -rf "$place"
-		echo "setup: schemathesis can't be installed here; what needs it is skipped" >&2
+		echo "setup: $name can't be installed here; what needs it is skipped" >&2
 	}
 }
 
@@ -54,7 +55,8 @@ case ${1:-} in
 '') ;;
 test) wanted+=("${test[@]}") ;;
 bench) wanted+=("${test[@]}" "${bench[@]}") ;;
-*) fail "unknown word '$1': only 'test' and 'bench' are known" ;;
+image-test) wanted+=("${test[@]}" "${image[@]}") ;;
+*) fail "unknown word '$1': only 'test', 'bench' and 'image-test' are known" ;;
 esac
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or later, https://rustup.rs"
@@ -76,4 +78,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 	quietly as_root apt-get update
 	quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
 fi
-[ "${1:-}" != test ] || schemathesis
+if [ "${1:-}" = test ]; then
+	python_program schemathesis 4.32.5
+	python_program kubernetes-validate 1.37.0
+fi

@@ -4,6 +4,7 @@
 //! - [`fastpath`]: the BPF programs by themselves, run on single packets.
 //! - [`frames`]: frames to send, well-formed or not.
 //! - [`capture`] and [`decode`]: what was seen on a device, and whether its checksums hold.
+//! - [`engine`]: containers in a real engine, and the appliance's container among those.
 //! - [`fuzzing`]: what the fuzz targets do with their input.
 //! - [`generator`]: millions of packets a second from one core, and the sink that counts them.
 //!
@@ -14,6 +15,7 @@
 
 pub mod capture;
 pub mod decode;
+pub mod engine;
 pub mod fastpath;
 pub mod frames;
 pub mod fuzzing;

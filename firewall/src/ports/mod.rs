@@ -109,6 +109,10 @@ pub enum PortError {
         "the kernel refuses the BPF program {program}: {reason}; kernel 5.15 or later is needed, with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS"
     )]
     Program { program: String, reason: String },
+    #[error(
+        "{device}: memory for packets can't be locked, because the limit of locked memory (RLIMIT_MEMLOCK) is reached, which counts for all processes of the user; palisade needs CAP_IPC_LOCK, or a higher limit (`docker run --ulimit memlock=-1`)"
+    )]
+    LockedMemory { device: String },
     #[error("{device}: no AF_XDP socket: {source}; the kernel needs CONFIG_XDP_SOCKETS")]
     Socket {
         device: String,
@@ -127,12 +131,16 @@ pub enum PortError {
 
 impl PortError {
     /// A socket that could not be opened; the kernel's word for a missing capability is not that
-    /// for a missing feature.
+    /// for a missing feature. `xdp_umem_account_pages` alone says ENOBUFS.
     #[must_use]
     pub fn socket(device: &str, error: afxdp::Error) -> Self {
         if error.source.kind() == std::io::ErrorKind::PermissionDenied {
             Self::NotPermitted {
                 call: error.call.into(),
+            }
+        } else if error.source.raw_os_error() == Some(libc::ENOBUFS) {
+            Self::LockedMemory {
+                device: device.into(),
             }
         } else {
             Self::Socket {

@@ -390,10 +390,14 @@ pub async fn add_address(
         let flags = netlink_packet_route::address::AddressFlags::Nodad;
         message.attributes.push(AddressAttribute::Flags(flags));
     }
-    request
-        .execute()
-        .await
-        .map_err(NetlinkError::of(format!("adding address {address}")))
+    request.execute().await.map_err(|source| {
+        let mut error = NetlinkError::of(format!("adding address {address}"))(source);
+        // `inet6_addr_add` says so of a device without IPv6; a missing capability is EPERM.
+        if error.errno() == Some(libc::EACCES) {
+            error.what += ", because IPv6 is off there (sysctl disable_ipv6; `docker network create --ipv6` leaves it on)";
+        }
+        error
+    })
 }
 
 pub async fn remove_address(

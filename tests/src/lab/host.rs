@@ -15,6 +15,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::process::{self, Output, Process};
 
+/// Where iproute2 keeps namespaces that have names.
+const NAMESPACES: &str = "/run/netns";
+
 /// How long [`Host::run`] waits.
 const RUN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -31,6 +34,13 @@ impl Host {
             name: name.to_owned(),
             namespace,
         }
+    }
+
+    /// The namespace of a process that is no lab's, such as a container's. Neither removed nor swept.
+    pub fn of_process(name: &str, id: u64) -> Result<Self> {
+        // `ip -n` looks for names here.
+        fs::create_dir_all(NAMESPACES)?;
+        Ok(Self::new(name, format!("../../proc/{id}/ns/net")))
     }
 
     /// The name within the lab: `client`.
@@ -157,7 +167,7 @@ impl Host {
     }
 
     fn open(&self) -> File {
-        let path = PathBuf::from("/run/netns").join(&self.namespace);
+        let path = PathBuf::from(NAMESPACES).join(&self.namespace);
         File::open(&path).unwrap_or_else(|error| panic!("{} is gone: {error}", path.display()))
     }
 }

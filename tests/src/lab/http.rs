@@ -38,8 +38,13 @@ impl Response {
     }
 }
 
+/// The status that a GET gets over some appliance's unix socket.
+pub fn status(socket: &Path, path: &str) -> Result<u16> {
+    Ok(request(socket, "GET", path, &[], "")?.status)
+}
+
 /// One request on a connection of its own. HTTP/1.0, so that the end of the answer is the end of the stream.
-pub(super) fn request(
+pub(crate) fn request(
     socket: &Path,
     method: &str,
     path: &str,

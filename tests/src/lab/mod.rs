@@ -27,6 +27,7 @@ mod memory;
 mod nginx;
 mod palisade;
 mod process;
+mod service_chain;
 mod sweep;
 
 use std::io::Write as _;
@@ -43,12 +44,15 @@ pub use directory::Directory;
 pub use edge::{Attach, Edge, Family, PATIENCE, PERMIT_ALL, eventually};
 pub use footprint::Footprint;
 pub use host::{Host, MacAddr};
-pub use http::Response;
+pub(crate) use http::request;
+pub use http::{Response, status};
 pub use https::{HttpsClient, Tls, rest};
 pub use memory::Memory;
 pub use nginx::Nginx;
 pub use palisade::{Palisade, Way};
+pub(crate) use process::run;
 pub use process::{Output, Process};
+pub use service_chain::ServiceChain;
 
 /// Network namespaces and the cables between them; removed on drop.
 #[derive(Debug)]
@@ -185,7 +189,7 @@ pub fn wait_until(
 }
 
 /// A name that no other lab on this machine has: `pal-PID-NUMBER`.
-fn unique_name() -> String {
+pub(crate) fn unique_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!(
         "{}{}-{}",

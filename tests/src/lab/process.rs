@@ -26,7 +26,7 @@ impl Output {
 }
 
 /// Runs a command to its end; kills it and fails if that takes longer than `timeout`.
-pub(super) fn run(mut command: Command, input: &str, timeout: Duration) -> Result<Output> {
+pub(crate) fn run(mut command: Command, input: &str, timeout: Duration) -> Result<Output> {
     let stdin = if input.is_empty() {
         Stdio::null()
     } else {
@@ -109,6 +109,13 @@ impl Process {
             started_at,
             log,
         })
+    }
+
+    /// Starts a program of this machine, in no lab; it is killed when the guard is dropped.
+    pub fn start(program: &str, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Self::spawn(command).with_context(|| program.to_owned())
     }
 
     pub fn id(&self) -> u32 {

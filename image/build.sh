@@ -1,0 +1,22 @@
+#!/bin/bash
+# Builds the image's binary: static, and the same bits from the same sources with the same tools, wherever they lie.
+# On standard output is what cargo says of it, as JSON: the bill of materials is made from that. ARGUMENTS go to cargo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=${PALISADE_TARGET:-$(rustc --version --verbose | sed -n 's/^host: //p')}
+# A panic aborts, so nothing is ever unwound.
+flags=(-C target-feature=+crt-static -C force-unwind-tables=no)
+# Of two names that fit, the last counts.
+remap() { flags+=(--remap-path-prefix "$1=$2"); }
+remap "${CARGO_HOME:-$HOME/.cargo}/registry/src" crates
+remap "$(rustc --print sysroot)/lib/rustlib/src/rust" "/rustc/$(rustc --version --verbose | sed -n 's/^commit-hash: //p')"
+remap "${CARGO_TARGET_DIR:-$PWD/target}" target
+remap "$PWD" palisade
+
+# Cargo joins them with this, because a path may have spaces in it.
+CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
+export CARGO_ENCODED_RUSTFLAGS
+CFLAGS="${CFLAGS:-} -fno-asynchronous-unwind-tables -ffile-prefix-map=$PWD=palisade -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates"
+export CFLAGS
+exec cargo build --locked --profile image --target "$target" --package palisade --message-format json-render-diagnostics "$@"
