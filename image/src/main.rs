@@ -3,6 +3,7 @@
 //! One file per subcommand. Each returns its own error; here it becomes a line on stderr, with a line
 //! for each place that is wrong, and an exit code (`exit`).
 
+mod chain;
 mod check;
 mod clear;
 mod client;
@@ -61,6 +62,9 @@ enum Command {
     Token(token::Args),
     Completion(completion::Args),
     Lab(lab::Args),
+    Chain(chain::Args),
+    #[command(hide = true)]
+    ChainSupervise(chain::SuperviseArgs),
     #[command(hide = true)]
     LabServer(lab::ServerArgs),
     #[command(hide = true)]
@@ -95,6 +99,8 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Token(args) => token::token(&args)?,
         Command::Completion(args) => completion::completion::<Cli>(&args)?,
         Command::Lab(args) => lab::lab(&args)?,
+        Command::Chain(args) => return Ok(chain::chain(&args)?),
+        Command::ChainSupervise(args) => chain::supervise(&args)?,
         Command::LabServer(args) => lab::serve(&args)?,
         Command::LabClient(args) => lab::visit(&args)?,
     }
@@ -114,6 +120,10 @@ enum Failure {
     #[error(transparent)]
     Lab(#[from] lab::LabError),
     #[error(transparent)]
+    Chain(#[from] chain::ChainError),
+    #[error(transparent)]
+    Supervisor(#[from] chain::SupervisorError),
+    #[error(transparent)]
     LabServer(#[from] lab::ServerError),
     #[error(transparent)]
     LabClient(#[from] lab::ClientError),
@@ -124,9 +134,10 @@ impl Failure {
         let wrong_input = match self {
             Self::Command(error) => return error.exit(),
             Self::Config(error) => return error.exit(),
+            Self::Chain(error) => return error.exit(),
             Self::Run(error) => error.is_wrong_input(),
             Self::Check(error) => error.is_wrong_input(),
-            Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
+            Self::Lab(_) | Self::Supervisor(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
         if wrong_input {
             Exit::WrongInput
@@ -140,9 +151,11 @@ impl Failure {
         match self {
             Self::Command(error) => error.details(),
             Self::Config(error) => error.details(),
+            Self::Chain(error) => error.details(),
             Self::Run(_)
             | Self::Check(_)
             | Self::Lab(_)
+            | Self::Supervisor(_)
             | Self::LabServer(_)
             | Self::LabClient(_) => Vec::new(),
         }

@@ -27,6 +27,7 @@ mod memory;
 mod nginx;
 mod palisade;
 mod process;
+mod service_chain;
 mod sweep;
 
 use std::io::Write as _;
@@ -49,6 +50,7 @@ pub use memory::Memory;
 pub use nginx::Nginx;
 pub use palisade::Palisade;
 pub use process::{Output, Process};
+pub use service_chain::ServiceChain;
 
 /// Network namespaces and the cables between them; removed on drop.
 #[derive(Debug)]
