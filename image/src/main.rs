@@ -4,6 +4,7 @@
 //! for each place that is wrong, and an exit code (`exit`).
 
 mod again;
+mod chain;
 mod check;
 mod clear;
 mod client;
@@ -70,6 +71,9 @@ enum Command {
     Token(token::Args),
     Completion(completion::Args),
     Lab(lab::Args),
+    Chain(chain::Args),
+    #[command(hide = true)]
+    ChainSupervise(chain::SuperviseArgs),
     #[command(hide = true)]
     LabServer(lab::ServerArgs),
     #[command(hide = true)]
@@ -108,6 +112,8 @@ fn obey(command: Command, begun: Instant) -> Result<Exit, Failure> {
         Command::Token(args) => token::token(&args)?,
         Command::Completion(args) => completion::completion::<Cli>(&args)?,
         Command::Lab(args) => lab::lab(&args)?,
+        Command::Chain(args) => return Ok(chain::chain(&args)?),
+        Command::ChainSupervise(args) => chain::supervise(&args)?,
         Command::LabServer(args) => lab::serve(&args)?,
         Command::LabClient(args) => lab::visit(&args)?,
     }
@@ -127,6 +133,10 @@ enum Failure {
     #[error(transparent)]
     Lab(#[from] lab::LabError),
     #[error(transparent)]
+    Chain(#[from] chain::ChainError),
+    #[error(transparent)]
+    Supervisor(#[from] chain::SupervisorError),
+    #[error(transparent)]
     LabServer(#[from] lab::ServerError),
     #[error(transparent)]
     LabClient(#[from] lab::ClientError),
@@ -138,8 +148,9 @@ impl Failure {
             Self::Command(error) => return error.exit(),
             Self::Config(error) => return error.exit(),
             Self::Run(error) => return error.exit(),
+            Self::Chain(error) => return error.exit(),
             Self::Check(error) => error.is_wrong_input(),
-            Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
+            Self::Lab(_) | Self::Supervisor(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
         if wrong_input {
             Exit::WrongInput
@@ -154,7 +165,12 @@ impl Failure {
             Self::Command(error) => error.details(),
             Self::Config(error) => error.details(),
             Self::Run(error) => error.details(),
-            Self::Check(_) | Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => Vec::new(),
+            Self::Chain(error) => error.details(),
+            Self::Check(_)
+            | Self::Lab(_)
+            | Self::Supervisor(_)
+            | Self::LabServer(_)
+            | Self::LabClient(_) => Vec::new(),
         }
     }
 }

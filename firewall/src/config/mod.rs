@@ -28,8 +28,11 @@ mod yaml;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jsonptr::Pointer;
 use rules::document::Sections;
 use rules::{Diagnostic, Facts, Findings, Located, Object, ObjectKind, Outside, Place, Rules};
+use serde::de::DeserializeOwned;
+use yaml::Kind;
 
 pub use document::{Attach, Document, Mode, PacketDriver};
 pub use edit::{PatchError, PatchProblem};
@@ -215,6 +218,40 @@ pub fn shown(text: &str) -> Option<serde_json::Value> {
     let root = yaml::parse(text, &mut findings)?;
     let document: Document = reader::read(&root, &mut findings)?;
     serde_json::to_value(&document).ok()
+}
+
+/// Reads a document of another shape in the same way: every mistake at once, each with its place. `None` where
+/// nothing usable came out, which `findings` then tells.
+pub fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> Option<T> {
+    let root = yaml::parse(text, findings)?;
+    reader::read(&root, findings)
+}
+
+/// Where the value of a JSON pointer begins in a text; of a pointer that leads further than the text does, the
+/// last value on its way.
+#[must_use]
+pub fn place_of(text: &str, pointer: &str) -> Option<Place> {
+    let mut node = yaml::parse(text, &mut Findings::default())?;
+    for token in Pointer::parse(pointer).ok()?.tokens() {
+        let place = node.place;
+        let next = match node.kind {
+            Kind::Map(entries) => entries
+                .into_iter()
+                .find(|(key, _)| json::key_of(key) == token.decoded())
+                .map(|(_, value)| value),
+            Kind::Seq(items) => token
+                .decoded()
+                .parse()
+                .ok()
+                .and_then(|index| items.into_iter().nth(index)),
+            Kind::Null | Kind::Scalar { .. } => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return Some(place),
+        }
+    }
+    Some(node.place)
 }
 
 fn check_version(document: &Document, findings: &mut Findings) {

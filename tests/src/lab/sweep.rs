@@ -21,7 +21,7 @@ pub(super) fn leftovers() {
 }
 
 /// Entries called `pal-PID-…` whose process is gone.
-fn abandoned(directory: &Path) -> Vec<String> {
+pub(super) fn abandoned(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };

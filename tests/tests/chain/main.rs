@@ -1,0 +1,9 @@
+//! `palisade chain`: what it checks, what it makes, what becomes of failures, and what is left of it.
+
+mod check;
+mod describe;
+mod down;
+mod failover;
+mod modes;
+mod scale;
+mod traffic;
