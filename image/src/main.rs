@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod enforcer;
 mod exit;
+mod inspect;
 mod lab;
 mod logging;
 mod management;
@@ -51,6 +52,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Inspect(inspect::Args),
     Show(show::Args),
     Clear(clear::Args),
     Session(session::Args),
@@ -85,6 +87,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(&args)?,
         Command::Check(args) => check::check(&args)?,
+        Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Show(args) => show::show(&args)?,
         Command::Clear(args) => clear::clear(&args)?,
         Command::Session(args) => session::session(&args)?,
@@ -108,6 +111,8 @@ enum Failure {
     #[error(transparent)]
     Check(#[from] check::CheckError),
     #[error(transparent)]
+    Inspect(#[from] inspect::InspectError),
+    #[error(transparent)]
     Command(#[from] CommandError),
     #[error(transparent)]
     Config(#[from] config::ConfigError),
@@ -126,6 +131,7 @@ impl Failure {
             Self::Config(error) => return error.exit(),
             Self::Run(error) => error.is_wrong_input(),
             Self::Check(error) => error.is_wrong_input(),
+            Self::Inspect(error) => error.is_wrong_input(),
             Self::Lab(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
         if wrong_input {
@@ -140,6 +146,7 @@ impl Failure {
         match self {
             Self::Command(error) => error.details(),
             Self::Config(error) => error.details(),
+            Self::Inspect(error) => error.details(),
             Self::Run(_)
             | Self::Check(_)
             | Self::Lab(_)
