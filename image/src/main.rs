@@ -16,6 +16,7 @@ mod enforcer;
 mod environment;
 mod exit;
 mod health;
+mod inspect;
 mod lab;
 mod logging;
 mod management;
@@ -61,6 +62,7 @@ enum Command {
     Run(run::Args),
     Health(health::Args),
     Check(check::Args),
+    Inspect(inspect::Args),
     Show(show::Args),
     Clear(clear::Args),
     Session(session::Args),
@@ -102,6 +104,7 @@ fn obey(command: Command, begun: Instant) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(&args, begun)?,
         Command::Health(args) => return Ok(health::health(&args)?),
         Command::Check(args) => check::check(&args)?,
+        Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Show(args) => show::show(&args)?,
         Command::Clear(args) => clear::clear(&args)?,
         Command::Session(args) => session::session(&args)?,
@@ -127,6 +130,8 @@ enum Failure {
     #[error(transparent)]
     Check(#[from] check::CheckError),
     #[error(transparent)]
+    Inspect(#[from] inspect::InspectError),
+    #[error(transparent)]
     Command(#[from] CommandError),
     #[error(transparent)]
     Config(#[from] config::ConfigError),
@@ -150,6 +155,7 @@ impl Failure {
             Self::Run(error) => return error.exit(),
             Self::Chain(error) => return error.exit(),
             Self::Check(error) => error.is_wrong_input(),
+            Self::Inspect(error) => error.is_wrong_input(),
             Self::Lab(_) | Self::Supervisor(_) | Self::LabServer(_) | Self::LabClient(_) => false,
         };
         if wrong_input {
@@ -164,6 +170,7 @@ impl Failure {
         match self {
             Self::Command(error) => error.details(),
             Self::Config(error) => error.details(),
+            Self::Inspect(error) => error.details(),
             Self::Run(error) => error.details(),
             Self::Chain(error) => error.details(),
             Self::Check(_)

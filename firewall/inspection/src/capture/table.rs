@@ -1,0 +1,284 @@
+//! The sessions of a capture.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::ip::{Packet, Tcp};
+use crate::bytes::text;
+use crate::session::{TCP, UDP};
+use crate::{Direction, Endpoints, Event, Fact, Identity, Inspector, Segment, Session, Verdict};
+
+/// Sessions that are followed at a time.
+pub const MOST_SESSIONS: usize = 262_144;
+/// Attributes that are kept of one, and how long each may be.
+const MOST_ATTRIBUTES: usize = 48;
+const ATTRIBUTE_CHARACTERS: usize = 256;
+
+/// RFC 9293 3.1.
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+const URG: u8 = 0x20;
+
+/// What one session was.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub endpoints: Endpoints,
+    /// Since 1970.
+    pub began: Duration,
+    pub ended: Duration,
+    /// By direction.
+    pub packets: [u64; 2],
+    pub bytes: [u64; 2],
+    pub identity: Identity,
+    pub packets_to_decide: u32,
+    /// What the parsers read, as name and value, each once.
+    pub attributes: Vec<(&'static str, String)>,
+    /// Segments that would not have been forwarded: other bytes at the same place, or outside of the connection.
+    pub refused: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    inspector: &'a Inspector,
+    /// By both ends, the smaller first.
+    open: HashMap<(u8, SocketAddr, SocketAddr), usize>,
+    all: Vec<Followed>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    /// `None` when it has ended.
+    session: Option<Session>,
+    report: Report,
+    /// FINs, by direction.
+    fins: [bool; 2],
+    reset: bool,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(inspector: &'a Inspector) -> Self {
+        Self {
+            inspector,
+            open: HashMap::new(),
+            all: Vec::new(),
+        }
+    }
+
+    /// Whether it could be followed.
+    pub(super) fn packet(&mut self, packet: &Packet<'_>, now: Duration) -> bool {
+        let (small, large) = if packet.source <= packet.destination {
+            (packet.source, packet.destination)
+        } else {
+            (packet.destination, packet.source)
+        };
+        let key = (packet.ip_protocol, small, large);
+        let known = self.open.get(&key).copied();
+        let is_syn = packet.tcp.is_some_and(|tcp| tcp.flags & (SYN | ACK) == SYN);
+        let index = match known {
+            Some(index) if is_syn && self.all[index].is_closed() => {
+                self.all[index].end(self.inspector, now);
+                self.open(key, packet, now)
+            }
+            Some(index) => index,
+            None if self.open.len() >= MOST_SESSIONS => return false,
+            None => self.open(key, packet, now),
+        };
+        self.all[index].packet(packet, self.inspector, now);
+        true
+    }
+
+    pub(super) fn finish(self, now: Duration) -> Vec<Report> {
+        let finish = |mut followed: Followed| {
+            followed.end(self.inspector, now);
+            followed.report
+        };
+        self.all.into_iter().map(finish).collect()
+    }
+
+    fn open(
+        &mut self,
+        key: (u8, SocketAddr, SocketAddr),
+        packet: &Packet<'_>,
+        now: Duration,
+    ) -> usize {
+        let answers = packet
+            .tcp
+            .is_some_and(|tcp| tcp.flags & (SYN | ACK) == SYN | ACK);
+        let (initiator, responder) = if answers {
+            (packet.destination, packet.source)
+        } else {
+            (packet.source, packet.destination)
+        };
+        let endpoints = Endpoints {
+            ip_protocol: packet.ip_protocol,
+            initiator,
+            responder,
+        };
+        let index = self.all.len();
+        self.all.push(Followed {
+            session: Some(Session::new(endpoints, self.inspector)),
+            report: Report {
+                endpoints,
+                began: now,
+                ended: now,
+                packets: [0; 2],
+                bytes: [0; 2],
+                identity: Identity::default(),
+                packets_to_decide: 0,
+                attributes: Vec::new(),
+                refused: 0,
+            },
+            fins: [false; 2],
+            reset: false,
+        });
+        self.open.insert(key, index);
+        index
+    }
+}
+
+impl Followed {
+    fn is_closed(&self) -> bool {
+        self.reset || self.fins == [true; 2]
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>, inspector: &Inspector, now: Duration) {
+        let direction = if packet.source == self.report.endpoints.initiator {
+            Direction::Forward
+        } else {
+            Direction::Reverse
+        };
+        self.report.ended = now;
+        self.report.packets[direction.index()] += 1;
+        self.report.bytes[direction.index()] += packet.ip_bytes;
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let attributes = &mut self.report.attributes;
+        let mut sink = |event: &Event<'_>| note(attributes, event);
+        match (packet.ip_protocol, packet.tcp) {
+            (TCP, Some(tcp)) => {
+                self.fins[direction.index()] |= tcp.flags & FIN != 0;
+                self.reset |= tcp.flags & RST != 0;
+                let segment = segment(tcp, &packet.payload);
+                let verdict = session.segment(direction, &segment, inspector, now, &mut sink);
+                self.report.refused += u64::from(match verdict {
+                    Verdict::Forward | Verdict::ClearUrgent => false,
+                    Verdict::Differs | Verdict::Full | Verdict::Outside => true,
+                });
+            }
+            (UDP, _) => session.datagram(direction, &packet.payload, inspector, now, &mut sink),
+            _ => (),
+        }
+    }
+
+    fn end(&mut self, inspector: &Inspector, now: Duration) {
+        if let Some(mut session) = self.session.take() {
+            let attributes = &mut self.report.attributes;
+            session.finish(inspector, now, &mut |event| note(attributes, event));
+            self.report.identity = session.identity().clone();
+            self.report.packets_to_decide = session.packets_to_decide();
+        }
+    }
+}
+
+fn segment(tcp: Tcp, payload: &[u8]) -> Segment<'_> {
+    Segment {
+        sequence: tcp.sequence,
+        acknowledgment: (tcp.flags & ACK != 0).then_some(tcp.acknowledgment),
+        syn: tcp.flags & SYN != 0,
+        fin: tcp.flags & FIN != 0,
+        rst: tcp.flags & RST != 0,
+        urgent: tcp.flags & URG != 0,
+        payload,
+    }
+}
+
+/// Keeps what is worth showing of a fact.
+fn note(attributes: &mut Vec<(&'static str, String)>, event: &Event<'_>) {
+    let mut keep = |name: &'static str, value: &[u8]| {
+        let value: String = text(value).chars().take(ATTRIBUTE_CHARACTERS).collect();
+        if attributes.len() < MOST_ATTRIBUTES
+            && !value.is_empty()
+            && !attributes
+                .iter()
+                .any(|known| *known == (name, value.clone()))
+        {
+            attributes.push((name, value));
+        }
+    };
+    let side = |forward, reverse| match event.direction {
+        Direction::Forward => forward,
+        Direction::Reverse => reverse,
+    };
+    match event.fact {
+        Fact::Anomaly(anomaly) => keep("anomaly", anomaly.to_string().as_bytes()),
+        Fact::HttpRequest { method, target, .. } => {
+            keep("http_method", method);
+            keep("http_target", target);
+        }
+        Fact::HttpStatus { code, .. } => keep("http_status", code.to_string().as_bytes()),
+        Fact::HttpHeader { name, value } => {
+            if name.eq_ignore_ascii_case(b"user-agent") {
+                keep("user_agent", value);
+            } else if name.eq_ignore_ascii_case(b"server") {
+                keep("http_server", value);
+            } else if name.eq_ignore_ascii_case(b"content-type") {
+                keep(side("http_request_type", "content_type"), value);
+            }
+        }
+        Fact::TlsOffered { version } => keep("tls_offered", version_name(version).as_bytes()),
+        Fact::TlsServerName(name) => keep("tls_sni", name.as_bytes()),
+        Fact::TlsAlpn(alpn) => keep(side("tls_alpn", "tls_alpn_chosen"), alpn),
+        Fact::TlsJa3 { hash, .. } => keep("tls_ja3", hash.as_bytes()),
+        Fact::TlsJa3Server { hash, .. } => keep("tls_ja3s", hash.as_bytes()),
+        Fact::TlsJa4(ja4) => keep("tls_ja4", ja4.as_bytes()),
+        Fact::TlsChosen { version, .. } => keep("tls_version", version_name(version).as_bytes()),
+        Fact::TlsCertificate(certificate) => {
+            keep("tls_subject", certificate.subject.as_bytes());
+            keep("tls_issuer", certificate.issuer.as_bytes());
+            for name in &certificate.names {
+                keep("tls_certificate_name", name.as_bytes());
+            }
+        }
+        Fact::DnsQuery { name, .. } => keep("dns_query", name.as_bytes()),
+        Fact::DnsAnswer(answer) => {
+            if let Some(address) = answer.address {
+                keep("dns_address", address.to_string().as_bytes());
+            }
+        }
+        Fact::DnsResponse { code } if code > 0 => {
+            keep("dns_response_code", code.to_string().as_bytes());
+        }
+        Fact::Software(software) => {
+            keep(side("initiator_software", "responder_software"), software);
+        }
+        Fact::User(user) => keep("user", user),
+        Fact::Name { what, value } => keep(what, value),
+        Fact::Protocol(_)
+        | Fact::HttpHeadEnd { .. }
+        | Fact::HttpBody(_)
+        | Fact::HttpEnd
+        | Fact::DnsResponse { .. }
+        | Fact::Command(_)
+        | Fact::Reply(_)
+        | Fact::MailText(_) => (),
+    }
+}
+
+/// As people write it.
+fn version_name(version: u16) -> String {
+    match version {
+        0x0304 => "TLS 1.3".to_owned(),
+        0x0303 => "TLS 1.2".to_owned(),
+        0x0302 => "TLS 1.1".to_owned(),
+        0x0301 => "TLS 1.0".to_owned(),
+        0x0300 => "SSL 3.0".to_owned(),
+        0xfeff => "DTLS 1.0".to_owned(),
+        0xfefd => "DTLS 1.2".to_owned(),
+        0xfefc => "DTLS 1.3".to_owned(),
+        other => format!("{other:#06x}"),
+    }
+}

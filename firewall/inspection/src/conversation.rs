@@ -1,0 +1,274 @@
+//! A session's bytes: identified, then parsed.
+
+use std::time::Duration;
+
+use crate::identify::{BEGINNING_BYTES, Candidates, Seen};
+use crate::parser::{Next, Output, Parser};
+use crate::protocols;
+use crate::stream::Piece;
+use crate::{Anomaly, Direction, Endpoints, Event, HostSource, Identity, Inspector, Protocol};
+
+/// Everything about a session but its transport.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) identity: Identity,
+    stage: Stage,
+    /// Bytes that came, by direction.
+    seen_bytes: [u64; 2],
+    packets: u32,
+    /// The first bytes never came by.
+    missed_beginning: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Open(Box<Beginning>),
+    Parsing(Box<dyn Parser>),
+    Over,
+}
+
+/// What is kept until the protocol is known.
+#[derive(Debug)]
+struct Beginning {
+    candidates: Candidates,
+    bytes: [Vec<u8>; 2],
+    first: Option<Direction>,
+}
+
+/// What every call needs.
+pub(crate) struct Around<'a> {
+    pub(crate) inspector: &'a Inspector,
+    pub(crate) endpoints: &'a Endpoints,
+    pub(crate) now: Duration,
+    pub(crate) sink: &'a mut dyn FnMut(&Event<'_>),
+}
+
+impl Conversation {
+    pub(crate) fn tcp() -> Self {
+        Self::new(Stage::Open(Box::new(Beginning {
+            candidates: Candidates::tcp(),
+            bytes: Default::default(),
+            first: None,
+        })))
+    }
+
+    pub(crate) fn udp() -> Self {
+        Self::new(Stage::Open(Box::new(Beginning {
+            candidates: Candidates::udp(),
+            bytes: Default::default(),
+            first: None,
+        })))
+    }
+
+    /// A protocol of its own number in the IP header.
+    pub(crate) fn decided(protocol: Option<Protocol>) -> Self {
+        let mut conversation = Self::new(Stage::Over);
+        conversation.identity.protocol = protocol;
+        conversation.identity.certain = protocol.is_some();
+        conversation.identity.complete = true;
+        conversation
+    }
+
+    fn new(stage: Stage) -> Self {
+        Self {
+            identity: Identity::default(),
+            stage,
+            seen_bytes: [0; 2],
+            packets: 0,
+            missed_beginning: false,
+        }
+    }
+
+    /// It was under way before anybody looked.
+    pub(crate) fn miss_beginning(&mut self) {
+        self.missed_beginning = true;
+    }
+
+    /// Nothing that comes will be looked at.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// A packet with a payload has come: how many are looked at has a bound.
+    pub(crate) fn packet(&mut self, around: &mut Around<'_>) {
+        self.packets += 1;
+        if self.packets > around.inspector.profile.packets && matches!(self.stage, Stage::Open(_)) {
+            self.finish(around);
+        }
+    }
+
+    pub(crate) fn piece(
+        &mut self,
+        direction: Direction,
+        piece: Piece<'_>,
+        around: &mut Around<'_>,
+    ) {
+        let Piece::Data(bytes) = piece else {
+            return self.gap(direction, around);
+        };
+        let seen = &mut self.seen_bytes[direction.index()];
+        let left = around.inspector.profile.depth_bytes.saturating_sub(*seen);
+        *seen += bytes.len() as u64;
+        let within = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        if !within.is_empty() {
+            self.stream(direction, within, around);
+        }
+        if within.len() < bytes.len() {
+            self.finish(around);
+        }
+    }
+
+    pub(crate) fn datagram(
+        &mut self,
+        direction: Direction,
+        payload: &[u8],
+        around: &mut Around<'_>,
+    ) {
+        if let Stage::Open(beginning) = &mut self.stage {
+            let ports = around.endpoints.ports(direction);
+            if let Some(protocol) = beginning.candidates.datagram(payload, direction, ports) {
+                self.identified(protocol, around);
+            } else {
+                if beginning.candidates.is_empty() {
+                    self.finish(around);
+                }
+                return;
+            }
+        }
+        let seen = &mut self.seen_bytes[direction.index()];
+        *seen += payload.len() as u64;
+        if *seen > around.inspector.profile.depth_bytes {
+            return self.finish(around);
+        }
+        self.parse(direction, payload, around);
+    }
+
+    /// There will be no more: what has no answer yet gets the likeliest.
+    pub(crate) fn finish(&mut self, around: &mut Around<'_>) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        if let Stage::Open(beginning) = stage {
+            let ports = (
+                around.endpoints.initiator.port(),
+                around.endpoints.responder.port(),
+            );
+            let is_tcp = around.endpoints.is_tcp();
+            let missed = self.missed_beginning || (is_tcp && self.seen_bytes == [0; 2]);
+            if let Some(protocol) = beginning.candidates.likeliest(is_tcp, ports, missed) {
+                let protocol = protocols::at_port(protocol, ports);
+                output(&mut self.identity, around).refine(protocol, None, false);
+            }
+        }
+        self.end(around);
+    }
+
+    fn stream(&mut self, direction: Direction, bytes: &[u8], around: &mut Around<'_>) {
+        let Stage::Open(beginning) = &mut self.stage else {
+            return self.parse(direction, bytes, around);
+        };
+        let first = *beginning.first.get_or_insert(direction);
+        let kept = &mut beginning.bytes[direction.index()];
+        let room = BEGINNING_BYTES.saturating_sub(kept.len());
+        let (within, beyond) = bytes.split_at(bytes.len().min(room));
+        kept.extend_from_slice(within);
+        let [forward, reverse] = &beginning.bytes;
+        let seen = Seen {
+            forward,
+            reverse,
+            first,
+            initiator_port: around.endpoints.initiator.port(),
+            responder_port: around.endpoints.responder.port(),
+        };
+        if let Some(protocol) = beginning.candidates.stream(&seen) {
+            let [forward, reverse] = std::mem::take(&mut beginning.bytes);
+            self.identified(protocol, around);
+            let mut both = [(Direction::Forward, forward), (Direction::Reverse, reverse)];
+            if first == Direction::Reverse {
+                both.reverse();
+            }
+            for (direction, bytes) in both {
+                self.parse(direction, &bytes, around);
+            }
+            self.parse(direction, beyond, around);
+        } else if beginning.candidates.is_empty()
+            || beginning
+                .bytes
+                .iter()
+                .all(|bytes| bytes.len() >= BEGINNING_BYTES)
+        {
+            self.finish(around);
+        }
+    }
+
+    fn identified(&mut self, protocol: Protocol, around: &mut Around<'_>) {
+        output(&mut self.identity, around).refine(protocol, None, true);
+        match protocols::parser(protocol) {
+            Some(parser) => self.stage = Stage::Parsing(parser),
+            None => {
+                self.stage = Stage::Over;
+                self.end(around);
+            }
+        }
+    }
+
+    fn parse(&mut self, direction: Direction, bytes: &[u8], around: &mut Around<'_>) {
+        let mut bytes = bytes;
+        while let Stage::Parsing(parser) = &mut self.stage
+            && !bytes.is_empty()
+        {
+            match parser.data(direction, bytes, &mut output(&mut self.identity, around)) {
+                Next::More => return,
+                Next::Done => {
+                    self.stage = Stage::Over;
+                    return self.end(around);
+                }
+                Next::Become(parser, rest) => {
+                    self.stage = Stage::Parsing(parser);
+                    bytes = &bytes[bytes.len() - rest.min(bytes.len())..];
+                }
+            }
+        }
+    }
+
+    fn gap(&mut self, direction: Direction, around: &mut Around<'_>) {
+        output(&mut self.identity, around).anomaly(direction, Anomaly::Gap);
+        match &mut self.stage {
+            Stage::Parsing(parser) => {
+                match parser.gap(direction, &mut output(&mut self.identity, around)) {
+                    Next::More => (),
+                    Next::Done | Next::Become(..) => {
+                        self.stage = Stage::Over;
+                        self.end(around);
+                    }
+                }
+            }
+            // Whatever follows is no beginning; the other direction may still say what this is.
+            Stage::Open(_) => self.missed_beginning = true,
+            Stage::Over => (),
+        }
+    }
+
+    /// The identity is as good as it gets; a name that DNS gave stands in for one that the session does not say.
+    fn end(&mut self, around: &mut Around<'_>) {
+        let mut output = output(&mut self.identity, around);
+        if output.identity.host.is_none() {
+            let (asker, address) = (
+                output.endpoints.initiator.ip(),
+                output.endpoints.responder.ip(),
+            );
+            if let Some(name) = output.inspector.names.look_up(asker, address, output.now) {
+                output.host(&name, HostSource::Learned);
+            }
+        }
+        output.complete();
+    }
+}
+
+fn output<'a>(identity: &'a mut Identity, around: &'a mut Around<'_>) -> Output<'a> {
+    Output {
+        sink: around.sink,
+        identity,
+        inspector: around.inspector,
+        endpoints: around.endpoints,
+        now: around.now,
+    }
+}

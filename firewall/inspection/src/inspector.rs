@@ -1,0 +1,51 @@
+//! What all inspected sessions share.
+
+use std::sync::Arc;
+
+use crate::stream::Gaps;
+use crate::{Budget, Names, Services};
+
+/// One for all workers; nothing in it is changed by a session but the names that DNS teaches.
+#[derive(Debug)]
+pub struct Inspector {
+    pub profile: Profile,
+    pub budget: Arc<Budget>,
+    pub names: Names,
+    pub services: Arc<Services>,
+}
+
+/// How far a session is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Bytes of each direction that parsers are given. Behind them the session is taken for what it seemed to be.
+    pub depth_bytes: u64,
+    /// Packets with a payload after which a protocol that could not be told is given up.
+    pub packets: u32,
+    /// Of each direction of a TCP session: what is not acknowledged, or waits for what is missing.
+    pub held_bytes: usize,
+    pub gaps: Gaps,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            depth_bytes: 64 << 10,
+            packets: 24,
+            held_bytes: 256 << 10,
+            gaps: Gaps::Wait,
+        }
+    }
+}
+
+impl Inspector {
+    /// With the services that come with Palisade.
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            budget: Budget::new(64 << 20),
+            names: Names::new(65_536),
+            services: Services::built_in(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! DCE/RPC, connection-oriented: The Open Group, C706 12.6.
+
+use crate::Protocol;
+use crate::bytes::Bytes;
+use crate::identify::{Answer, Dissector, Seen};
+
+pub(crate) const DISSECTOR: Dissector = Dissector {
+    protocol: Protocol::Dcerpc,
+    tcp: Some(recognise),
+    udp: None,
+    tcp_ports: &[135],
+    udp_ports: &[],
+};
+
+fn recognise(seen: &Seen<'_>) -> Option<Answer> {
+    Some(seen.either(|bytes| {
+        if bytes.at(0)? != 5 || bytes.at(1)? > 1 {
+            return Some(Answer::NotForMe);
+        }
+        let kind = bytes.at(2)?;
+        // Data representation: little or big endian, ASCII, IEEE; the rest is reserved.
+        let representation = bytes.part(4, 4)?;
+        if kind > 19 || !matches!(representation, [0x00 | 0x10, 0, 0, 0]) {
+            return Some(Answer::NotForMe);
+        }
+        let number = |at| {
+            if representation[0] == 0 {
+                bytes.be16(at)
+            } else {
+                bytes.le16(at)
+            }
+        };
+        let (fragment, authentication) = (number(8)?, number(10)?);
+        let fits = fragment >= 16 && authentication < fragment;
+        // A bind says its sizes and contexts; others say less.
+        Some(if fits && matches!(kind, 11..=14) {
+            Answer::Certain
+        } else {
+            Answer::likely_if(fits)
+        })
+    }))
+}

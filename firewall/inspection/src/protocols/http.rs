@@ -1,0 +1,453 @@
+//! HTTP/1: RFC 9112 (messages), RFC 9110 (methods, fields).
+//!
+//! # Limits
+//! A head is kept until it is whole, up to 16 KiB and 128 fields; a longer one is an anomaly and ends the reading. Content codings are
+//! left as they are.
+
+mod body;
+
+use std::collections::VecDeque;
+
+use crate::bytes::{Bytes, text};
+use crate::identify::{Answer, BEGINNING_BYTES, Dissector, Seen};
+use crate::parser::{Next, Output, Parser};
+use crate::{Anomaly, Direction, Fact, HostSource, Protocol};
+use body::{Body, Framing};
+
+pub(crate) const DISSECTOR: Dissector = Dissector {
+    protocol: Protocol::Http,
+    tcp: Some(recognise),
+    udp: None,
+    tcp_ports: &[80, 8_080, 8_000, 3_128, 8_888],
+    udp_ports: &[],
+};
+
+const HEAD_BYTES: usize = 16 << 10;
+const MOST_FIELDS: usize = 128;
+/// Requests that wait for their answers.
+const MOST_OPEN: usize = 64;
+/// The longest registered method is UPDATEREDIRECTREF.
+const METHOD_BYTES: usize = 20;
+
+fn recognise(seen: &Seen<'_>) -> Option<Answer> {
+    Some(seen.either(|bytes| {
+        if bytes.begins(b"HTTP/") != Some(false) {
+            status_line(bytes)
+        } else {
+            request_line(bytes)
+        }
+    }))
+}
+
+/// RFC 9112 4.
+fn status_line(bytes: &[u8]) -> Option<Answer> {
+    if !bytes.begins(b"HTTP/1.")? {
+        return Some(Answer::NotForMe);
+    }
+    let rest = bytes.part(7, 5)?;
+    Some(Answer::certain_if(
+        rest[0].is_ascii_digit() && rest[1] == b' ' && rest[2..].iter().all(u8::is_ascii_digit),
+    ))
+}
+
+/// RFC 9112 3. The version is at its end, and what makes it HTTP.
+fn request_line(bytes: &[u8]) -> Option<Answer> {
+    let method = bytes
+        .iter()
+        .take(METHOD_BYTES + 1)
+        .position(|byte| *byte == b' ');
+    let is_method = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+    };
+    let Some(method) = method else {
+        return Some(Answer::maybe_if(
+            bytes.len() <= METHOD_BYTES && is_method(bytes),
+        ));
+    };
+    let target = bytes.after(method + 1);
+    if method < 3
+        || !is_method(&bytes[..method])
+        || target.first().is_some_and(|byte| *byte <= b' ')
+    {
+        return Some(Answer::NotForMe);
+    }
+    let Some(line) = bytes.line() else {
+        let is_target = target.iter().all(|byte| *byte >= b' ');
+        return Some(if bytes.len() >= BEGINNING_BYTES {
+            Answer::likely_if(is_target && target[0] == b'/')
+        } else {
+            Answer::maybe_if(is_target || target.ends_with(b"\r"))
+        });
+    };
+    let version = line
+        .trim_ascii_end()
+        .len()
+        .checked_sub(9)
+        .and_then(|at| line.part(at, 8));
+    Some(Answer::certain_if(
+        version.is_some_and(|version| version.starts_with(b" HTTP/1.")),
+    ))
+}
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::<Http>::default()
+}
+
+#[derive(Debug, Default)]
+struct Http {
+    sides: [Side; 2],
+    /// Of the requests that have no answer yet.
+    open: VecDeque<Method>,
+    /// Heads that came, by direction.
+    heads: [u32; 2],
+    upgrade: bool,
+}
+
+#[derive(Debug, Default)]
+struct Side {
+    head: Vec<u8>,
+    body: Option<Body>,
+    transaction: u32,
+}
+
+/// As far as it decides what an answer looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Head,
+    Connect,
+    Other,
+}
+
+/// What the head says of what follows.
+struct Read {
+    framing: Framing,
+    /// Another protocol begins.
+    switches: bool,
+}
+
+#[derive(Debug)]
+enum Trouble {
+    Malformed,
+    TooLong,
+}
+
+impl Parser for Http {
+    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let side = &mut self.sides[direction.index()];
+            if let Some(body) = &mut side.body {
+                let transaction = side.transaction;
+                let taken = body.data(rest, &mut |part| {
+                    output.fact(direction, transaction, Fact::HttpBody(part));
+                });
+                let Some(taken) = taken else {
+                    output.anomaly(direction, Anomaly::HttpMalformed);
+                    return Next::Done;
+                };
+                rest = &rest[taken..];
+                if body.is_over() {
+                    side.body = None;
+                    output.fact(direction, transaction, Fact::HttpEnd);
+                }
+                continue;
+            }
+            match self.head(direction, rest, output) {
+                Ok(None) => return Next::More,
+                Ok(Some((taken, read))) => {
+                    rest = &rest[taken..];
+                    if read.switches {
+                        output.complete();
+                        return Next::Done;
+                    }
+                    let side = &mut self.sides[direction.index()];
+                    side.body = Some(Body::new(read.framing)).filter(|body| !body.is_over());
+                    if side.body.is_none() {
+                        output.fact(direction, side.transaction, Fact::HttpEnd);
+                    }
+                }
+                Err(trouble) => {
+                    output.anomaly(
+                        direction,
+                        match trouble {
+                            Trouble::Malformed => Anomaly::HttpMalformed,
+                            Trouble::TooLong => Anomaly::HttpHeadTooLong,
+                        },
+                    );
+                    return Next::Done;
+                }
+            }
+        }
+        Next::More
+    }
+
+    /// A body with a known end can be gone on behind; anything else is lost.
+    fn gap(&mut self, direction: Direction, _: &mut Output<'_>) -> Next {
+        match &self.sides[direction.index()].body {
+            Some(body) if body.is_until_close() => Next::More,
+            Some(_) | None => Next::Done,
+        }
+    }
+}
+
+impl Http {
+    /// Once the head is whole: how many of the bytes were its, and what it says. It is copied only when it came in parts.
+    fn head(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<Option<(usize, Read)>, Trouble> {
+        let side = &mut self.sides[direction.index()];
+        let mut kept = std::mem::take(&mut side.head);
+        let before = kept.len();
+        let whole = if before == 0 {
+            bytes
+        } else {
+            kept.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES.saturating_sub(before))]);
+            &kept
+        };
+        // RFC 9112 2.2: empty lines in front of a request are to be ignored.
+        let empty = whole
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        let read = if whole[empty..].starts_with(b"HTTP/") {
+            self.response(direction, &whole[empty..], output)?
+        } else {
+            self.request(direction, &whole[empty..], output)?
+        };
+        if let Some((taken, read)) = read {
+            return Ok(Some(((taken + empty).saturating_sub(before), read)));
+        }
+        if whole.len() >= HEAD_BYTES {
+            return Err(Trouble::TooLong);
+        }
+        if before == 0 {
+            kept.extend_from_slice(bytes);
+        }
+        self.sides[direction.index()].head = kept;
+        Ok(None)
+    }
+
+    fn request(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<Option<(usize, Read)>, Trouble> {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        let length = match request.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(httparse::Error::TooManyHeaders) => return Err(Trouble::TooLong),
+            Err(_) => return Err(Trouble::Malformed),
+        };
+        let (Some(method), Some(target), Some(version)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(Trouble::Malformed);
+        };
+        let transaction = self.begin(direction);
+        output.fact(
+            direction,
+            transaction,
+            Fact::HttpRequest {
+                line: bytes.line().unwrap_or_default(),
+                method: method.as_bytes(),
+                target: target.as_bytes(),
+                version: if version == 0 {
+                    b"HTTP/1.0"
+                } else {
+                    b"HTTP/1.1"
+                },
+            },
+        );
+        let framing = fields_of(direction, transaction, request.headers, output);
+        output.fact(
+            direction,
+            transaction,
+            Fact::HttpHeadEnd {
+                raw: &bytes[..length],
+            },
+        );
+        let method = match method {
+            "HEAD" => Method::Head,
+            "CONNECT" => Method::Connect,
+            _ => Method::Other,
+        };
+        if self.open.len() < MOST_OPEN {
+            self.open.push_back(method);
+        }
+        self.upgrade = field(request.headers, "upgrade").is_some();
+        self.whom(method, target, request.headers, output);
+        Ok(Some((
+            length,
+            Read {
+                framing: framing.of_request(),
+                switches: false,
+            },
+        )))
+    }
+
+    /// RFC 9112 3.2: who is asked, and whether it is to ask another.
+    fn whom(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[httparse::Header<'_>],
+        output: &mut Output<'_>,
+    ) {
+        let absolute = target.split_once("://").map(|(_, rest)| rest);
+        let authority = match method {
+            Method::Connect => Some(target),
+            Method::Head | Method::Other => {
+                absolute.map(|rest| rest.split(['/', '?']).next().unwrap_or(rest))
+            }
+        };
+        if authority.is_some() {
+            output.refine(Protocol::HttpProxy, None, true);
+        }
+        let host = authority
+            .map(str::as_bytes)
+            .or_else(|| field(headers, "host"));
+        if let Some(host) = host {
+            let host = text(host);
+            output.host(without_port(host.trim()), HostSource::Session);
+        }
+        if !self.upgrade && method != Method::Connect {
+            output.complete();
+        }
+    }
+
+    fn response(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<Option<(usize, Read)>, Trouble> {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut response = httparse::Response::new(&mut fields);
+        let length = match response.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(httparse::Error::TooManyHeaders) => return Err(Trouble::TooLong),
+            Err(_) => return Err(Trouble::Malformed),
+        };
+        let (Some(code), Some(version)) = (response.code, response.version) else {
+            return Err(Trouble::Malformed);
+        };
+        let is_interim = (100..200).contains(&code) && code != 101;
+        let method = match is_interim {
+            true => self.open.front().copied(),
+            false => self.open.pop_front(),
+        };
+        let transaction = self.begin(direction);
+        if is_interim {
+            self.heads[direction.index()] -= 1;
+        }
+        output.fact(
+            direction,
+            transaction,
+            Fact::HttpStatus {
+                line: bytes.line().unwrap_or_default(),
+                version: if version == 0 {
+                    b"HTTP/1.0"
+                } else {
+                    b"HTTP/1.1"
+                },
+                code,
+                reason: response.reason.unwrap_or_default().as_bytes(),
+            },
+        );
+        let framing = fields_of(direction, transaction, response.headers, output);
+        output.fact(
+            direction,
+            transaction,
+            Fact::HttpHeadEnd {
+                raw: &bytes[..length],
+            },
+        );
+        let has_body = !(is_interim || matches!(code, 204 | 304) || method == Some(Method::Head));
+        let switches =
+            code == 101 || (method == Some(Method::Connect) && (200..300).contains(&code));
+        if code == 101
+            && field(response.headers, "upgrade")
+                .is_some_and(|to| to.eq_ignore_ascii_case(b"websocket"))
+        {
+            output.refine(Protocol::WebSocket, Some(Protocol::Http), true);
+        }
+        if !is_interim {
+            output.complete();
+        }
+        Ok(Some((
+            length,
+            Read {
+                framing: if has_body {
+                    framing.of_response()
+                } else {
+                    Framing::None
+                },
+                switches,
+            },
+        )))
+    }
+
+    fn begin(&mut self, direction: Direction) -> u32 {
+        let heads = &mut self.heads[direction.index()];
+        let transaction = *heads;
+        *heads = heads.wrapping_add(1);
+        self.sides[direction.index()].transaction = transaction;
+        transaction
+    }
+}
+
+/// Tells the fields, and what they say about the body.
+fn fields_of(
+    direction: Direction,
+    transaction: u32,
+    headers: &[httparse::Header<'_>],
+    output: &mut Output<'_>,
+) -> body::Fields {
+    let mut fields = body::Fields::default();
+    for header in headers {
+        output.fact(
+            direction,
+            transaction,
+            Fact::HttpHeader {
+                name: header.name.as_bytes(),
+                value: header.value,
+            },
+        );
+        fields.field(header.name, header.value);
+    }
+    if fields.is_ambiguous() {
+        output.fact(
+            direction,
+            transaction,
+            Fact::Anomaly(Anomaly::HttpAmbiguousLength),
+        );
+    }
+    fields
+}
+
+fn field<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a [u8]> {
+    headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value)
+}
+
+/// RFC 3986 3.2: also of an authority with a user.
+pub(crate) fn without_port(authority: &str) -> &str {
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    if let Some(address) = host.strip_prefix('[') {
+        return address.split(']').next().unwrap_or(address);
+    }
+    host.rsplit_once(':').map_or(host, |(host, _)| host)
+}

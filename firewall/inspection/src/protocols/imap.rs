@@ -1,0 +1,103 @@
+//! IMAP: RFC 9051 (and RFC 3501).
+
+use crate::bytes::{Bytes, is_printable};
+use crate::identify::{Answer, Dissector, Seen};
+use crate::parser::{Output, Parser};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
+use crate::{Direction, Fact, Protocol};
+
+pub(crate) const DISSECTOR: Dissector = Dissector {
+    protocol: Protocol::Imap,
+    tcp: Some(recognise),
+    udp: None,
+    tcp_ports: &[143],
+    udp_ports: &[],
+};
+
+/// What a client may begin with, RFC 9051 6.1 and 6.2, and ID (RFC 2971).
+const FIRST: [&[u8]; 7] = [
+    b"CAPABILITY",
+    b"LOGIN",
+    b"AUTHENTICATE",
+    b"STARTTLS",
+    b"ID",
+    b"NOOP",
+    b"LOGOUT",
+];
+
+fn recognise(seen: &Seen<'_>) -> Option<Answer> {
+    let greetings: [&[u8]; 3] = [b"* OK", b"* PREAUTH", b"* BYE"];
+    match greetings
+        .iter()
+        .map(|word| seen.first().begins_text(word))
+        .max()?
+    {
+        Some(true) => (),
+        _ if greetings
+            .iter()
+            .any(|word| seen.first().begins_text(word).is_none()) =>
+        {
+            return None;
+        }
+        _ => return Some(Answer::NotForMe),
+    }
+    let line = seen.first().line()?;
+    if memchr::memmem::find(&line.to_ascii_uppercase(), b"IMAP").is_some() {
+        return Some(Answer::Certain);
+    }
+    let Some(command) = seen.second().line() else {
+        let is_text = seen
+            .second()
+            .iter()
+            .all(|byte| is_printable(*byte) || *byte == b'\r');
+        return Some(Answer::likely_if(is_text));
+    };
+    Some(Answer::certain_if(
+        FIRST.iter().any(|word| is_command(argument(command), word)),
+    ))
+}
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(Lines::new(Imap::default()))
+}
+
+#[derive(Debug, Default)]
+struct Imap {
+    greeted: bool,
+    /// Of the STARTTLS command.
+    tag: Vec<u8>,
+}
+
+impl Talk for Imap {
+    fn command(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
+        let command = argument(line);
+        self.tag.clear();
+        if is_command(command, b"STARTTLS") {
+            self.tag = line[..line.len() - command.len()].trim_ascii().to_vec();
+        } else if is_command(command, b"LOGIN") {
+            let user = argument(command)
+                .split(|byte| *byte == b' ')
+                .next()
+                .unwrap_or_default();
+            output.fact(Direction::Forward, 0, Fact::User(user));
+        }
+        Then::More
+    }
+
+    fn reply(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
+        if !self.greeted {
+            self.greeted = true;
+            output.fact(
+                Direction::Reverse,
+                0,
+                Fact::Software(argument(argument(line))),
+            );
+            output.complete();
+        }
+        if !self.tag.is_empty() && is_command(line, &self.tag) && is_command(argument(line), b"OK")
+        {
+            return Then::StartTls(Protocol::Imaps);
+        }
+        Then::More
+    }
+}

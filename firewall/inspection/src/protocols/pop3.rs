@@ -1,0 +1,75 @@
+//! POP3: RFC 1939, STLS RFC 2595, CAPA RFC 2449.
+
+use crate::bytes::{Bytes, is_printable};
+use crate::identify::{Answer, Dissector, Seen};
+use crate::parser::{Output, Parser};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
+use crate::{Direction, Fact, Protocol};
+
+pub(crate) const DISSECTOR: Dissector = Dissector {
+    protocol: Protocol::Pop3,
+    tcp: Some(recognise),
+    udp: None,
+    tcp_ports: &[110],
+    udp_ports: &[],
+};
+
+const FIRST: [&[u8]; 7] = [
+    b"USER", b"CAPA", b"APOP", b"AUTH", b"STLS", b"QUIT", b"NOOP",
+];
+
+fn recognise(seen: &Seen<'_>) -> Option<Answer> {
+    if !seen.first().begins(b"+OK")? {
+        return Some(Answer::NotForMe);
+    }
+    // Redis says +OK, too, but not first; nor with a text.
+    if !matches!(seen.first().at(3)?, b' ' | b'\r' | b'\n') {
+        return Some(Answer::NotForMe);
+    }
+    let Some(command) = seen.second().line() else {
+        let is_text = seen
+            .second()
+            .iter()
+            .all(|byte| is_printable(*byte) || *byte == b'\r');
+        return Some(Answer::likely_if(is_text));
+    };
+    Some(Answer::certain_if(
+        FIRST.iter().any(|word| is_command(command, word)),
+    ))
+}
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(Lines::new(Pop3::default()))
+}
+
+#[derive(Debug, Default)]
+struct Pop3 {
+    greeted: bool,
+    asked_for_tls: bool,
+}
+
+impl Talk for Pop3 {
+    fn command(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
+        self.asked_for_tls = is_command(line, b"STLS");
+        if is_command(line, b"USER") || is_command(line, b"APOP") {
+            let user = argument(line)
+                .split(|byte| *byte == b' ')
+                .next()
+                .unwrap_or_default();
+            output.fact(Direction::Forward, 0, Fact::User(user));
+        }
+        Then::More
+    }
+
+    fn reply(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
+        if !self.greeted {
+            self.greeted = true;
+            output.fact(Direction::Reverse, 0, Fact::Software(argument(line)));
+            output.complete();
+        }
+        if self.asked_for_tls && line.starts_with(b"+OK") {
+            return Then::StartTls(Protocol::Pop3s);
+        }
+        Then::More
+    }
+}

@@ -1,0 +1,132 @@
+//! SMTP: RFC 5321, STARTTLS RFC 3207, LMTP RFC 2033.
+
+use crate::bytes::{Bytes, is_printable};
+use crate::identify::{Answer, Dissector, Seen};
+use crate::parser::{Output, Parser};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
+use crate::{Direction, Fact, Protocol};
+
+pub(crate) const DISSECTOR: Dissector = Dissector {
+    protocol: Protocol::Smtp,
+    tcp: Some(recognise),
+    udp: None,
+    tcp_ports: &[25, 587, 2_525],
+    udp_ports: &[],
+};
+
+/// A greeting, and what only SMTP's client says to it.
+fn recognise(seen: &Seen<'_>) -> Option<Answer> {
+    let hello = |bytes: &[u8]| {
+        let words: [&[u8]; 3] = [b"EHLO ", b"HELO ", b"LHLO "];
+        words.iter().map(|word| bytes.begins_text(word)).max()
+    };
+    let greeting = greeting(seen.first(), &[b"SMTP", b"LMTP"]);
+    Some(
+        match (
+            greeting,
+            hello(seen.first()).flatten(),
+            hello(seen.second()).flatten(),
+        ) {
+            (_, Some(true), _) | (Answer::Likely, _, Some(true)) | (Answer::Certain, _, _) => {
+                Answer::Certain
+            }
+            (Answer::NotForMe, Some(false), _) | (_, _, Some(false)) => Answer::NotForMe,
+            (Answer::NotForMe, None, _) => Answer::Maybe,
+            (other, _, _) => other,
+        },
+    )
+}
+
+/// How much a line looks like a `220` greeting: certain where it names what it speaks.
+pub(crate) fn greeting(bytes: &[u8], names: &[&[u8]]) -> Answer {
+    let digits = bytes.begins(b"220");
+    if digits == Some(false) || !matches!(bytes.get(3), None | Some(b' ' | b'-')) {
+        return Answer::NotForMe;
+    }
+    let Some(line) = bytes.line() else {
+        return Answer::Maybe;
+    };
+    if !line.iter().all(|byte| is_printable(*byte) || *byte >= 0x80) {
+        return Answer::NotForMe;
+    }
+    let upper = line.to_ascii_uppercase();
+    if names
+        .iter()
+        .any(|name| memchr::memmem::find(&upper, name).is_some())
+    {
+        return Answer::Certain;
+    }
+    Answer::Likely
+}
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(Lines::new(Smtp::default()))
+}
+
+#[derive(Debug, Default)]
+struct Smtp {
+    greeted: bool,
+    asked: Asked,
+    /// Bytes of the end of a mail's text that came: CR LF `.` CR LF.
+    end: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asked {
+    #[default]
+    Other,
+    Data,
+    StartTls,
+}
+
+const END: &[u8] = b"\r\n.\r\n";
+
+impl Talk for Smtp {
+    fn command(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
+        self.asked = Asked::Other;
+        if is_command(line, b"EHLO") || is_command(line, b"HELO") {
+            let what = "helo";
+            let value = argument(line);
+            output.fact(Direction::Forward, 0, Fact::Name { what, value });
+            output.complete();
+        } else if is_command(line, b"DATA") {
+            self.asked = Asked::Data;
+        } else if is_command(line, b"STARTTLS") {
+            self.asked = Asked::StartTls;
+        }
+        Then::More
+    }
+
+    fn reply(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
+        if !self.greeted {
+            self.greeted = true;
+            output.fact(Direction::Reverse, 0, Fact::Software(argument(line)));
+        }
+        match (self.asked, line.first_chunk()) {
+            (Asked::StartTls, Some(b"220")) => return Then::StartTls(Protocol::Smtps),
+            // Behind the line that the command was.
+            (Asked::Data, Some(b"354")) => self.end = Some(2),
+            _ => (),
+        }
+        Then::More
+    }
+
+    fn other(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> usize {
+        let (Direction::Forward, Some(end)) = (direction, &mut self.end) else {
+            return 0;
+        };
+        for (position, byte) in bytes.iter().enumerate() {
+            *end = match END.get(*end) {
+                Some(expected) if expected == byte => *end + 1,
+                _ => usize::from(*byte == b'\r'),
+            };
+            if *end == END.len() {
+                self.end = None;
+                output.fact(direction, 0, Fact::MailText(&bytes[..=position]));
+                return position + 1;
+            }
+        }
+        output.fact(direction, 0, Fact::MailText(bytes));
+        bytes.len()
+    }
+}

@@ -1,0 +1,297 @@
+//! `palisade inspect`: what is in a capture, by the same inspection that live traffic goes through, without a network.
+
+mod decision;
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use firewall::config::{self, Config, ConfigError};
+use inspection::capture::{self, CaptureError, MOST_SESSIONS, Report, Summary};
+use inspection::stream::Gaps;
+use inspection::{Inspector, Profile, Service, Services, ServicesError};
+use rules::Protocol;
+use serde_json::{Map, Value, json};
+
+use crate::show::grid::{Grid, left, right, wrapping};
+use crate::terminal::{self, printable};
+use decision::Decided;
+
+/// Show the sessions of a capture: application, host, attributes, and what a configuration decides about them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A pcap or pcapng file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The configuration whose policies are asked. A session's zones are those of the interfaces that its addresses
+    /// are behind.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Services of your own, beside those that come with Palisade: YAML, a name, then `category`, `risk` and `domains`.
+    #[arg(long, value_name = "FILE")]
+    services: Option<PathBuf>,
+    /// Print one JSON object a line, a session each.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
+    let config = match &args.config {
+        Some(file) => Some(config::load(file).map_err(|error| match error {
+            ConfigError::Invalid(report) => InspectError::Config(report),
+            ConfigError::Unreadable { path, source } => {
+                InspectError::Unreadable { file: path, source }
+            }
+        })?),
+        None => None,
+    };
+    let services = match &args.services {
+        Some(file) => services(file)?,
+        None => Services::built_in(),
+    };
+    let profile = Profile {
+        gaps: Gaps::Skip,
+        ..Profile::default()
+    };
+    let inspector = Inspector {
+        services,
+        ..Inspector::new(profile)
+    };
+    let unreadable = |source| InspectError::Unreadable {
+        file: args.file.clone(),
+        source,
+    };
+    let file = File::open(&args.file).map_err(unreadable)?;
+    let (reports, summary) =
+        capture::inspect(file, &inspector).map_err(|source| InspectError::NoCapture {
+            file: args.file.clone(),
+            source,
+        })?;
+    let seen = Seen {
+        inspector: &inspector,
+        config: config.as_ref(),
+    };
+    let text = if args.json {
+        reports
+            .iter()
+            .map(|report| format!("{}\n", seen.object(report)))
+            .collect()
+    } else {
+        seen.table(&reports, terminal::width())
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(InspectError::Output)?;
+    for remark in remarks(&summary) {
+        eprintln!("warning: {}", printable(&remark));
+    }
+    Ok(())
+}
+
+fn services(file: &Path) -> Result<std::sync::Arc<Services>, InspectError> {
+    let text = std::fs::read_to_string(file).map_err(|source| InspectError::Unreadable {
+        file: file.to_owned(),
+        source,
+    })?;
+    Services::with(&text).map_err(|source| InspectError::Services {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+/// What of the capture is not in the sessions.
+fn remarks(summary: &Summary) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(why) = &summary.ended {
+        remarks.push(format!(
+            "the capture was read up to packet {}: {why}",
+            summary.packets
+        ));
+    }
+    for (link, packets) in &summary.unknown_links {
+        remarks.push(format!(
+            "{packets} packets have link type {link}, which is not read"
+        ));
+    }
+    if summary.not_ip > 0 {
+        remarks.push(format!(
+            "{} packets are no whole IP packets",
+            summary.not_ip
+        ));
+    }
+    if summary.beyond > 0 {
+        remarks.push(format!(
+            "{} packets were of more than {MOST_SESSIONS} sessions at a time",
+            summary.beyond
+        ));
+    }
+    remarks
+}
+
+/// What reports are shown by.
+struct Seen<'a> {
+    inspector: &'a Inspector,
+    config: Option<&'a Config>,
+}
+
+impl Seen<'_> {
+    fn service(&self, report: &Report) -> Option<&Service> {
+        report
+            .identity
+            .service
+            .map(|service| self.inspector.services.get(service))
+    }
+
+    fn decided(&self, report: &Report) -> Option<Decided<'_>> {
+        decision::of(self.config?, &report.endpoints)
+    }
+
+    fn object(&self, report: &Report) -> Value {
+        let identity = &report.identity;
+        let service = self.service(report);
+        let decided = self.decided(report);
+        let mut attributes: Map<String, Value> = Map::new();
+        for (name, value) in &report.attributes {
+            let list = attributes.entry(*name).or_insert_with(|| json!([]));
+            if let Value::Array(list) = list {
+                list.push(value.as_str().into());
+            }
+        }
+        json!({
+            "protocol": ip_protocol(report),
+            "initiator": end(report.endpoints.initiator),
+            "responder": end(report.endpoints.responder),
+            "application": application(report),
+            "carrier": identity.carrier.map(inspection::Protocol::name),
+            "service": service.map(|service| &service.name),
+            "category": service.map(|service| &service.category),
+            "risk": service.map(|service| service.risk.level()),
+            "host_name": identity.host.as_deref(),
+            "certain": identity.certain,
+            "packets_to_decide": report.packets_to_decide,
+            "began": report.began.as_secs_f64(),
+            "seconds": report.ended.saturating_sub(report.began).as_secs_f64(),
+            "packets": report.packets,
+            "bytes": report.bytes,
+            "attributes": attributes,
+            "refused_segments": report.refused,
+            "from_zone": decided.as_ref().map(|decided| decided.from),
+            "to_zone": decided.as_ref().map(|decided| decided.to),
+            "policy": decided.as_ref().and_then(|decided| decided.policy),
+            "verdict": decided.as_ref().map(|decided| decided.verdict),
+            "signatures": [],
+        })
+    }
+
+    fn table(&self, reports: &[Report], width: Option<usize>) -> String {
+        if reports.is_empty() {
+            return "no sessions\n".to_owned();
+        }
+        let mut columns = vec![
+            left("PROTOCOL"),
+            left("INITIATOR"),
+            left("RESPONDER"),
+            left("APPLICATION"),
+            left("SERVICE"),
+            wrapping("HOST NAME"),
+            right("PACKETS"),
+            right("DECIDED AT"),
+        ];
+        if self.config.is_some() {
+            columns.extend([left("POLICY"), left("VERDICT")]);
+        }
+        columns.push(wrapping("ATTRIBUTES"));
+        let mut grid = Grid::new(columns);
+        for report in reports {
+            let guess = if report.identity.certain || report.identity.protocol.is_none() {
+                ""
+            } else {
+                "?"
+            };
+            let attributes: Vec<String> = report
+                .attributes
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            let mut cells = vec![
+                ip_protocol(report).into(),
+                end(report.endpoints.initiator).into(),
+                end(report.endpoints.responder).into(),
+                format!("{}{guess}", application(report)).into(),
+                self.service(report)
+                    .map(|service| service.name.as_str())
+                    .into(),
+                report.identity.host.as_deref().into(),
+                (report.packets[0] + report.packets[1]).into(),
+                u64::from(report.packets_to_decide).into(),
+            ];
+            if self.config.is_some() {
+                let decided = self.decided(report);
+                let policy = decided
+                    .as_ref()
+                    .map(|decided| decided.policy.unwrap_or("(default)"));
+                cells.extend([policy.into(), decided.map(|decided| decided.verdict).into()]);
+            }
+            cells.push(attributes.join(" ").into());
+            grid.row(cells);
+        }
+        grid.text(width)
+    }
+}
+
+fn ip_protocol(report: &Report) -> String {
+    Protocol(report.endpoints.ip_protocol).to_string()
+}
+
+fn application(report: &Report) -> &'static str {
+    report
+        .identity
+        .protocol
+        .map_or("unknown", inspection::Protocol::name)
+}
+
+/// Address and port, IPv6 in brackets.
+fn end(end: SocketAddr) -> String {
+    end.to_string()
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InspectError {
+    #[error("{} can't be used", .0.file)]
+    Config(config::Report),
+    #[error("cannot read {}: {source}", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("{} is no capture: {source}", file.display())]
+    NoCapture { file: PathBuf, source: CaptureError },
+    #[error("{}: {source}", file.display())]
+    Services {
+        file: PathBuf,
+        source: ServicesError,
+    },
+    #[error("cannot write the sessions: {0}")]
+    Output(io::Error),
+}
+
+impl InspectError {
+    pub(crate) fn is_wrong_input(&self) -> bool {
+        match self {
+            Self::Config(_)
+            | Self::Unreadable { .. }
+            | Self::NoCapture { .. }
+            | Self::Services { .. } => true,
+            Self::Output(_) => false,
+        }
+    }
+
+    /// Where a configuration is wrong.
+    pub(crate) fn details(&self) -> Vec<String> {
+        match self {
+            Self::Config(report) => report.to_string().lines().map(str::to_owned).collect(),
+            Self::Unreadable { .. }
+            | Self::NoCapture { .. }
+            | Self::Services { .. }
+            | Self::Output(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `palisade inspect` as a person runs it: a capture in, sessions out.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const CONFIG: &str = "version: 1
+interfaces:
+  left: { device: eth1, addresses: [192.0.2.1/24] }
+  right: { device: eth2, addresses: [198.51.100.1/24] }
+zones:
+  trust: { interfaces: [left] }
+  untrust: { interfaces: [right] }
+policies:
+  - { name: web, from: trust, to: untrust, application: [http], action: permit }
+";
+
+/// A file that is gone when the test ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, bytes: &[u8]) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let path = folder.join(format!("{}-{name}", std::process::id()));
+        fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A classic pcap of raw IP packets, a second apart.
+fn capture(packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101] {
+        file.extend(word.to_le_bytes());
+    }
+    for (second, packet) in (1_700_000_000_u32..).zip(packets) {
+        let length = u32::try_from(packet.len()).unwrap();
+        for word in [second, 0, length, length] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(packet);
+    }
+    file
+}
+
+fn ipv4(protocol: u8, source: [u8; 4], destination: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0];
+    packet.extend(u16::try_from(20 + payload.len()).unwrap().to_be_bytes());
+    packet.extend([0, 0, 0, 0, 64, protocol, 0, 0]);
+    packet.extend(source);
+    packet.extend(destination);
+    packet.extend(payload);
+    packet
+}
+
+fn tcp(
+    from: [u8; 4],
+    to: [u8; 4],
+    ports: (u16, u16),
+    numbers: (u32, u32),
+    flags: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut segment = Vec::new();
+    segment.extend(ports.0.to_be_bytes());
+    segment.extend(ports.1.to_be_bytes());
+    segment.extend(numbers.0.to_be_bytes());
+    segment.extend(numbers.1.to_be_bytes());
+    segment.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    segment.extend(payload);
+    ipv4(6, from, to, &segment)
+}
+
+/// A request, cut in two, on a port that is nobody's; then an answer.
+fn http() -> Vec<u8> {
+    let (client, server) = ([192, 0, 2, 10], [198, 51, 100, 10]);
+    let (there, back) = ((40_000, 8_123), (8_123, 40_000));
+    capture(&[
+        tcp(client, server, there, (100, 0), 0x02, b""),
+        tcp(server, client, back, (500, 101), 0x12, b""),
+        tcp(
+            client,
+            server,
+            there,
+            (101, 501),
+            0x18,
+            b"GET /index.html HT",
+        ),
+        tcp(
+            client,
+            server,
+            there,
+            (119, 501),
+            0x18,
+            b"TP/1.1\r\nHost: www.youtube.com\r\nUser-Agent: test\r\n\r\n",
+        ),
+        tcp(
+            server,
+            client,
+            back,
+            (501, 170),
+            0x18,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        ),
+    ])
+}
+
+fn inspect(arguments: &[&Path], more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .arg("inspect")
+        .args(arguments)
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_session_is_an_object_with_what_was_found_and_decided() {
+    let file = Scratch::new("http.pcap", &http());
+    let config = Scratch::new("inspect.yaml", CONFIG.as_bytes());
+    let config_path = config.0.to_str().unwrap();
+    let output = inspect(&[&file.0], &["--json", "--config", config_path]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let session: Value = serde_json::from_str(&text).unwrap();
+    let expected = [
+        ("protocol", Value::from("tcp")),
+        ("initiator", "192.0.2.10:40000".into()),
+        ("responder", "198.51.100.10:8123".into()),
+        ("application", "http".into()),
+        ("service", "youtube".into()),
+        ("host_name", "www.youtube.com".into()),
+        ("certain", true.into()),
+        ("packets_to_decide", 4.into()),
+        ("policy", Value::Null),
+        ("verdict", "deny".into()),
+        ("signatures", Value::Array(Vec::new())),
+    ];
+    for (key, value) in expected {
+        assert_eq!(session[key], value, "{key} of {text}");
+    }
+    assert_eq!(session["attributes"]["http_target"][0], "/index.html");
+    assert_eq!(session["attributes"]["http_status"][0], "200");
+}
+
+#[test]
+fn a_table_is_for_people() {
+    let file = Scratch::new("table.pcap", &http());
+    let output = inspect(&[&file.0], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("PROTOCOL"), "{text}");
+    assert!(text.contains("www.youtube.com"), "{text}");
+    assert!(!text.contains("VERDICT"), "{text}");
+}
+
+#[test]
+fn what_is_no_capture_is_wrong_input_and_what_is_cut_off_is_read_as_far_as_it_goes() {
+    let none = Scratch::new("none.pcap", b"this is no capture, whatever its name says");
+    let output = inspect(&[&none.0], &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("is no capture")
+    );
+
+    let whole = http();
+    let cut = Scratch::new("cut.pcap", &whole[..whole.len() - 20]);
+    let output = inspect(&[&cut.0], &["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("www.youtube.com")
+    );
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("read up to packet 4")
+    );
+
+    let missing = inspect(&[Path::new("/nonexistent.pcap")], &[]);
+    assert_eq!(missing.status.code(), Some(2), "{missing:?}");
+}
+
+#[test]
+fn a_name_that_dns_gave_names_a_session_that_has_none() {
+    let (client, resolver, server) = (
+        [192, 0, 2, 10],
+        [198, 51, 100, 53],
+        Ipv4Addr::new(203, 0, 113, 7),
+    );
+    let question = b"\x08whatsapp\x03com\0\0\x01\0\x01";
+    let mut query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0".to_vec();
+    query.extend(question);
+    let mut answer = b"\x12\x34\x81\x80\0\x01\0\x01\0\0\0\0".to_vec();
+    answer.extend(question);
+    answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\x01\0\0\x04");
+    answer.extend(server.octets());
+    let udp = |from: u16, to: u16, payload: &[u8]| {
+        let mut datagram = [from.to_be_bytes(), to.to_be_bytes()].concat();
+        datagram.extend(u16::try_from(8 + payload.len()).unwrap().to_be_bytes());
+        datagram.extend([0, 0]);
+        datagram.extend(payload);
+        datagram
+    };
+    let file = Scratch::new(
+        "learned.pcap",
+        &capture(&[
+            ipv4(17, client, resolver, &udp(5_000, 53, &query)),
+            ipv4(17, resolver, client, &udp(53, 5_000, &answer)),
+            tcp(client, server.octets(), (40_001, 5_222), (1, 0), 0x02, b""),
+            tcp(
+                client,
+                server.octets(),
+                (40_001, 5_222),
+                (2, 0),
+                0x18,
+                b"ED\x00\x01some bytes of its own",
+            ),
+        ]),
+    );
+    let output = inspect(&[&file.0], &["--json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let sessions: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(sessions.len(), 2, "{text}");
+    assert_eq!(sessions[0]["application"], "dns");
+    assert_eq!(sessions[1]["application"], "unknown");
+    assert_eq!(sessions[1]["host_name"], "whatsapp.com");
+    assert_eq!(sessions[1]["service"], "whatsapp");
+}
