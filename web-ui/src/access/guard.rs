@@ -17,9 +17,9 @@ use super::refusal::Refusal;
 use super::role::Role;
 use super::scope::{Area, Scope};
 use crate::crowd::Trusted;
-use crate::{body, headers};
+use crate::{body, headers, pages};
 
-/// What needs no credentials: whether the appliance lives and is ready, and logging in.
+/// What needs no credentials, besides the web application's files: whether the appliance lives and is ready, and logging in.
 const PUBLIC: [&str; 3] = ["/healthz", "/readyz", "/api/v1/login"];
 
 /// What a user may do who has to change the password first.
@@ -65,7 +65,8 @@ async fn admit(
 ) -> Result<Request, Refusal> {
     // Only the servers say who the peer is; without one, nobody is let in.
     let peer = peer.ok_or(Refusal::NoCredentials)?;
-    let is_public = PUBLIC.contains(&request.uri().path());
+    let path = request.uri().path();
+    let is_public = PUBLIC.contains(&path) || pages::is_page(path);
     if peer == Peer::Socket || !is_public {
         let caller = access.authenticate(peer, request.headers()).await?;
         if let Some(trusted) = request.extensions().get::<Trusted>() {
@@ -129,7 +130,7 @@ fn area(path: &str) -> Area {
         ("events" | "alarms", _) => Area::Of(Scope::Events),
         ("sessions", _) | ("nat", Some("leases")) => Area::Of(Scope::Sessions),
         (
-            "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops" | "objects"
+            "applications" | "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops" | "objects"
             | "counters",
             _,
         ) => Area::Of(Scope::Network),

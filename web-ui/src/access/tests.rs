@@ -152,6 +152,7 @@ fn paths() -> Vec<String> {
         "policies",
         "nat",
         "drops",
+        "applications",
         "routes",
         "neighbours",
         "nat/leases",
@@ -165,7 +166,7 @@ fn paths() -> Vec<String> {
         .chain(others.map(|name| format!("/api/v1/{name}")))
         .chain(
             [
-                "/",
+                "/uix",
                 "/metrics",
                 "/nowhere",
                 "/api/v1/openapi.json",
