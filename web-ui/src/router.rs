@@ -164,6 +164,10 @@ mod tests {
         .await;
         assert_ne!(page["sessions"][0]["id"], second["sessions"][0]["id"]);
 
+        let (_, later) = ask("/api/v1/sessions?protocol=tcp&limit=1&offset=1&count=true").await;
+        assert_eq!(later["sessions"], second["sessions"]);
+        assert_eq!((&page["matching"], &later["matching"]), (&Value::Null, &3.into()));
+
         let (_, page) = ask("/api/v1/sessions?address=2001%3Adb8%3A1%3A%3A10").await;
         assert!(!page["sessions"].as_array().unwrap().is_empty());
     }
@@ -221,6 +225,8 @@ mod tests {
             "?all=true&zone=trust",
             "?limit=1",
             "?cursor=1",
+            "?offset=1",
+            "?count=true",
             "?adress=192.0.2.1",
         ] {
             let (status, body) = clear(query).await;

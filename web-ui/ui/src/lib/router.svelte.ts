@@ -14,6 +14,10 @@ function read(): { page: string; name: string; search: string } {
   return { page: page || 'dashboard', name: names.map(decode).join('/'), search: location.search }
 }
 
+function pageOf(path: string): string {
+  return path.startsWith(BASE) ? (path.slice(BASE.length).split('/')[0] ?? '') : ''
+}
+
 function decode(text: string): string {
   try {
     return decodeURIComponent(text)
@@ -60,7 +64,7 @@ export function href(page: string, name = '', query: Record<string, string | num
 
 export async function go(address: string, how: { replace?: boolean } = {}): Promise<void> {
   const target = new URL(address, location.href)
-  const samePage = target.pathname === location.pathname
+  const samePage = pageOf(target.pathname) === pageOf(location.pathname)
   if (!samePage && !(await mayLeave())) return
   if (how.replace) history.replaceState(null, '', target)
   else history.pushState(null, '', target)

@@ -2,11 +2,29 @@ import { expect, test } from 'vitest'
 
 import { reveal, visible } from './window'
 
-test('a million rows cost as many as are seen', () => {
-  const { first, end, above, below } = visible(15_000_000, 600, 30, 1_000_000)
+test('a hundred thousand rows cost as many as are seen', () => {
+  const { first, end, above, below } = visible(1_500_000, 600, 30, 100_000)
   expect(end - first).toBeLessThan(50)
   expect(first * 30).toBe(above)
-  expect(above + (end - first) * 30 + below).toBe(30_000_000)
+  expect(above + (end - first) * 30 + below).toBe(3_000_000)
+})
+
+test('a million rows fit into what a browser can scroll, from the first to the last', () => {
+  const most = 15_000_000
+  expect(visible(0, 600, 30, 1_000_000)).toMatchObject({ first: 0, above: 0 })
+  const last = visible(most - 600, 600, 30, 1_000_000)
+  expect(last.end).toBe(1_000_000)
+  for (const scrolled of [0, 1, 4_321_987, most / 2, most - 600]) {
+    const { first, end, above, below } = visible(scrolled, 600, 30, 1_000_000)
+    // What is drawn covers what is seen.
+    expect(above).toBeLessThanOrEqual(scrolled)
+    expect(above + (end - first) * 30).toBeGreaterThanOrEqual(Math.min(scrolled + 600, most) - 1)
+    expect(above + (end - first) * 30 + below).toBeLessThanOrEqual(most + 400)
+  }
+  const at = reveal(777_777, 0, 600, 30, 30, 1_000_000)
+  const seen = visible(at, 600, 30, 1_000_000)
+  expect(seen.first).toBeLessThan(777_777)
+  expect(seen.end).toBeGreaterThan(777_777)
 })
 
 test('an empty and a short list are whole', () => {
