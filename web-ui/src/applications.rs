@@ -82,6 +82,9 @@ mod tests {
         assert_eq!(named("http").terms, ["tcp 80"]);
         assert!(named("ping").terms.iter().any(|term| term == "icmp type 8"));
         assert!(named("web").terms.is_empty() && named("web").members.contains(&"https"));
-        assert!(all.iter().all(|one| one.terms.is_empty() != one.members.is_empty()));
+        assert!(
+            all.iter()
+                .all(|one| one.terms.is_empty() != one.members.is_empty())
+        );
     }
 }

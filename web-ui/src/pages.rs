@@ -76,7 +76,11 @@ fn answer(name: &str, headers: &HeaderMap, cache: &'static str) -> Response {
 /// Another one for each coding (RFC 9110, section 8.8.3.3).
 fn tag(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
-    let hex: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = hash
+        .iter()
+        .take(12)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("\"{hex}\"")
 }
 
@@ -89,7 +93,9 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .any(|coding| {
             let mut parts = coding.split(';').map(str::trim);
-            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
+            parts
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
                 && parts.all(|weight| !matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
         })
 }
@@ -141,7 +147,10 @@ mod tests {
     async fn the_page_is_served_plain_and_packed_and_a_missing_asset_is_not_the_page() {
         let page = index(HeaderMap::new()).await;
         assert_eq!(page.status(), StatusCode::OK);
-        assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        assert_eq!(
+            page.headers()[header::CONTENT_TYPE],
+            "text/html; charset=utf-8"
+        );
         assert!(!page.headers().contains_key(header::CONTENT_ENCODING));
         let body = page.into_body().collect().await.unwrap().to_bytes();
         assert!(body.starts_with(b"<!doctype html>"));

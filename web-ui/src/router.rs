@@ -18,7 +18,9 @@ use crate::events::{self, EventLog};
 use crate::problem::Problem;
 use crate::system::{Machine, System};
 use crate::tables::Tables;
-use crate::{applications, explain, metrics, objects, openapi, operation, pages, series, system, tables};
+use crate::{
+    applications, explain, metrics, objects, openapi, operation, pages, series, system, tables,
+};
 
 /// The API of `appliance`, its configuration and its events, for those whom `access` lets in.
 pub fn router(
@@ -166,7 +168,10 @@ mod tests {
 
         let (_, later) = ask("/api/v1/sessions?protocol=tcp&limit=1&offset=1&count=true").await;
         assert_eq!(later["sessions"], second["sessions"]);
-        assert_eq!((&page["matching"], &later["matching"]), (&Value::Null, &3.into()));
+        assert_eq!(
+            (&page["matching"], &later["matching"]),
+            (&Value::Null, &3.into())
+        );
 
         let (_, page) = ask("/api/v1/sessions?address=2001%3Adb8%3A1%3A%3A10").await;
         assert!(!page["sessions"].as_array().unwrap().is_empty());

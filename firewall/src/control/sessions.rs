@@ -43,18 +43,15 @@ impl Control {
         if filter.offset.is_some() && (filter.cursor.is_some() || filter.sort.is_some()) {
             return Err(FilterError {
                 parameter: "offset",
-                problem: "it is from the table's beginning: neither 'cursor' nor 'sort' goes with it"
-                    .into(),
+                problem:
+                    "it is from the table's beginning: neither 'cursor' nor 'sort' goes with it"
+                        .into(),
             });
         }
         let offset = filter.offset.unwrap_or(0) as usize;
         let matches = matches_from(page.first);
         let (found, next) = match filter.sort {
-            None => page.cut(
-                matches
-                    .skip(offset)
-                    .map(|(slot, id)| (slot.0, (slot, id))),
-            ),
+            None => page.cut(matches.skip(offset).map(|(slot, id)| (slot.0, (slot, id)))),
             Some(_) if filter.cursor.is_some() => {
                 return Err(FilterError {
                     parameter: "cursor",

@@ -130,8 +130,8 @@ fn area(path: &str) -> Area {
         ("events" | "alarms", _) => Area::Of(Scope::Events),
         ("sessions", _) | ("nat", Some("leases")) => Area::Of(Scope::Sessions),
         (
-            "applications" | "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops" | "objects"
-            | "counters",
+            "applications" | "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops"
+            | "objects" | "counters",
             _,
         ) => Area::Of(Scope::Network),
         ("config", _) => Area::Of(Scope::Configuration),

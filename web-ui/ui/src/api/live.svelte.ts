@@ -3,6 +3,8 @@
  * windows of a browser share one: whichever holds the lock has the stream and passes on what comes.
  */
 
+import { untrack } from 'svelte'
+
 import { connection } from './connection.svelte'
 import { recognise, session } from './session.svelte'
 
@@ -135,7 +137,8 @@ export function poll(ask: () => Promise<void>, milliseconds: number): () => void
     clearTimeout(timer)
     void run()
   }
-  void run()
+  // What is asked for is no reason for an effect to begin anew.
+  untrack(() => void run())
   document.addEventListener('visibilitychange', look)
   return () => {
     stopped = true

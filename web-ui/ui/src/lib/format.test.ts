@@ -14,7 +14,7 @@ test('numbers have three digits and a prefix, from zero to the huge', () => {
 })
 
 test('a share is in percent, and a little is not nothing', () => {
-  expect([0, 0.0001, 0.123, 0.9996, 1].map(percent)).toEqual(['0 %', '0.01 %', '12.3 %', '100 %', '100 %'])
+  expect([0, 0.00001, 0.0001, 0.123, 0.9996, 1].map(percent)).toEqual(['0 %', '< 0.01 %', '0.01 %', '12.3 %', '100 %', '100 %'])
 })
 
 test('times are as long as they have to be', () => {

@@ -33,6 +33,7 @@ export function whole(value: number, language = 'en'): string {
 export function percent(share: number): string {
   if (!Number.isFinite(share)) return '–'
   const value = share * 100
+  if (value > 0 && value < 0.01) return '< 0.01 %'
   return `${value === 0 || value >= 99.95 || value === Math.round(value) ? Math.round(value) : value < 1 ? value.toFixed(2) : value.toFixed(1)} %`
 }
 

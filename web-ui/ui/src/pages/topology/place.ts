@@ -47,7 +47,9 @@ export function place(zones: readonly { name: string; interfaces: readonly strin
       const box: Box = { x: x + 12, y: y + TITLE + at * (INTERFACE + GAP), width: SIDE - 24, height: INTERFACE }
       const middle = box.y + INTERFACE / 2
       const end = left ? appliance.x : appliance.x + appliance.width
-      picture.interfaces.push({ name, ...box, line: [left ? box.x + box.width : box.x, middle, end, height / 2] })
+      // Straight, where the appliance is as high.
+      const meets = Math.max(appliance.y + 16, Math.min(appliance.y + appliance.height - 16, middle))
+      picture.interfaces.push({ name, ...box, line: [left ? box.x + box.width : box.x, middle, end, meets] })
     })
   })
   return picture
