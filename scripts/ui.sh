@@ -3,7 +3,10 @@
 # appliance in Chromium. Where Node.js is missing, says so; with `if-possible` before the word, that is no failure: the
 # binary is then built without the UI, and its page says so.
 set -euo pipefail
-cd "$(dirname "$0")/../web-ui/ui"
+cd "$(dirname "$0")/.."
+# The browser's tests run what was built.
+export PALISADE_BINARY=${PALISADE_BINARY:-$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")/debug/palisade}
+cd web-ui/ui
 # What Vite 8 needs.
 major=20 minor=19
 

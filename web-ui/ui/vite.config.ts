@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { svelte } from '@sveltejs/vite-plugin-svelte'
@@ -7,6 +7,9 @@ import { defineConfig } from 'vitest/config'
 
 /** Where `npm run dev` finds an API: `palisade lab` serves one there. */
 const API = process.env['PALISADE_API'] ?? 'http://127.0.0.1:8443'
+
+/** What a browser loads before it shows something, compressed: the page, and the first page's own part. */
+const FIRST_LOAD_MOST = 150_000
 
 /** Each file once more as `NAME.gz`, so that the appliance compresses nothing. */
 function compressed(): Plugin {
@@ -19,6 +22,11 @@ function compressed(): Plugin {
         const file = join(entry.parentPath, entry.name)
         writeFileSync(`${file}.gz`, gzipSync(readFileSync(file), { level: 9 }))
       }
+      const first = [...readFileSync('dist/index.html', 'utf8').matchAll(/"\/ui\/(assets\/[^"]+)"/g)].map(([, name]) => name ?? '')
+      const dashboard = readdirSync('dist/assets').filter((name) => /^Dashboard-.*\.(js|css)$/.test(name))
+      const loaded = [...first, ...dashboard.map((name) => `assets/${name}`)]
+      const bytes = loaded.reduce((sum, name) => sum + statSync(join('dist', `${name}.gz`)).size, 0)
+      if (bytes > FIRST_LOAD_MOST) this.error(`the first page loads ${bytes} bytes; at most ${FIRST_LOAD_MOST}`)
     }
   }
 }
@@ -32,7 +40,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
-    rolldownOptions: { checks: { pluginTimings: false } }
+    rolldownOptions: {
+      checks: { pluginTimings: false },
+      // What several pages use comes with the first, in few requests.
+      output: { codeSplitting: { groups: [{ name: 'shared', minShareCount: 3 }] } }
+    }
   },
   server: { proxy: { '/api': API, '/readyz': API, '/healthz': API } },
   test: { include: ['src/**/*.test.ts'], environment: 'node' }

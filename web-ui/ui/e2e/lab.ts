@@ -15,7 +15,7 @@ import { chromium, type Browser } from '@playwright/test'
 
 export const URL = 'https://127.0.0.1:8443'
 
-const BINARY = resolve(process.env['PALISADE_BINARY'] ?? join(process.env['CARGO_TARGET_DIR'] ?? '../../target', 'debug/palisade'))
+const BINARY = resolve(process.env['PALISADE_BINARY'] ?? '../../target/debug/palisade')
 const CHROMIUM = process.env['PALISADE_CHROMIUM'] ?? '/usr/bin/chromium'
 
 const CONFIGURATION = `# The browser's tests begin with this.
