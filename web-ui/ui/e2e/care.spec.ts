@@ -166,16 +166,19 @@ test('an appliance that goes away is waited for', async ({ lab, chromium }) => {
 })
 
 test('a table of a hundred thousand sessions is scrolled through', async ({ lab, chromium }) => {
-  await lab.ask('PATCH', '/api/v1/config/candidate', [
+  test.setTimeout(300_000)
+  const changed = await lab.ask('PATCH', '/api/v1/config/candidate', [
     { op: 'add', path: '/policies/0', value: { name: 'datagrams', from: 'trust', to: 'untrust', application: ['any-udp'], action: 'permit' } },
+    { op: 'add', path: '/nat/source/0', value: { name: 'as-they-are', from: 'trust', to: 'untrust', source: ['lan'], destination: ['198.51.100.11'], translate: 'none' } },
     { op: 'add', path: '/applications', value: { 'any-udp': [{ protocol: 'udp', 'idle-timeout': '10m' }] } }
   ])
+  expect(changed.status, changed.body).toBe(200)
   const page = await at(chromium, '/ui/sessions')
   await commit(page, 'datagrams')
-  await lab.flood(51, 2_000)
-  const { body } = await lab.ask('GET', '/api/v1/sessions?limit=1')
-  const { total } = JSON.parse(body) as { total: number }
-  expect(total).toBeGreaterThan(100_000)
+  const total = async () => (JSON.parse((await lab.ask('GET', '/api/v1/sessions?limit=1')).body) as { total: number }).total
+  // What a busy machine loses is sent again.
+  for (let rounds = 0; rounds < 12 && (await total()) < 100_000; rounds += 1) await lab.flood(51, 2_000)
+  expect(await total()).toBeGreaterThan(100_000)
 
   const grid = page.getByRole('grid')
   await expect.poll(async () => Number(await grid.getAttribute('aria-rowcount'))).toBeGreaterThan(100_000)
@@ -187,13 +190,16 @@ test('a table of a hundred thousand sessions is scrolled through', async ({ lab,
   expect(await page.locator('[role="grid"] tbody tr').count()).toBeLessThan(100)
 
   await page.getByLabel('Port', { exact: true }).fill('20007')
-  await expect(page.getByText(/^2,000 of /)).toBeVisible()
+  const { matching } = JSON.parse((await lab.ask('GET', '/api/v1/sessions?port=20007&count=true&limit=1')).body) as { matching: number }
+  expect(matching).toBeGreaterThan(1_000)
+  const shown = matching.toLocaleString('en')
+  await expect(page.getByText(`${shown} of `)).toBeVisible()
   await expect(page).toHaveURL(/port=20007/)
   await page.getByLabel('Port', { exact: true }).fill('99999999')
   await expect(page.getByRole('alert')).toContainText('99999999')
   await page.getByLabel('Port', { exact: true }).fill('20007')
   await page.getByRole('button', { name: 'Close all that match' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Close them' }).click()
-  await expect(page.getByText('2,000 sessions closed')).toBeVisible()
+  await expect(page.getByText(`${shown} sessions closed`)).toBeVisible()
   await page.context().close()
 })

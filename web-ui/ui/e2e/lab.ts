@@ -141,7 +141,7 @@ export class Lab {
     }
   }
 
-  /** Many short conversations: datagrams from and to so many ports each. */
+  /** Many short conversations: datagrams from and to so many ports each, to 198.51.100.11. */
   flood(sources: number, destinations: number): Promise<void> {
     const script = `
       const { createSocket } = require('node:dgram')
@@ -151,8 +151,8 @@ export class Lab {
           const socket = createSocket('udp4')
           await new Promise((bound) => socket.bind(20000 + source, bound))
           for (let destination = 0; destination < destinations; destination += 1) {
-            await new Promise((sent) => socket.send('x', 10000 + destination, '198.51.100.10', sent))
-            if (destination % 200 === 199) await new Promise((rest) => setTimeout(rest, 4))
+            await new Promise((sent) => socket.send('x', 10000 + destination, '198.51.100.11', sent))
+            if (destination % 200 === 199) await new Promise((rest) => setTimeout(rest, 12))
           }
           socket.close()
         }
@@ -194,7 +194,9 @@ export class Lab {
     for (const device of ['lo', 'left', 'right']) ip(`-n ${firewall} link set ${device} up`)
     for (const [namespace, address] of [
       [client, '192.0.2.10/24'],
-      [server, '198.51.100.10/24']
+      [server, '198.51.100.10/24'],
+      // For more conversations than one address has ports to be translated to.
+      [server, '198.51.100.11/24']
     ]) {
       ip(`-n ${namespace} link set lo up`)
       ip(`-n ${namespace} link set eth0 up`)

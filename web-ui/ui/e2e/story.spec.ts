@@ -20,7 +20,7 @@ test('the first sign-in asks for another password, and a wrong one is said to be
   await page.getByLabel('New password, again').fill(PASSWORD)
   await page.getByRole('button', { name: 'Change password' }).click()
   // Where the address said.
-  await expect(page.getByRole('heading', { name: 'Policies' })).toBeVisible()
+  await expect(page.getByRole('heading', { name: 'Policies', exact: true })).toBeVisible()
   await page.context().close()
 })
 
