@@ -40,8 +40,10 @@ test)
 	npm run --silent test
 	;;
 browser-test) npm run --silent browser-test -- "${@:2}" ;;
+# Without those that take minutes.
+browser-test-short) npm run --silent browser-test-short -- "${@:2}" ;;
 *)
-	echo "ui: unknown word '${1:-}': build, test and browser-test are known" >&2
+	echo "ui: unknown word '${1:-}': build, test, browser-test and browser-test-short are known" >&2
 	exit 2
 	;;
 esac

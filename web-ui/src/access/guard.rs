@@ -80,10 +80,14 @@ async fn admit(
 
 fn authorize(caller: &Caller, request: &Request) -> Result<(), Refusal> {
     let (method, path) = (request.method(), request.uri().path());
-    if let Some((_, token)) = &caller.session
-        && !method.is_safe()
-    {
-        check_csrf(request.headers(), token)?;
+    if !method.is_safe() {
+        match &caller.session {
+            Some((_, token)) => check_csrf(request.headers(), token)?,
+            // Nobody else's page may use the lab's relay, which asks for no credentials, or a password that the
+            // browser keeps for Basic.
+            None if says_cross_site(request.headers()) => return Err(Refusal::CrossSite),
+            None => {}
+        }
     }
     if caller.must_change_password && !BEFORE_PASSWORD_CHANGE.contains(&path) {
         return Err(Refusal::PasswordChangeRequired);
@@ -158,6 +162,11 @@ fn check_csrf(headers: &HeaderMap, token: &str) -> Result<(), Refusal> {
     }
 }
 
+/// What a browser says of itself, and no other client does.
+fn says_cross_site(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-fetch-site") && credentials::is_cross_site(headers)
+}
+
 /// RFC 9110, section 11.6.1. A browser that is offered Basic asks its user in a window of its own, in front of
 /// the login page; so a page's requests are not.
 fn challenge(headers: &mut HeaderMap, browser: bool) {
@@ -175,7 +184,30 @@ fn challenge(headers: &mut HeaderMap, browser: bool) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
+
+    #[test]
+    fn another_sites_page_changes_nothing_without_a_session_either() {
+        let ask = |method: Method, site: Option<&'static str>| {
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = method;
+            *request.uri_mut() = "/api/v1/config/commit".parse().unwrap();
+            if let Some(site) = site {
+                let site = HeaderValue::from_static(site);
+                request.headers_mut().insert("sec-fetch-site", site);
+            }
+            authorize(&Caller::root(), &request)
+        };
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(ask(Method::POST, Some(site)), Err(Refusal::CrossSite));
+            assert_eq!(ask(Method::GET, Some(site)), Ok(()));
+        }
+        for site in [None, Some("same-origin"), Some("none")] {
+            assert_eq!(ask(Method::POST, site), Ok(()));
+        }
+    }
 
     #[test]
     fn what_each_request_needs() {

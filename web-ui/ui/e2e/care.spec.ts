@@ -1,6 +1,6 @@
 /** Order by hand and by key, roles, sessions that end, an appliance that goes away, text that is only text. */
 
-import { at, commit, expect, open, PASSWORD, signIn, test } from './test'
+import { at, commit, expect, PASSWORD, settled, test } from './test'
 
 import type { Page } from '@playwright/test'
 
@@ -11,20 +11,8 @@ async function order(page: Page): Promise<string[]> {
   return page.locator('[role="grid"] tbody tr td.name button').allTextContents()
 }
 
-test('a first sign-in has been made', async ({ lab, chromium }) => {
-  // By itself, too: this file can be run alone.
-  const { body } = await lab.ask('GET', '/api/v1/users')
-  if (body.includes('"must-change-password":true')) {
-    const page = await open(chromium)
-    await signIn(page, 'admin', lab.oneTimePassword)
-    await page.getByLabel('New password', { exact: true }).fill(PASSWORD)
-    await page.getByLabel('New password, again').fill(PASSWORD)
-    await page.getByRole('button', { name: 'Change password' }).click()
-    await expect(page.getByRole('navigation')).toBeVisible()
-    await page.context().close()
-  }
-  await lab.ask('DELETE', '/api/v1/config/candidate')
-})
+// This file can be run alone.
+test.beforeAll(({ lab, chromium }) => settled(lab, chromium))
 
 test('policies are put in order by dragging and by keys, many at once', async ({ lab, chromium }) => {
   const operations = ['a', 'b', 'c', 'd', 'e'].map((name) => ({
@@ -165,7 +153,7 @@ test('an appliance that goes away is waited for', async ({ lab, chromium }) => {
   await page.context().close()
 })
 
-test('a table of a hundred thousand sessions is scrolled through', async ({ lab, chromium }) => {
+test('a table of a hundred thousand sessions is scrolled through @long', async ({ lab, chromium }) => {
   test.setTimeout(300_000)
   const changed = await lab.ask('PATCH', '/api/v1/config/candidate', [
     { op: 'add', path: '/policies/0', value: { name: 'datagrams', from: 'trust', to: 'untrust', application: ['any-udp'], action: 'permit' } },
