@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run image image-test lint test api-test bench fuzz clean
+.PHONY: help setup ui run image image-test lint test api-test bench fuzz clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -14,7 +14,11 @@ help: ## Say what there is
 setup: ## Install what building and running needs (Debian)
 	@scripts/setup.sh
 
+ui: ## Build the web UI, which the next build of the binary takes in
+	@scripts/ui.sh build
+
 run: setup ## Build Palisade and show it at work; ARGS="--once" and others go to 'palisade lab'
+	@scripts/ui.sh if-possible build
 	@cargo build --locked --release -p palisade
 	@exec scripts/as-root.sh "$(TARGET)/release/palisade" lab $(ARGS)
 
@@ -31,6 +35,7 @@ lint: ## Check the formatting, and run clippy
 
 test: ## Install what the tests need, lint, and run the whole test suite
 	@scripts/setup.sh test
+	@scripts/ui.sh if-possible build
 	@$(MAKE) --no-print-directory lint
 	@scripts/test.sh
 

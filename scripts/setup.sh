@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(clang libbpf-dev linux-libc-dev llvm)
 run=(curl iproute2 iputils-ping)
-test=(bpftool busybox-static docker-compose docker.io ethtool iperf3 nftables python3-venv traceroute)
+test=(bpftool busybox-static chromium docker-compose docker.io ethtool iperf3 nftables python3-venv traceroute)
 bench=(nginx-light wrk)
 image=(jq skopeo)
 
@@ -50,6 +50,17 @@ python_program() {
 	}
 }
 
+# The web UI's build needs Node.js 20.19, which not every Debian has. Where it is missing or too old, scripts/ui.sh says
+# what is left out.
+node() {
+	command -v npm >/dev/null && return
+	local candidate
+	candidate=$(apt-cache policy nodejs 2>/dev/null | sed -n 's/^ *Candidate: //p')
+	if dpkg --compare-versions "${candidate:-0}" ge 20.19; then
+		wanted+=(nodejs npm)
+	fi
+}
+
 wanted=("${build[@]}" "${run[@]}")
 case ${1:-} in
 '') ;;
@@ -69,6 +80,7 @@ if ! command -v apt-get >/dev/null; then
 	exit 0
 fi
 
+node
 missing=()
 for package in "${wanted[@]}"; do
 	installed "$package" || missing+=("$package")

@@ -1,10 +1,14 @@
 #!/bin/bash
 # The whole test suite, with nextest where it is installed.
 set -euo pipefail
-cargo=$(dirname "$0")/cargo.sh
+cd "$(dirname "$0")/.."
+cargo=scripts/cargo.sh
 
 # The labs run the binary that lies beside them.
 "$cargo" build --locked --workspace --bins --quiet
+
+scripts/ui.sh if-possible test
+scripts/as-root.sh scripts/ui.sh if-possible browser-test-short
 
 if cargo nextest --version >/dev/null 2>&1; then
 	# nextest runs no examples of the documentation.

@@ -65,6 +65,10 @@ pub struct SessionFilter {
     /// Opaque; from `next` of the page before.
     #[param(min_length = 1)]
     pub cursor: Option<String>,
+    /// How many that match to pass over, from the table's beginning. `GET` alone, and neither with `cursor` nor `sort`.
+    pub offset: Option<u32>,
+    /// Whether `matching` is wanted, for which the whole table is looked through. `GET` alone.
+    pub count: Option<bool>,
     /// 1 to 1,000; 100 unless told.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
@@ -92,6 +96,9 @@ pub struct SessionPage {
     pub sessions: Vec<SessionView>,
     /// Sessions in the table, whether or not they match the filter.
     pub total: u64,
+    /// Those that match, where `count` asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matching: Option<u64>,
     pub capacity: u64,
     /// The `cursor` of the next page; absent on the last, and where a `sort` was asked for.
     pub next: Option<String>,

@@ -217,6 +217,7 @@ fn hints(network: &Network, program: &Path, socket: &Path, address: SocketAddr) 
     ));
     say("From anywhere on this machine:");
     say(&format!("  curl http://{address}/api/v1/sessions"));
+    say(&format!("  http://{address}/ in a browser"));
 }
 
 fn tell_log(lines: &[String]) {

@@ -190,6 +190,13 @@ fn a_request_that_makes_no_sense_is_answered_with_a_problem() -> Result<()> {
         ("GET", "/api/v1/sessions?port=70000", 400, Some("port")),
         ("GET", "/api/v1/sessions?limit=0", 400, Some("limit")),
         ("GET", "/api/v1/sessions?cursor=x", 400, Some("cursor")),
+        ("GET", "/api/v1/sessions?offset=-1", 400, Some("offset")),
+        (
+            "GET",
+            "/api/v1/sessions?offset=1&sort=bytes",
+            400,
+            Some("offset"),
+        ),
         ("GET", "/api/v1/interfaces?zone=trust", 400, Some("zone")),
         ("GET", "/api/v1/nothing", 404, None),
         ("DELETE", "/api/v1/sessions?limit=5", 400, Some("limit")),

@@ -91,6 +91,21 @@ fn sessions_and_leases_are_found_by_what_they_are() -> Result<()> {
         let page = get(&palisade, &format!("sessions?limit=1000&{filter}"))?;
         let found = items(&page, "sessions")?.len();
         ensure!(found == expected, "{filter}: {found}, not {expected}");
+        let page = get(&palisade, &format!("sessions?limit=1&count=true&{filter}"))?;
+        ensure!(page["matching"] == expected, "{filter}: {page}");
+    }
+    // A part of the table by where it begins is that part of the whole.
+    let number = |session: &Value| session["id"].as_u64();
+    let all = get(&palisade, "sessions?limit=1000&policy=probes")?;
+    let all: Vec<_> = items(&all, "sessions")?.iter().map(number).collect();
+    for offset in [0, 1, flows - 3, flows, flows + 7] {
+        let part = get(
+            &palisade,
+            &format!("sessions?limit=5&policy=probes&offset={offset}"),
+        )?;
+        let part: Vec<_> = items(&part, "sessions")?.iter().map(number).collect();
+        let expected: Vec<_> = all.iter().copied().skip(offset).take(5).collect();
+        ensure!(part == expected, "{offset}: {part:?}, not {expected:?}");
     }
     let bytes = |session: &Value| {
         let of = |end: &str| session[end]["bytes"].as_u64().unwrap_or_default();

@@ -136,7 +136,7 @@ impl Appliance for Fake {
         {
             return Err(wrong("protocol", "unknown"));
         }
-        let mut matching =
+        let matching =
             self.sessions
                 .iter()
                 .enumerate()
@@ -167,6 +167,8 @@ impl Appliance for Fake {
                             [&session.from_zone, &session.to_zone].contains(&zone)
                         })
                 });
+        let count = matching.clone().count() as u64;
+        let mut matching = matching.skip(filter.offset.unwrap_or(0) as usize);
         let sessions = matching
             .by_ref()
             .take(filter.limit.unwrap_or(100))
@@ -176,6 +178,7 @@ impl Appliance for Fake {
         Ok(SessionPage {
             sessions,
             total: self.sessions.len() as u64,
+            matching: filter.count.unwrap_or(false).then_some(count),
             capacity: self.system.session_capacity,
             next,
         })

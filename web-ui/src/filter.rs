@@ -76,6 +76,8 @@ impl Filter for SessionFilter {
         "sort",
         "all",
         "cursor",
+        "offset",
+        "count",
         "limit",
     ];
 
@@ -97,6 +99,8 @@ impl Filter for SessionFilter {
             "offloaded" => self.offloaded = Some(flag(name, value)?),
             "min-bytes" => self.min_bytes = Some(number(name, value, "a number of bytes")?),
             "sort" => self.sort = Some(choice(name, value)?),
+            "offset" => self.offset = Some(parsed(name, value, "a number of sessions")?),
+            "count" => self.count = Some(flag(name, value)?),
             "cursor" => self.cursor = Some(word(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
             _ => return Err(unknown(name, Self::NAMES)),

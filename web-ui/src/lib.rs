@@ -12,10 +12,12 @@
 //! | `/api/v1/system/restart` | stops and starts anew: [`Restart`] |
 //! | `/api/v1/events`, `/events/stream`, `/events/capture`, `/alarms` | what has happened, and what is wrong |
 //! | `/api/v1/objects` | what policies name, with hits and uses |
+//! | `/api/v1/applications` | those that are built in |
 //! | `/api/v1/series`, `/rates`, `/rates/stream` | what was counted, over time and in the last second |
 //! | `/api/v1/counters/reset` | begins anew with hits |
 //! | `/metrics` | the same for Prometheus |
 //! | `/api/v1/login`, `/logout`, `/whoami`, `/password`, `/users`, `/tokens` | who may do what: [`Access`] |
+//! | `/`, `/ui/…` | the web application, from `ui/` |
 //! | `/healthz` | 200 while the process lives |
 //! | `/readyz` | 200 when the datapath enforces the committed configuration, else 503; what is missing is told to the unix socket alone |
 //!
@@ -25,6 +27,7 @@
 
 mod access;
 mod appliance;
+mod applications;
 mod body;
 mod conditional;
 mod configuration;
@@ -41,6 +44,7 @@ mod metrics;
 mod objects;
 mod openapi;
 mod operation;
+mod pages;
 mod problem;
 mod router;
 mod scan;

@@ -18,7 +18,9 @@ use crate::events::{self, EventLog};
 use crate::problem::Problem;
 use crate::system::{Machine, System};
 use crate::tables::Tables;
-use crate::{explain, metrics, objects, openapi, operation, series, system, tables};
+use crate::{
+    applications, explain, metrics, objects, openapi, operation, pages, series, system, tables,
+};
 
 /// The API of `appliance`, its configuration and its events, for those whom `access` lets in.
 pub fn router(
@@ -43,6 +45,7 @@ pub fn router(
         .merge(system::routes().with_state(system))
         .merge(events::routes().with_state(event_log))
         .merge(objects::routes(&access))
+        .merge(applications::routes())
         .merge(series::routes(&access))
         .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
         .merge(access.routes());
@@ -53,6 +56,7 @@ pub fn router(
         .with_state(appliance);
     configuration::describe(all.get_openapi_mut());
     let router = openapi::served(all)
+        .merge(pages::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(not_modified))
@@ -72,11 +76,12 @@ async fn method_not_allowed(method: Method, request: Request) -> Problem {
     Problem::of_status(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
-/// Every answer is of this moment; a cache in between would show the past.
+/// Every answer is of this moment, unless it says otherwise; a cache in between would show the past.
 async fn never_stored(mut response: Response) -> Response {
     response
         .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -161,6 +166,13 @@ mod tests {
         .await;
         assert_ne!(page["sessions"][0]["id"], second["sessions"][0]["id"]);
 
+        let (_, later) = ask("/api/v1/sessions?protocol=tcp&limit=1&offset=1&count=true").await;
+        assert_eq!(later["sessions"], second["sessions"]);
+        assert_eq!(
+            (&page["matching"], &later["matching"]),
+            (&Value::Null, &3.into())
+        );
+
         let (_, page) = ask("/api/v1/sessions?address=2001%3Adb8%3A1%3A%3A10").await;
         assert!(!page["sessions"].as_array().unwrap().is_empty());
     }
@@ -191,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_path_is_a_problem_under_and_outside_the_api() {
-        for path in ["/", "/api/v1", "/api/v1/session", "/api/v2/sessions"] {
+        for path in ["/uix", "/api/v1", "/api/v1/session", "/api/v2/sessions"] {
             let (status, problem) = ask(path).await;
             assert_eq!(status, StatusCode::NOT_FOUND);
             assert_eq!(problem["detail"], format!("there is no {path}"));
@@ -218,6 +230,8 @@ mod tests {
             "?all=true&zone=trust",
             "?limit=1",
             "?cursor=1",
+            "?offset=1",
+            "?count=true",
             "?adress=192.0.2.1",
         ] {
             let (status, body) = clear(query).await;

@@ -112,6 +112,8 @@ async fn clear_sessions(
         ("cursor", filter.cursor.is_some()),
         ("limit", filter.limit.is_some()),
         ("sort", filter.sort.is_some()),
+        ("offset", filter.offset.is_some()),
+        ("count", filter.count.is_some()),
     ] {
         if given {
             let detail = format!("{name}: all sessions that match are closed, not a page of them");

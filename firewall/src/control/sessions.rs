@@ -33,13 +33,25 @@ impl Control {
         let table = &self.0.shared.table;
         let page = Page::of(filter.cursor.as_deref(), filter.limit)?;
         let selection = Selection::of(filter, generations, &self.0.shared.applications)?;
-        let matches = selection.matches(table, page.first).filter(|(slot, _)| {
-            filter
-                .offloaded
-                .is_none_or(|wanted| wanted == self.is_offloaded(*slot))
-        });
+        let matches_from = |first| {
+            selection.matches(table, first).filter(|(slot, _)| {
+                filter
+                    .offloaded
+                    .is_none_or(|wanted| wanted == self.is_offloaded(*slot))
+            })
+        };
+        if filter.offset.is_some() && (filter.cursor.is_some() || filter.sort.is_some()) {
+            return Err(FilterError {
+                parameter: "offset",
+                problem:
+                    "it is from the table's beginning: neither 'cursor' nor 'sort' goes with it"
+                        .into(),
+            });
+        }
+        let offset = filter.offset.unwrap_or(0) as usize;
+        let matches = matches_from(page.first);
         let (found, next) = match filter.sort {
-            None => page.cut(matches.map(|(slot, id)| (slot.0, (slot, id)))),
+            None => page.cut(matches.skip(offset).map(|(slot, id)| (slot.0, (slot, id)))),
             Some(_) if filter.cursor.is_some() => {
                 return Err(FilterError {
                     parameter: "cursor",
@@ -60,6 +72,10 @@ impl Control {
         Ok(view::SessionPage {
             sessions: shown.collect(),
             total: table.live(),
+            matching: filter
+                .count
+                .unwrap_or(false)
+                .then(|| matches_from(0).count() as u64),
             capacity: u64::from(table.capacity()),
             next,
         })

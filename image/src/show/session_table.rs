@@ -314,6 +314,7 @@ mod tests {
         SessionPage {
             total: sessions.len() as u64,
             sessions,
+            matching: None,
             capacity: 65_536,
             next: None,
         }

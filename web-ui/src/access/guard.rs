@@ -17,9 +17,9 @@ use super::refusal::Refusal;
 use super::role::Role;
 use super::scope::{Area, Scope};
 use crate::crowd::Trusted;
-use crate::{body, headers};
+use crate::{body, headers, pages};
 
-/// What needs no credentials: whether the appliance lives and is ready, and logging in.
+/// What needs no credentials, besides the web application's files: whether the appliance lives and is ready, and logging in.
 const PUBLIC: [&str; 3] = ["/healthz", "/readyz", "/api/v1/login"];
 
 /// What a user may do who has to change the password first.
@@ -65,7 +65,8 @@ async fn admit(
 ) -> Result<Request, Refusal> {
     // Only the servers say who the peer is; without one, nobody is let in.
     let peer = peer.ok_or(Refusal::NoCredentials)?;
-    let is_public = PUBLIC.contains(&request.uri().path());
+    let path = request.uri().path();
+    let is_public = PUBLIC.contains(&path) || pages::is_page(path);
     if peer == Peer::Socket || !is_public {
         let caller = access.authenticate(peer, request.headers()).await?;
         if let Some(trusted) = request.extensions().get::<Trusted>() {
@@ -79,10 +80,14 @@ async fn admit(
 
 fn authorize(caller: &Caller, request: &Request) -> Result<(), Refusal> {
     let (method, path) = (request.method(), request.uri().path());
-    if let Some((_, token)) = &caller.session
-        && !method.is_safe()
-    {
-        check_csrf(request.headers(), token)?;
+    if !method.is_safe() {
+        match &caller.session {
+            Some((_, token)) => check_csrf(request.headers(), token)?,
+            // Nobody else's page may use the lab's relay, which asks for no credentials, or a password that the
+            // browser keeps for Basic.
+            None if says_cross_site(request.headers()) => return Err(Refusal::CrossSite),
+            None => {}
+        }
     }
     if caller.must_change_password && !BEFORE_PASSWORD_CHANGE.contains(&path) {
         return Err(Refusal::PasswordChangeRequired);
@@ -129,8 +134,8 @@ fn area(path: &str) -> Area {
         ("events" | "alarms", _) => Area::Of(Scope::Events),
         ("sessions", _) | ("nat", Some("leases")) => Area::Of(Scope::Sessions),
         (
-            "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops" | "objects"
-            | "counters",
+            "applications" | "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops"
+            | "objects" | "counters",
             _,
         ) => Area::Of(Scope::Network),
         ("config", _) => Area::Of(Scope::Configuration),
@@ -157,6 +162,11 @@ fn check_csrf(headers: &HeaderMap, token: &str) -> Result<(), Refusal> {
     }
 }
 
+/// What a browser says of itself, and no other client does.
+fn says_cross_site(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-fetch-site") && credentials::is_cross_site(headers)
+}
+
 /// RFC 9110, section 11.6.1. A browser that is offered Basic asks its user in a window of its own, in front of
 /// the login page; so a page's requests are not.
 fn challenge(headers: &mut HeaderMap, browser: bool) {
@@ -174,7 +184,30 @@ fn challenge(headers: &mut HeaderMap, browser: bool) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
+
+    #[test]
+    fn another_sites_page_changes_nothing_without_a_session_either() {
+        let ask = |method: Method, site: Option<&'static str>| {
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = method;
+            *request.uri_mut() = "/api/v1/config/commit".parse().unwrap();
+            if let Some(site) = site {
+                let site = HeaderValue::from_static(site);
+                request.headers_mut().insert("sec-fetch-site", site);
+            }
+            authorize(&Caller::root(), &request)
+        };
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(ask(Method::POST, Some(site)), Err(Refusal::CrossSite));
+            assert_eq!(ask(Method::GET, Some(site)), Ok(()));
+        }
+        for site in [None, Some("same-origin"), Some("none")] {
+            assert_eq!(ask(Method::POST, site), Ok(()));
+        }
+    }
 
     #[test]
     fn what_each_request_needs() {

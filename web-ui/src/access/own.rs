@@ -1,5 +1,6 @@
 //! What everybody does for themselves: log in and out, see who they are, change the password.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -45,6 +46,10 @@ pub(super) struct Identity {
     via: Via,
     /// Until then, nothing but that is allowed.
     must_change_password: bool,
+    /// Where the request comes from; left out on the unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "ip")]
+    address: Option<IpAddr>,
     /// Of a browser's session: unsafe requests show it in `X-CSRF-Token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     csrf_token: Option<String>,
@@ -99,6 +104,7 @@ pub(super) async fn login(
         scopes: None,
         via: Via::Browser,
         must_change_password: user.must_change_password,
+        address: peer.address(),
         csrf_token: Some(csrf),
     };
     let cookie = format!(
@@ -150,6 +156,7 @@ pub(super) async fn whoami(caller: Caller, _: NoParameters) -> Json<Identity> {
         scopes: caller.scopes.listed(),
         via: caller.actor.via,
         must_change_password: caller.must_change_password,
+        address: caller.actor.address,
         csrf_token: caller.session.map(|(_, csrf)| csrf),
     })
 }

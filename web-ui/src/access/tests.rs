@@ -157,6 +157,7 @@ fn paths() -> Vec<String> {
         "policies",
         "nat",
         "drops",
+        "applications",
         "routes",
         "neighbours",
         "nat/leases",
@@ -170,7 +171,7 @@ fn paths() -> Vec<String> {
         .chain(others.map(|name| format!("/api/v1/{name}")))
         .chain(
             [
-                "/",
+                "/uix",
                 "/metrics",
                 "/nowhere",
                 "/api/v1/openapi.json",

@@ -1,0 +1,36 @@
+//! Lays out what the binary embeds of the web application: what `npm run build` made in `ui/dist`, or, where that was
+//! never run, the page that says so. So `cargo build` needs no npm.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?;
+    let embedded = PathBuf::from(out).join("ui");
+    if embedded.exists() {
+        fs::remove_dir_all(&embedded)?;
+    }
+    let built = Path::new("ui/dist");
+    if built.join("index.html").exists() {
+        println!("cargo:rerun-if-changed=ui/dist");
+        copy(built, &embedded)
+    } else {
+        // Wherever `dist` appears, it is here; watching a directory that does not exist would build this crate every time.
+        println!("cargo:rerun-if-changed=ui");
+        copy(Path::new("ui/unbuilt"), &embedded)
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! The applications that need no configuration, for whoever writes a policy.
+
+use axum::Json;
+use rules::{BuiltIn, PortRange, Term};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::filter::NoParameters;
+
+/// Below `/api/v1`.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+    OpenApiRouter::new().routes(routes!(applications))
+}
+
+/// An application, or a group of them, that is built in.
+#[derive(Debug, Serialize, ToSchema)]
+struct BuiltInView {
+    name: &'static str,
+    description: &'static str,
+    /// `web`, `mail`, …; `group` for a group.
+    category: &'static str,
+    /// What it is known by, as in `tcp 80`; empty for a group.
+    terms: Vec<String>,
+    /// Of a group.
+    members: Vec<&'static str>,
+}
+
+/// The applications that are built in.
+///
+/// Policies may name them as they are. Those that the configuration makes are under `/config/applications`.
+#[utoipa::path(get, path = "/applications", tag = "operation", responses((status = OK, body = [BuiltInView])))]
+async fn applications(_: NoParameters) -> Json<Vec<BuiltInView>> {
+    Json(rules::catalogue().map(BuiltInView::from).collect())
+}
+
+impl From<BuiltIn> for BuiltInView {
+    fn from(built_in: BuiltIn) -> Self {
+        Self {
+            name: built_in.name,
+            description: built_in.description,
+            category: built_in.category,
+            terms: built_in.terms.iter().map(in_words).collect(),
+            members: built_in.members.to_vec(),
+        }
+    }
+}
+
+fn in_words(term: &Term) -> String {
+    let mut words = vec![term.protocol.to_string()];
+    if !term.destination_ports.is_empty() {
+        words.push(ranges(&term.destination_ports));
+    }
+    if !term.source_ports.is_empty() {
+        words.push(format!("from {}", ranges(&term.source_ports)));
+    }
+    words.extend(term.icmp_type.map(|kind| format!("type {kind}")));
+    words.extend(term.icmp_code.map(|code| format!("code {code}")));
+    words.join(" ")
+}
+
+fn ranges(ports: &[PortRange]) -> String {
+    let ports = ports.iter().map(|range| {
+        if range.first == range.last {
+            range.first.to_string()
+        } else {
+            format!("{}-{}", range.first, range.last)
+        }
+    });
+    ports.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_application_says_what_it_is_known_by_and_each_group_its_members() {
+        let all: Vec<_> = rules::catalogue().map(BuiltInView::from).collect();
+        let named = |name: &str| all.iter().find(|one| one.name == name).unwrap();
+        assert_eq!(named("http").terms, ["tcp 80"]);
+        assert!(named("ping").terms.iter().any(|term| term == "icmp type 8"));
+        assert!(named("web").terms.is_empty() && named("web").members.contains(&"https"));
+        assert!(
+            all.iter()
+                .all(|one| one.terms.is_empty() != one.members.is_empty())
+        );
+    }
+}

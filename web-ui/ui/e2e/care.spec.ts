@@ -1,0 +1,193 @@
+/** Order by hand and by key, roles, sessions that end, an appliance that goes away, text that is only text. */
+
+import { at, commit, expect, PASSWORD, settled, test } from './test'
+
+import type { Page } from '@playwright/test'
+
+test.describe.configure({ mode: 'serial' })
+
+/** Names in the order of the table. */
+async function order(page: Page): Promise<string[]> {
+  return page.locator('[role="grid"] tbody tr td.name button').allTextContents()
+}
+
+// This file can be run alone.
+test.beforeAll(({ lab, chromium }) => settled(lab, chromium))
+
+test('policies are put in order by dragging and by keys, many at once', async ({ lab, chromium }) => {
+  const operations = ['a', 'b', 'c', 'd', 'e'].map((name) => ({
+    op: 'add',
+    path: '/policies/-',
+    value: { name: `order-${name}`, from: 'trust', to: 'untrust', application: ['ssh'], source: [`192.0.2.${name.charCodeAt(0)}`], action: 'permit' }
+  }))
+  expect((await lab.ask('PATCH', '/api/v1/config/candidate', operations)).status).toBe(200)
+  const page = await at(chromium, '/ui/policies?q=order-')
+  await expect.poll(() => order(page)).toEqual(['order-a', 'order-b', 'order-c', 'order-d', 'order-e'])
+
+  // Drag the first below the third.
+  const handle = page.getByRole('row', { name: /order-a/ }).locator('.handle')
+  const third = page.getByRole('row', { name: /order-c/ })
+  const [from, to] = [await handle.boundingBox(), await third.boundingBox()]
+  if (!from || !to) throw new Error('nothing to drag')
+  await page.mouse.move(from.x + from.width / 2, from.y + from.height / 2)
+  await page.mouse.down()
+  await page.mouse.move(from.x + 20, to.y + to.height - 4, { steps: 8 })
+  await page.mouse.up()
+  await expect.poll(() => order(page)).toEqual(['order-b', 'order-c', 'order-a', 'order-d', 'order-e'])
+
+  // The first two down by two, with keys alone.
+  await page.getByRole('grid').focus()
+  await page.keyboard.press('Home')
+  await page.keyboard.press('Space')
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Space')
+  await expect(page.getByText('2 marked')).toBeVisible()
+  await page.keyboard.press('Alt+ArrowDown')
+  await expect.poll(() => order(page)).toEqual(['order-a', 'order-b', 'order-c', 'order-d', 'order-e'])
+  await page.keyboard.press('Alt+ArrowDown')
+  await expect.poll(() => order(page)).toEqual(['order-a', 'order-d', 'order-b', 'order-c', 'order-e'])
+
+  // And all of it is so in the appliance.
+  await expect
+    .poll(async () => {
+      const { body } = await lab.ask('GET', '/api/v1/config/policies?q=order-')
+      return (JSON.parse(body) as { items: { name: string }[] }).items.map((item) => item.name)
+    })
+    .toEqual(['order-a', 'order-d', 'order-b', 'order-c', 'order-e'])
+
+  await page.getByRole('button', { name: 'Disable' }).click()
+  await expect(page.getByRole('row', { name: /order-b/ })).toContainText('Disabled')
+  await page.getByRole('grid').focus()
+  await page.keyboard.press('Delete')
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+  await expect.poll(() => order(page)).toEqual(['order-a', 'order-d', 'order-e'])
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
+test('markup in names and texts is text', async ({ lab, chromium }) => {
+  const evil = '<img src=x onerror="document.title=1"><b>bold</b>'
+  await lab.ask('PATCH', '/api/v1/config/candidate', [
+    { op: 'add', path: '/policies/-', value: { name: 'odd', description: evil, from: 'trust', to: 'untrust', action: 'deny', application: ['ssh'] } }
+  ])
+  const page = await at(chromium, '/ui/policies?edit=odd')
+  await expect(page.getByLabel('Description')).toHaveValue(evil)
+  await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click()
+  await page.getByRole('button', { name: 'Show changes' }).click()
+  await expect(page.getByRole('dialog', { name: 'Changes' }).getByText('<b>bold</b>')).toBeVisible()
+  expect(await page.locator('b, img[src="x"]').count()).toBe(0)
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
+test('who may only look can change nothing', async ({ lab, chromium }) => {
+  const made = await lab.ask('POST', '/api/v1/users', { name: 'viewer', role: 'read-only', password: PASSWORD, 'must-change-password': false })
+  expect(made.status).toBe(201)
+  await lab.ask('PATCH', '/api/v1/config/candidate', [{ op: 'add', path: '/addresses/viewed', value: ['192.0.2.5'] }])
+  const page = await at(chromium, '/ui/policies', { name: 'viewer' })
+  await expect(page.getByRole('row', { name: /ping-out/ })).toBeVisible()
+  await expect(page.getByRole('button', { name: 'Show changes' })).toBeVisible()
+  for (const name of ['New policy', 'Commit', 'Discard']) await expect(page.getByRole('button', { name, exact: true })).toHaveCount(0)
+  expect(await page.locator('.handle').count()).toBe(0)
+  await page.getByRole('button', { name: 'ping-out' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Policy ping-out' })
+  await expect(dialog.getByLabel('Name', { exact: true })).not.toBeEditable()
+  await expect(dialog.getByRole('button', { name: 'Save to candidate' })).toHaveCount(0)
+  await dialog.getByRole('button', { name: 'Close' }).first().click()
+  await page.getByRole('link', { name: 'Users' }).click()
+  await expect(page.getByText('Only an admin sees and changes users.')).toBeVisible()
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
+test('a session that ends takes nothing along that was typed', async ({ lab, chromium }) => {
+  const page = await at(chromium, '/ui/objects')
+  await page.getByRole('button', { name: 'New: address object' }).click()
+  const dialog = page.getByRole('dialog', { name: 'New: address object' })
+  await dialog.getByLabel('Name', { exact: true }).fill('printers')
+  await dialog.getByRole('combobox', { name: 'Stands for' }).fill('192.0.2.66')
+  await dialog.getByRole('combobox', { name: 'Stands for' }).press('Enter')
+  await page.context().clearCookies()
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click()
+  const again = page.getByRole('dialog', { name: 'Your session has ended' })
+  await expect(again).toBeVisible()
+  await again.getByLabel('Password').fill(PASSWORD)
+  await again.getByRole('button', { name: 'Sign in' }).click()
+  // What was asked for is done now.
+  await expect(dialog).toBeHidden()
+  await expect(page.getByRole('row', { name: /printers/ })).toBeVisible()
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
+test('what was typed and not saved is not left behind unasked', async ({ chromium }) => {
+  const page = await at(chromium, '/ui/configuration')
+  const text = page.getByRole('textbox', { name: 'Configuration' })
+  await expect(text).toHaveValue(/version: 1/)
+  await text.press('Control+End')
+  await text.pressSequentially('routes:\n- to: 203.0.113.0/24\n')
+  await expect(page.getByText('1 error')).toBeVisible()
+  await expect(page.getByRole('button', { name: 'Save to candidate' })).toBeDisabled()
+  await page.getByRole('link', { name: 'History' }).click()
+  await page.getByRole('dialog', { name: 'Leave without saving?' }).getByRole('button', { name: 'Stay' }).click()
+  await expect(text).toHaveValue(/203\.0\.113\.0\/24/)
+  await page.getByRole('button', { name: 'Undo my changes' }).click()
+  await expect(text).not.toHaveValue(/203\.0\.113\.0\/24/)
+  await page.context().close()
+})
+
+test('an appliance that goes away is waited for', async ({ lab, chromium }) => {
+  const page = await at(chromium, '/ui/zones')
+  await expect(page.getByRole('row', { name: /untrust/ })).toBeVisible()
+  await lab.halt()
+  await expect(page.getByText('The appliance does not answer.', { exact: false })).toBeVisible({ timeout: 30_000 })
+  await lab.boot()
+  // Sessions do not outlive it.
+  const again = page.getByRole('dialog', { name: 'Your session has ended' })
+  await expect(again).toBeVisible({ timeout: 30_000 })
+  await again.getByLabel('Password').fill(PASSWORD)
+  await again.getByRole('button', { name: 'Sign in' }).click()
+  await expect(again).toBeHidden()
+  await expect(page.getByText('The appliance does not answer.', { exact: false })).toBeHidden()
+  await expect(page.getByRole('row', { name: /untrust/ })).toBeVisible()
+  await page.context().close()
+})
+
+test('a table of a hundred thousand sessions is scrolled through @long', async ({ lab, chromium }) => {
+  test.setTimeout(300_000)
+  const changed = await lab.ask('PATCH', '/api/v1/config/candidate', [
+    { op: 'add', path: '/policies/0', value: { name: 'datagrams', from: 'trust', to: 'untrust', application: ['any-udp'], action: 'permit' } },
+    { op: 'add', path: '/nat/source/0', value: { name: 'as-they-are', from: 'trust', to: 'untrust', source: ['lan'], destination: ['198.51.100.11'], translate: 'none' } },
+    { op: 'add', path: '/applications', value: { 'any-udp': [{ protocol: 'udp', 'idle-timeout': '10m' }] } }
+  ])
+  expect(changed.status, changed.body).toBe(200)
+  const page = await at(chromium, '/ui/sessions')
+  await commit(page, 'datagrams')
+  const total = async () => (JSON.parse((await lab.ask('GET', '/api/v1/sessions?limit=1')).body) as { total: number }).total
+  // What a busy machine loses is sent again.
+  for (let rounds = 0; rounds < 12 && (await total()) < 100_000; rounds += 1) await lab.flood(51, 2_000)
+  expect(await total()).toBeGreaterThan(100_000)
+
+  const grid = page.getByRole('grid')
+  await expect.poll(async () => Number(await grid.getAttribute('aria-rowcount'))).toBeGreaterThan(100_000)
+  await grid.focus()
+  for (const key of ['End', 'Home', 'PageDown', 'End']) {
+    await page.keyboard.press(key)
+    await expect(page.locator('[role="grid"] tbody tr.active td.mono').first()).toHaveText(/192\.0\.2\.10:\d+/)
+  }
+  expect(await page.locator('[role="grid"] tbody tr').count()).toBeLessThan(100)
+
+  await page.getByLabel('Port', { exact: true }).fill('20007')
+  const { matching } = JSON.parse((await lab.ask('GET', '/api/v1/sessions?port=20007&count=true&limit=1')).body) as { matching: number }
+  expect(matching).toBeGreaterThan(1_000)
+  const shown = matching.toLocaleString('en')
+  await expect(page.getByText(`${shown} of `)).toBeVisible()
+  await expect(page).toHaveURL(/port=20007/)
+  await page.getByLabel('Port', { exact: true }).fill('99999999')
+  await expect(page.getByRole('alert')).toContainText('99999999')
+  await page.getByLabel('Port', { exact: true }).fill('20007')
+  await page.getByRole('button', { name: 'Close all that match' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Close them' }).click()
+  await expect(page.getByText(`${shown} sessions closed`)).toBeVisible()
+  await page.context().close()
+})

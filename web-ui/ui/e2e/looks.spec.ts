@@ -1,0 +1,91 @@
+/** Every page in the light and in the dark, in both languages: nothing in anybody's way, and a picture to look at. */
+
+import { accessible, at, expect, settled, shoot, test } from './test'
+
+const PAGES: [name: string, path: string][] = [
+  ['dashboard', '/'],
+  ['topology', '/ui/topology'],
+  ['sessions', '/ui/sessions'],
+  ['events', '/ui/events'],
+  ['policies', '/ui/policies'],
+  ['policies-groups', '/ui/policies?view=groups'],
+  ['policies-matrix', '/ui/policies?view=matrix'],
+  ['policy', '/ui/policies?edit=ping-out'],
+  ['nat', '/ui/nat'],
+  ['nat-pools', '/ui/nat?section=pools'],
+  ['nat-leases', '/ui/nat?section=leases'],
+  ['objects', '/ui/objects'],
+  ['objects-applications', '/ui/objects?section=applications'],
+  ['objects-built-in', '/ui/objects?section=built-in'],
+  ['explain', '/ui/explain?from=trust&source=192.0.2.10&destination=198.51.100.10&protocol=tcp&destination-port=25'],
+  ['interfaces', '/ui/interfaces'],
+  ['zones', '/ui/zones'],
+  ['zone', '/ui/zones?edit=trust'],
+  ['routes', '/ui/routes'],
+  ['routes-kernel', '/ui/routes?view=kernel'],
+  ['configuration', '/ui/configuration'],
+  ['history', '/ui/history'],
+  ['users', '/ui/users'],
+  ['tokens', '/ui/tokens'],
+  ['system', '/ui/system'],
+  ['nowhere', '/ui/nowhere']
+]
+
+test.beforeAll(async ({ lab, chromium }) => {
+  await settled(lab, chromium)
+  // Something to see: a long name, what is off, what can never match, text with markup.
+  const long = 'a-name-as-long-as-names-may-be-which-is-sixty-three-characters-x'.slice(0, 63)
+  const operations = [
+    { op: 'add', path: '/addresses', value: { lan: ['192.0.2.0/24'], [long]: ['198.51.100.0/25', '203.0.113.7', '2001:db8::/32'] } },
+    { op: 'add', path: '/applications', value: { 'shop-api': [{ protocol: 'tcp', 'destination-port': [8080, '8443-8450'], 'idle-timeout': '10m' }, 'https'] } },
+    { op: 'add', path: '/schedules', value: { office: { 'time-zone': 'Europe/Berlin', weekly: [{ days: ['mon-fri'], from: '08:00', to: '18:00' }] } } },
+    { op: 'add', path: '/policies/-', value: { name: long, description: '<b>Pages</b> & more', from: 'trust', to: 'untrust', destination: [long], application: ['shop-api', 'dns', 'ssh', 'imap'], action: 'permit', log: ['start', 'end'], schedule: 'office' } },
+    { op: 'add', path: '/policies/-', value: { name: 'hidden', from: 'trust', to: 'untrust', application: 'smtp', action: 'deny' } },
+    { op: 'add', path: '/policies/-', value: { name: 'off', from: 'untrust', to: 'any', action: 'reject', enabled: false } },
+    { op: 'add', path: '/nat/pools', value: { public: { addresses: ['198.51.100.32/28'] } } }
+  ]
+  const { status, body } = await lab.ask('PATCH', '/api/v1/config/candidate', operations)
+  expect(status, body).toBe(200)
+})
+
+for (const dark of [false, true]) {
+  test(`every page ${dark ? 'in the dark @long' : 'in the light'} is accessible`, async ({ chromium }) => {
+    test.setTimeout(900_000)
+    const page = await at(chromium, '/', { dark })
+    for (const [name, path] of PAGES) {
+      await test.step(name, async () => {
+        await page.evaluate((address) => {
+          history.pushState(null, '', address)
+          dispatchEvent(new PopStateEvent('popstate'))
+        }, path)
+        await expect(page.locator('main, dialog').getByText('Loading …')).toHaveCount(0)
+        await page.waitForTimeout(300)
+        await accessible(page)
+        await shoot(page, `${name}-${dark ? 'dark' : 'light'}`)
+      })
+    }
+    await page.context().close()
+  })
+}
+
+test('in Japanese and on a tablet, nothing is cut off @long', async ({ chromium }) => {
+  test.setTimeout(900_000)
+  const page = await at(chromium, '/')
+  await page.getByRole('button', { name: /Account of/ }).click()
+  await page.getByRole('menuitemradio', { name: '日本語' }).click()
+  await expect(page.getByRole('heading', { name: 'ダッシュボード' })).toBeVisible()
+  await page.setViewportSize({ width: 820, height: 1180 })
+  for (const [name, path] of PAGES) {
+    await test.step(name, async () => {
+      await page.evaluate((address) => {
+        history.pushState(null, '', address)
+        dispatchEvent(new PopStateEvent('popstate'))
+      }, path)
+      await expect(page.locator('main, dialog').getByText('読み込み中 …')).toHaveCount(0)
+      await page.waitForTimeout(300)
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page is no wider than the window').toBe(true)
+      await shoot(page, `${name}-japanese`)
+    })
+  }
+  await page.context().close()
+})

@@ -1,0 +1,148 @@
+/**
+ * Live data. A browser opens few connections to one host, and the appliance takes few streams of one user, so all
+ * windows of a browser share one: whichever holds the lock has the stream and passes on what comes.
+ */
+
+import { untrack } from 'svelte'
+
+import { connection } from './connection.svelte'
+import { recognise, session } from './session.svelte'
+
+type Listener = (name: string, data: unknown) => void
+
+/** After how long without a key or a pointer nothing is asked for any more, so that the session can end (after 30 min). */
+const IDLE = 20 * 60_000
+const RETRY_FIRST = 1_000
+const RETRY_MOST = 15_000
+
+let touched = Date.now()
+for (const kind of ['pointerdown', 'pointermove', 'keydown', 'wheel']) {
+  addEventListener(kind, () => (touched = Date.now()), { passive: true, capture: true })
+}
+
+/** Whether somebody looks: the window is visible, and was used lately. */
+export function watched(): boolean {
+  return document.visibilityState === 'visible' && Date.now() - touched < IDLE
+}
+
+/** Server-sent events of `path`, of all windows one stream. */
+export class Shared {
+  readonly #listeners = new Set<Listener>()
+  readonly #channel: BroadcastChannel
+  readonly #fallback: (() => Promise<void>) | undefined
+  #release: (() => void) | undefined
+
+  constructor(
+    readonly path: string,
+    readonly names: readonly string[],
+    /** What to do now and then while there is no stream. */
+    fallback?: () => Promise<void>
+  ) {
+    this.#fallback = fallback
+    this.#channel = new BroadcastChannel(`palisade ${path}`)
+    this.#channel.onmessage = ({ data }: MessageEvent<{ name: string; data: unknown }>) => this.#tell(data.name, data.data)
+  }
+
+  /** Returns how to stop. */
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    if (this.#listeners.size === 1) this.#begin()
+    return () => {
+      this.#listeners.delete(listener)
+      if (this.#listeners.size === 0) {
+        this.#release?.()
+        this.#release = undefined
+      }
+    }
+  }
+
+  #begin(): void {
+    const given = new AbortController()
+    let stop: () => void = () => undefined
+    const stopped = new Promise<void>((resolve) => (stop = resolve))
+    this.#release = () => {
+      given.abort()
+      stop()
+    }
+    if (!('locks' in navigator)) {
+      // Without a secure context: `palisade lab` on another machine. One stream for each window, then.
+      void this.#follow(stopped)
+      return
+    }
+    navigator.locks
+      .request(`palisade ${this.path}`, { signal: given.signal }, () => this.#follow(stopped))
+      .catch(() => undefined)
+  }
+
+  /** Until `stopped`. */
+  async #follow(stopped: Promise<void>): Promise<void> {
+    let over = false
+    void stopped.then(() => (over = true))
+    let wait = RETRY_FIRST
+    while (!over) {
+      const began = Date.now()
+      await this.#stream(stopped)
+      if (over) return
+      if (Date.now() - began > RETRY_MOST) wait = RETRY_FIRST
+      if (connection.up && session.state === 'in' && watched()) {
+        // It may have ended because the session has.
+        await recognise().catch(() => connection.lost())
+        if (session.state === 'in') await this.#fallback?.().catch(() => undefined)
+      }
+      await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, wait))])
+      wait = Math.min(wait * 2, RETRY_MOST)
+    }
+  }
+
+  /** Until the stream ends. */
+  #stream(stopped: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const source = new EventSource(this.path)
+      const end = () => {
+        source.close()
+        resolve()
+      }
+      source.onopen = () => connection.found()
+      source.onerror = end
+      void stopped.then(end)
+      for (const name of this.names) {
+        source.addEventListener(name, ({ data }: MessageEvent<string>) => {
+          const parsed: unknown = JSON.parse(data)
+          this.#tell(name, parsed)
+          this.#channel.postMessage({ name, data: parsed })
+        })
+      }
+    })
+  }
+
+  #tell(name: string, data: unknown): void {
+    for (const listener of this.#listeners) listener(name, data)
+  }
+}
+
+/** Calls `ask` now and every so often while somebody looks, one call at a time. For effects: returns how to stop. */
+export function poll(ask: () => Promise<void>, milliseconds: number): () => void {
+  let stopped = false
+  let asking = false
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const run = async () => {
+    if (asking) return
+    asking = true
+    if (watched() && connection.up) await ask().catch(() => undefined)
+    asking = false
+    if (!stopped) timer = setTimeout(() => void run(), milliseconds)
+  }
+  const look = () => {
+    if (document.visibilityState !== 'visible') return
+    clearTimeout(timer)
+    void run()
+  }
+  // What is asked for is no reason for an effect to begin anew.
+  untrack(() => void run())
+  document.addEventListener('visibilitychange', look)
+  return () => {
+    stopped = true
+    clearTimeout(timer)
+    document.removeEventListener('visibilitychange', look)
+  }
+}

@@ -1,0 +1,99 @@
+/** What the API says when it can't do what was asked (RFC 9457), and which field of a form it is about. */
+
+import type { Mistake, Problem } from './types'
+
+/** The API refused. */
+export class Refused extends Error {
+  constructor(
+    readonly problem: Problem,
+    /** When to try again, where it says so. */
+    readonly retryAfterSeconds?: number
+  ) {
+    super(problem.detail || problem.title)
+    this.name = 'Refused'
+  }
+
+  get status(): number {
+    return this.problem.status
+  }
+
+  /** `role`, `csrf-token`, …; empty where the status says it all. */
+  get kind(): string {
+    return this.problem.type.startsWith(PREFIX) ? this.problem.type.slice(PREFIX.length) : ''
+  }
+}
+
+/** Nobody answered. */
+export class Unreachable extends Error {
+  constructor() {
+    super('the appliance does not answer')
+    this.name = 'Unreachable'
+  }
+}
+
+const PREFIX = 'urn:palisade:problem:'
+
+/** Of an answer that is no success. One that is not the API's (a proxy's, say) is told by its status. */
+export async function refusal(response: Response): Promise<Refused> {
+  const wait = Number(response.headers.get('retry-after'))
+  let problem: Problem = { type: 'about:blank', title: response.statusText, status: response.status, detail: '' }
+  try {
+    const body: unknown = await response.json()
+    if (isProblem(body)) problem = body
+  } catch {
+    // No JSON.
+  }
+  return new Refused(problem, Number.isFinite(wait) && wait > 0 ? wait : undefined)
+}
+
+function isProblem(body: unknown): body is Problem {
+  return typeof body === 'object' && body !== null && 'detail' in body && 'status' in body
+}
+
+/** What there is to say about a form: by field, and what is about none of them. */
+export interface Complaints {
+  fields: Record<string, string>
+  general: string[]
+}
+
+export const NO_COMPLAINTS: Complaints = { fields: {}, general: [] }
+
+/**
+ * Sorts a problem by fields. `base` is the JSON pointer of what the form edits, in the document that the problem is
+ * about; `fields` are the form's. A mistake deep within a field is that field's.
+ */
+export function complaints(error: unknown, base: string, fields: readonly string[]): Complaints {
+  if (!(error instanceof Refused)) {
+    return { fields: {}, general: [error instanceof Error ? error.message : String(error)] }
+  }
+  const { problem } = error
+  const said: Complaints = { fields: {}, general: [] }
+  const tell = (pointer: string | null | undefined, message: string) => {
+    const field = fieldOf(pointer, base)
+    if (field !== undefined && fields.includes(field)) {
+      const before = said.fields[field]
+      said.fields[field] = before ? `${before}\n${message}` : message
+    } else {
+      said.general.push(message)
+    }
+  }
+  const mistakes = (problem.errors ?? []).filter((mistake) => mistake.severity !== 'warning')
+  for (const mistake of mistakes) tell(mistake.pointer, spoken(mistake))
+  if (mistakes.length === 0) {
+    if (problem.parameter && fields.includes(problem.parameter)) said.fields[problem.parameter] = problem.detail
+    else tell(problem.pointer, problem.detail || problem.title)
+  }
+  return said
+}
+
+export function spoken(mistake: Mistake): string {
+  return mistake.suggestion ? `${mistake.message} (${mistake.suggestion}?)` : mistake.message
+}
+
+/** The first token below `base`, unescaped; undefined outside of it. */
+function fieldOf(pointer: string | null | undefined, base: string): string | undefined {
+  if (pointer === null || pointer === undefined) return undefined
+  if (base !== '' && pointer !== base && !pointer.startsWith(`${base}/`)) return undefined
+  const token = pointer.slice(base.length).split('/')[1]
+  return token?.replace(/~1/g, '/').replace(/~0/g, '~')
+}

@@ -1,0 +1,31 @@
+/** The API's shapes by their names, from its own description. */
+
+import type { components } from './schema'
+
+type Schemas = components['schemas']
+
+export type Action = Schemas['Action']
+export type Alarm = Schemas['Alarm']
+export type CheckView = Schemas['CheckView']
+export type ConfigView = Schemas['ConfigView']
+export type DiffView = Schemas['DiffView']
+export type DropsView = Schemas['DropsView']
+export type Event = Schemas['Event']
+export type Identity = Schemas['Identity']
+export type InterfaceView = Schemas['InterfaceView']
+export type MatchRequest = Schemas['MatchRequest']
+export type MatchView = Schemas['MatchView']
+export type Mistake = Schemas['Mistake']
+export type NatView = Schemas['NatView']
+export type ObjectView = Schemas['NamedObjectView']
+export type PolicyView = Schemas['PolicyView']
+export type Problem = Schemas['Problem']
+export type RatesView = Schemas['RatesView']
+export type RevisionView = Schemas['RevisionView']
+export type Role = Schemas['Role']
+export type RouteView = Schemas['RouteView']
+export type SeriesView = Schemas['SeriesView']
+export type SessionView = Schemas['SessionView']
+export type SystemStatus = Schemas['SystemStatus']
+export type TokenView = Schemas['TokenView']
+export type UserView = Schemas['UserView']

@@ -1,0 +1,84 @@
+/** What can be written where a policy or a rule takes names: objects of the candidate, and what is built in. */
+
+import { candidate } from '../api/candidate.svelte'
+import { api, asked } from '../api/client'
+import { t, word } from '../i18n/index.svelte'
+import { items, text, words, type Section } from './document'
+
+export interface Suggestion {
+  value: string
+  /** What it is, in a few words. */
+  note: string
+}
+
+interface BuiltIn {
+  name: string
+  description: string
+  category: string
+  terms: string[]
+  members: string[]
+}
+
+let builtIn: BuiltIn[] = $state.raw([])
+let asking: Promise<void> | undefined
+
+/** They never change while the appliance runs. */
+export function loadBuiltIn(): Promise<void> {
+  asking ??= asked(api.GET('/api/v1/applications')).then(
+    (list) => {
+      builtIn = list
+    },
+    () => {
+      asking = undefined
+    }
+  )
+  return asking
+}
+
+export const catalogue = {
+  get builtIn() {
+    return builtIn
+  }
+}
+
+const ANY = (): Suggestion => ({ value: 'any', note: t('any') })
+
+export function zones(extra: ('any' | 'host')[]): Suggestion[] {
+  return [
+    ...(extra.includes('any') ? [ANY()] : []),
+    ...(extra.includes('host') ? [{ value: 'host', note: t('zone.host') }] : []),
+    ...items(candidate.document, 'zones').map((zone) => ({ value: zone.name, note: words(zone['interfaces']).join(', ') }))
+  ]
+}
+
+export function addresses(any = true): Suggestion[] {
+  return [
+    ...(any ? [ANY()] : []),
+    ...items(candidate.document, 'addresses').map((object) => ({ value: object.name, note: words(object['addresses']).join(', ') })),
+    ...items(candidate.document, 'feeds').map((feed) => ({ value: `feed:${feed.name}`, note: text(feed['description']) || word('section', 'feeds') }))
+  ]
+}
+
+export function applications(any = true): Suggestion[] {
+  const own = items(candidate.document, 'applications')
+  const names = new Set(own.map((one) => one.name))
+  return [
+    ...(any ? [ANY()] : []),
+    ...own.map((one) => ({ value: one.name, note: termsInWords(one['terms']) })),
+    ...builtIn.filter((one) => !names.has(one.name)).map((one) => ({ value: one.name, note: one.terms.join('; ') || one.members.join(', ') }))
+  ]
+}
+
+export function named(section: Section): Suggestion[] {
+  return items(candidate.document, section).map((item) => ({ value: item.name, note: text(item['description']) }))
+}
+
+function termsInWords(terms: unknown): string {
+  return (Array.isArray(terms) ? terms : [])
+    .map((term: unknown) => {
+      if (typeof term !== 'object' || term === null) return String(term)
+      const { protocol, 'destination-port': port } = term as Record<string, unknown>
+      return [protocol, Array.isArray(port) ? port.join(', ') : port].filter((part) => part !== undefined).join(' ')
+    })
+    .join('; ')
+}

@@ -1,0 +1,173 @@
+/** The policies as the table shows them: what is configured, beside what has become of it. */
+
+import type { Mistake, PolicyView } from '../../api/types'
+import type { Change } from '../../lib/changes'
+import { items, text, words, type Item } from '../../lib/document'
+import type { Json } from '../../lib/json'
+
+export interface Row {
+  kind: 'policy'
+  name: string
+  /** From 1. */
+  position: number
+  item: Item
+  from: string[]
+  to: string[]
+  source: string[]
+  destination: string[]
+  application: string[]
+  log: string[]
+  action: string
+  enabled: boolean
+  /** Of the configuration in force; absent for what was never committed. */
+  stats: PolicyView | undefined
+  change: Change['kind'] | undefined
+  /** What the check says of it: that it can never match, mostly. */
+  findings: Mistake[]
+  /** In force, enabled, and never hit. */
+  unused: boolean
+}
+
+export interface Group {
+  kind: 'group'
+  from: string
+  to: string
+  count: number
+}
+
+export interface Filters {
+  text: string
+  from: string
+  to: string
+  action: string
+  /** `disabled`, `unused`, `warned`, `changed`; empty for all. */
+  state: string
+}
+
+export function rows(document: Json, stats: readonly PolicyView[], changes: readonly Change[], findings: readonly Mistake[]): Row[] {
+  const statsOf = new Map(stats.map((view) => [view.name, view]))
+  const changeOf = new Map(changes.filter((change) => change.section === 'policies').map((change) => [change.name, change.kind]))
+  const findingsAt = new Map<number, Mistake[]>()
+  for (const finding of findings) {
+    const index = /^\/policies\/(\d+)(\/|$)/.exec(finding.pointer)?.[1]
+    if (index !== undefined) findingsAt.set(Number(index), [...(findingsAt.get(Number(index)) ?? []), finding])
+  }
+  return items(document, 'policies').map((item, index) => {
+    const seen = statsOf.get(item.name)
+    const enabled = item['enabled'] !== false
+    return {
+      kind: 'policy',
+      name: item.name,
+      position: index + 1,
+      item,
+      from: words(item['from']),
+      to: words(item['to']),
+      source: orAny(words(item['source'])),
+      destination: orAny(words(item['destination'])),
+      application: orAny(words(item['application'])),
+      log: words(item['log']),
+      action: text(item['action']),
+      enabled,
+      stats: seen,
+      change: changeOf.get(item.name),
+      findings: findingsAt.get(index) ?? [],
+      unused: enabled && seen !== undefined && seen.hits === 0
+    }
+  })
+}
+
+function orAny(list: string[]): string[] {
+  return list.length === 0 ? ['any'] : list
+}
+
+export function filtered(all: readonly Row[], filters: Filters): Row[] {
+  const sought = filters.text.toLowerCase().split(/\s+/).filter(Boolean)
+  return all.filter(
+    (row) =>
+      (filters.from === '' || row.from.includes(filters.from)) &&
+      (filters.to === '' || row.to.includes(filters.to)) &&
+      (filters.action === '' || row.action === filters.action) &&
+      inState(row, filters.state) &&
+      (sought.length === 0 || matches(row, sought))
+  )
+}
+
+function inState(row: Row, state: string): boolean {
+  switch (state) {
+    case 'disabled':
+      return !row.enabled
+    case 'unused':
+      return row.unused
+    case 'warned':
+      return row.findings.length > 0
+    case 'changed':
+      return row.change !== undefined
+    default:
+      return true
+  }
+}
+
+/** Each word somewhere in what the row shows. */
+function matches(row: Row, sought: readonly string[]): boolean {
+  const shown = [
+    row.name,
+    text(row.item['description']),
+    ...row.from,
+    ...row.to,
+    ...row.source,
+    ...row.destination,
+    ...row.application,
+    row.action,
+    text(row.item['schedule'])
+  ]
+    .join('\n')
+    .toLowerCase()
+  return sought.every((word) => shown.includes(word))
+}
+
+/** By zones from and to, in the order in which they first appear; a policy of several zones is in a group of its own. */
+export function grouped(list: readonly Row[]): (Row | Group)[] {
+  const groups = new Map<string, Row[]>()
+  for (const row of list) {
+    const key = `${row.from.join(', ')}\n${row.to.join(', ')}`
+    const group = groups.get(key)
+    if (group) group.push(row)
+    else groups.set(key, [row])
+  }
+  return [...groups].flatMap(([key, members]): (Row | Group)[] => {
+    const [from = '', to = ''] = key.split('\n')
+    return [{ kind: 'group', from, to, count: members.length }, ...members]
+  })
+}
+
+export interface Cell {
+  from: string
+  to: string
+  permits: number
+  denies: number
+  rejects: number
+  disabled: number
+  hits: number
+}
+
+/** What the policies say about each pair of zones; `any` counts for all but the appliance itself. */
+export function matrix(all: readonly Row[], zones: readonly string[]): { from: string[]; to: string[]; cells: Map<string, Cell> } {
+  const ends = [...zones, 'host']
+  const cells = new Map<string, Cell>()
+  for (const from of ends) for (const to of ends) cells.set(`${from}\n${to}`, { from, to, permits: 0, denies: 0, rejects: 0, disabled: 0, hits: 0 })
+  const meant = (words: string[]) => (words.includes('any') ? [...zones, ...(words.includes('host') ? ['host'] : [])] : words)
+  for (const row of all) {
+    for (const from of meant(row.from)) {
+      for (const to of meant(row.to)) {
+        const cell = cells.get(`${from}\n${to}`)
+        if (!cell) continue
+        if (!row.enabled) cell.disabled += 1
+        else if (row.action === 'permit') cell.permits += 1
+        else if (row.action === 'reject') cell.rejects += 1
+        else cell.denies += 1
+        cell.hits += row.stats?.hits ?? 0
+      }
+    }
+  }
+  return { from: ends, to: ends, cells }
+}

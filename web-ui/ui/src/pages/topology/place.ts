@@ -1,0 +1,67 @@
+/** Where zones and interfaces stand in the picture: half of the zones on either side of the appliance. */
+
+export interface Box {
+  x: number
+  y: number
+  width: number
+  height: number
+}
+
+export interface Placed extends Box {
+  name: string
+  /** From the interface to the appliance. */
+  line: [number, number, number, number]
+}
+
+export interface Picture {
+  height: number
+  appliance: Box
+  zones: (Box & { name: string; empty: boolean })[]
+  interfaces: Placed[]
+}
+
+export const WIDTH = 980
+const SIDE = 320
+const TITLE = 34
+const INTERFACE = 72
+const GAP = 10
+const BETWEEN = 18
+const EMPTY = 28
+
+export function place(zones: readonly { name: string; interfaces: readonly string[] }[]): Picture {
+  const heights = zones.map((zone) => TITLE + (zone.interfaces.length === 0 ? EMPTY : zone.interfaces.length * (INTERFACE + GAP)) + GAP)
+  const isLeft = sides(heights)
+  const tall = (left: boolean) =>
+    heights.reduce((sum, height, index) => (isLeft[index] === left ? sum + height + BETWEEN : sum), -BETWEEN)
+  const height = Math.max(220, tall(true), tall(false))
+  const appliance: Box = { x: WIDTH / 2 - 80, y: height / 2 - 70, width: 160, height: 140 }
+  const picture: Picture = { height, appliance, zones: [], interfaces: [] }
+  const next = { left: (height - tall(true)) / 2, right: (height - tall(false)) / 2 }
+  zones.forEach((zone, index) => {
+    const left = isLeft[index] ?? true
+    const side = left ? 'left' : 'right'
+    const [x, y, tallness] = [left ? 0 : WIDTH - SIDE, next[side], heights[index] ?? 0]
+    next[side] += tallness + BETWEEN
+    picture.zones.push({ name: zone.name, x, y, width: SIDE, height: tallness, empty: zone.interfaces.length === 0 })
+    zone.interfaces.forEach((name, at) => {
+      const box: Box = { x: x + 12, y: y + TITLE + at * (INTERFACE + GAP), width: SIDE - 24, height: INTERFACE }
+      const middle = box.y + INTERFACE / 2
+      const end = left ? appliance.x : appliance.x + appliance.width
+      // Straight, where the appliance is as high.
+      const meets = Math.max(appliance.y + 16, Math.min(appliance.y + appliance.height - 16, middle))
+      picture.interfaces.push({ name, ...box, line: [left ? box.x + box.width : box.x, middle, end, meets] })
+    })
+  })
+  return picture
+}
+
+/** Whether each is at the left: in their order, about as much on the one side as on the other. */
+function sides(heights: readonly number[]): boolean[] {
+  const all = heights.reduce((sum, height) => sum + height, 0)
+  let before = 0
+  return heights.map((height) => {
+    const left = before + height / 2 <= all / 2
+    before += height
+    return left
+  })
+}
