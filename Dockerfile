@@ -1,13 +1,22 @@
 # The image by a container engine: `docker build .`; `make image` makes it without one. The base images are arguments,
 # for those who have their own.
 ARG RUST_IMAGE=rust:1.89-bookworm
+ARG NODE_IMAGE=node:22-bookworm-slim
+
+FROM ${NODE_IMAGE} AS web
+WORKDIR /palisade
+COPY scripts/ui.sh scripts/ui.sh
+COPY web-ui/openapi.json web-ui/openapi.json
+COPY web-ui/ui web-ui/ui
+RUN scripts/ui.sh build
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /palisade
 COPY scripts/setup.sh scripts/setup.sh
 RUN scripts/setup.sh
 COPY . .
-RUN image/build.sh >/dev/null
+COPY --from=web /palisade/web-ui/ui/dist web-ui/ui/dist
+RUN PALISADE_UI=built image/build.sh >/dev/null
 # What a copy keeps of a directory is what is below it: its own mode is that of whoever makes it.
 RUN mkdir -p /image/etc/palisade /image/run/palisade /image/lib/palisade \
     && chmod 770 /image/run/palisade /image/lib/palisade \

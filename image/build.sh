@@ -19,4 +19,6 @@ CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
 export CARGO_ENCODED_RUSTFLAGS
 CFLAGS="${CFLAGS:-} -fno-asynchronous-unwind-tables -ffile-prefix-map=$PWD=palisade -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates"
 export CFLAGS
+# The web UI; a container build brings it from a stage of its own.
+[ "${PALISADE_UI:-}" = built ] || scripts/ui.sh if-possible build >&2
 exec cargo build --locked --profile image --target "$target" --package palisade --message-format json-render-diagnostics "$@"
