@@ -80,6 +80,21 @@ impl Container {
         Ok((self.exit_code()?, self.log()?))
     }
 
+    /// Waits until the engine's health check says so: `healthy`, `unhealthy`.
+    pub fn wait_for_health(&self, status: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let health = &self.state()?["Health"];
+            if health["Status"] == status {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!("{} is not {status}: {health:#}", self.name);
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     pub fn is_running(&self) -> Result<bool> {
         Ok(self.state()?["Running"] == true)
     }

@@ -48,6 +48,8 @@ pub struct Options {
     pub capabilities: Vec<String>,
     /// More for `docker create`.
     pub flags: Vec<String>,
+    /// Nothing is mounted at `/etc/palisade`.
+    pub without_configuration: bool,
     /// Instead of the appliance's.
     pub image: Option<String>,
     /// Instead of `run`.
@@ -156,6 +158,7 @@ impl ContainerLab {
         Ok(Options {
             capabilities: capabilities.iter().map(ToString::to_string).collect(),
             flags: vec!["--sysctl".into(), "net.ipv4.ip_forward=0".into()],
+            without_configuration: false,
             image: None,
             command: Vec::new(),
         })
@@ -168,9 +171,25 @@ impl ContainerLab {
         Ok(Appliance(container))
     }
 
+    /// Starts the appliance with the network of management alone.
+    pub fn launch_alone(&self, configuration: &str, options: &Options) -> Result<Appliance> {
+        let container = self.make_alone(configuration, options)?;
+        container.start()?;
+        Ok(Appliance(container))
+    }
+
     /// Makes a container in the place of the appliance, between both networks, and does not start it.
     pub fn make(&self, configuration: &str, options: &Options) -> Result<Container> {
-        fs::write(self.directory.join(CONFIGURATION), configuration)?;
+        let container = self.make_alone(configuration, options)?;
+        for network in [&self.networks.left, &self.networks.right] {
+            self.engine
+                .docker(&["network", "connect", &network.name, &container.name])?;
+        }
+        Ok(container)
+    }
+
+    fn make_alone(&self, configuration: &str, options: &Options) -> Result<Container> {
+        self.rewrite(configuration)?;
         let number = self.containers.borrow().len();
         let container = Container {
             engine: self.engine,
@@ -195,9 +214,10 @@ impl ContainerLab {
             "no-new-privileges",
             "--cap-drop",
             "ALL",
-            "--volume",
-            &mounted,
         ];
+        if !options.without_configuration {
+            line.extend(["--volume", &mounted]);
+        }
         for capability in &options.capabilities {
             line.extend(["--cap-add", capability]);
         }
@@ -206,11 +226,15 @@ impl ContainerLab {
         line.extend(options.command.iter().map(String::as_str));
         self.containers.borrow_mut().push(container.name.clone());
         self.engine.docker(&line)?;
-        for network in [&self.networks.left, &self.networks.right] {
-            self.engine
-                .docker(&["network", "connect", &network.name, &container.name])?;
-        }
         Ok(container)
+    }
+
+    /// Puts another document where the appliance's containers have theirs.
+    pub fn rewrite(&self, configuration: &str) -> Result<()> {
+        Ok(fs::write(
+            self.directory.join(CONFIGURATION),
+            configuration,
+        )?)
     }
 
     /// A container's network namespace, for programs of this machine.

@@ -93,6 +93,48 @@ fn too_little_memory_is_told_or_seen_and_never_a_firewall_that_only_looks_up() -
 }
 
 #[test]
+fn the_engine_calls_it_healthy_only_while_it_enforces() -> Result<()> {
+    let lab = ContainerLab::new(require_engine!())?;
+    let mut options = lab.options()?;
+    options
+        .flags
+        .extend(["--health-interval".into(), "1s".into()]);
+    let appliance = lab.launch(&lab.configuration(PERMIT_ALL), &options)?;
+    appliance.wait_for_health("healthy")?;
+    ensure!(appliance.exec(&["/palisade", "health"])?.success());
+    // Its first process stopped: it answers nobody, and only the engine can tell.
+    lab.engine
+        .docker(&["kill", "--signal", "STOP", &appliance.name])?;
+    appliance.wait_for_health("unhealthy")?;
+    lab.engine
+        .docker(&["kill", "--signal", "CONT", &appliance.name])?;
+    appliance.wait_for_health("healthy")
+}
+
+#[test]
+fn without_any_configuration_it_is_closed_healthy_and_says_what_to_do() -> Result<()> {
+    let lab = ContainerLab::new(require_engine!())?;
+    let mut options = lab.options()?;
+    options.without_configuration = true;
+    let appliance = lab.launch("", &options)?;
+    appliance.wait_ready()?;
+    let server = lab.networks.right.peer().to_string();
+    ensure!(
+        !lab.client
+            .exec(&["ping", "-c", "1", "-W", "1", &server])?
+            .success()
+    );
+    let interfaces = appliance.cli(&["show", "interfaces"])?;
+    ensure!(
+        interfaces.contains("eth1") && interfaces.contains("eth2"),
+        "{interfaces}"
+    );
+    let said = appliance.cli(&["health"])?;
+    ensure!(said.contains("polic"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn an_ipv6_address_in_a_network_without_it_is_told() -> Result<()> {
     let lab = ContainerLab::new(require_engine!())?;
     let mut options = lab.options()?;

@@ -5,5 +5,6 @@
 mod compose;
 mod life;
 mod oci;
+mod ports;
 mod privileges;
 mod traffic;

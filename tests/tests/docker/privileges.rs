@@ -6,6 +6,9 @@ use palisade_tests::require_engine;
 
 const PERMIT_ALL: &str = "policies:\n  - { name: all, from: any, to: any, action: permit }\n";
 
+/// What README says of exit codes.
+const NOT_PERMITTED: i64 = 7;
+
 /// All other tests run with exactly that set, and without new privileges, seccomp's exceptions, or a file system to
 /// write to.
 #[test]
@@ -19,7 +22,7 @@ fn each_missing_capability_is_named_and_nothing_starts() -> Result<()> {
         options.capabilities.retain(|it| it != missing);
         let appliance = lab.launch(&lab.configuration(PERMIT_ALL), &options)?;
         let (code, log) = appliance.wait()?;
-        ensure!(code == 1, "{code} without {missing}:\n{log}");
+        ensure!(code == NOT_PERMITTED, "{code} without {missing}:\n{log}");
         ensure!(
             log.contains(&format!("CAP_{missing}")),
             "without {missing}:\n{log}"
@@ -37,7 +40,10 @@ fn the_engines_own_set_of_capabilities_does_not_suffice_and_the_error_says_what_
     options.capabilities = vec!["CHOWN".into(), "NET_RAW".into(), "SETPCAP".into()];
     let appliance = lab.launch(&lab.configuration(PERMIT_ALL), &options)?;
     let (code, log) = appliance.wait()?;
-    ensure!(code == 1 && log.contains("CAP_NET_ADMIN"), "{code}:\n{log}");
+    ensure!(
+        code == NOT_PERMITTED && log.contains("CAP_NET_ADMIN"),
+        "{code}:\n{log}"
+    );
     Ok(())
 }
 
@@ -63,6 +69,9 @@ fn a_user_who_is_not_root_is_told_what_is_missing() -> Result<()> {
     options.flags.extend(["--user".into(), "65532".into()]);
     let appliance = lab.launch(&lab.configuration(PERMIT_ALL), &options)?;
     let (code, log) = appliance.wait()?;
-    ensure!(code == 1 && log.contains("CAP_NET_ADMIN"), "{code}:\n{log}");
+    ensure!(
+        code == NOT_PERMITTED && log.contains("CAP_NET_ADMIN"),
+        "{code}:\n{log}"
+    );
     Ok(())
 }
