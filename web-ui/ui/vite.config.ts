@@ -47,5 +47,5 @@ export default defineConfig({
     }
   },
   server: { proxy: { '/api': API, '/readyz': API, '/healthz': API } },
-  test: { include: ['src/**/*.test.ts'], environment: 'node' }
+  test: { include: ['src/**/*.test.ts'], environment: 'node', testTimeout: 120_000 }
 })
