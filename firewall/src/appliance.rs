@@ -7,6 +7,7 @@
 mod attachments;
 mod error;
 mod keeper;
+mod mirrored;
 mod places;
 mod sockets;
 mod start;
@@ -30,7 +31,7 @@ use self::attachments::Attachments;
 use self::keeper::Keeper;
 use self::places::Places;
 use self::sockets::Memory;
-use crate::config::Config;
+use crate::config::{Config, Device};
 use crate::control::Control;
 use crate::datapath::{Generation, Shared};
 use crate::events::Events;
@@ -109,7 +110,7 @@ impl Appliance {
         };
         let mut places = Places::default();
         places.admit(&config)?;
-        let number_of = |device: &str| places.port(device);
+        let number_of = |device: &Device| places.port(device);
         let ports = Ports::prepare(&handle, &config, &plan, number_of).await?;
         let mut base = Base {
             handle,

@@ -575,3 +575,41 @@ fn an_appliance_whose_devices_all_are_to_come_starts_without_them() -> Result<()
     eprintln!("forwards after {:?}", since.elapsed());
     Ok(())
 }
+
+/// As container engines do: another name each time, and the address from whoever connects it.
+#[test]
+fn a_device_is_found_by_its_network_or_its_mac_whatever_it_is_called() -> Result<()> {
+    require_lab!();
+    let mut party = Party::start("network", Attach::Tc, false)?;
+    let addressed = config(Attach::Tc, true).replace(", addresses: [203.0.113.1/25]", "");
+    for (device, how) in [
+        ("\"203.0.113.0/25\"", "with an address in 203.0.113.0/25"),
+        ("\"02:00:00:00:03:01\"", "with the MAC 02:00:00:00:03:01"),
+    ] {
+        // Each commit begins anew.
+        party.reload(false)?;
+        let yaml = addressed.replace("eth3", device);
+        let log = party.palisade.reload(&yaml)?;
+        ensure!(log.contains("committed"), "{log}");
+        let waiting = party.wait_for("waiting")?;
+        ensure!(waiting["reason"].to_string().contains(how), "{waiting}");
+        for name in ["eth3", "eth4", "eth5"] {
+            party.connect()?;
+            party.chain.fw.ip_batch(&format!(
+                "link set eth3 down\n\
+                 link set eth3 name {name}\n\
+                 address add 203.0.113.1/25 dev {name}\n\
+                 link set {name} up\n"
+            ))?;
+            eventually("device", || {
+                let now = interface(&party.palisade, "dmz")?;
+                ensure!(now["state"] == "attached" && now["device"] == name, "{now}");
+                Ok(())
+            })?;
+            party.guest_is_reached()?;
+            party.chain.fw.ip_batch(&format!("link del {name}\n"))?;
+            party.wait_for("waiting")?;
+        }
+    }
+    Ok(())
+}

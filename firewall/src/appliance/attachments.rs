@@ -6,7 +6,7 @@
 //! devices go. Where the kernel was first, each step finds that done. Its sessions stay: until their time is
 //! over, or the device is back, what they send is punted and has no way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +14,18 @@ use afxdp::{Injector, Socket};
 use rtnetlink::Handle;
 use tokio::sync::oneshot;
 
+use super::mirrored::mirrored;
 use super::places::Places;
 use super::sockets::Memory;
 use super::transmitters::Transmitters;
 use super::{Base, CommitError};
-use crate::config::{Config, Interface, Mode};
-use crate::counters::InterfaceId;
+use crate::config::{Attach, Config, Device, Mode};
 use crate::datapath::{Order, PortSockets, Shared};
 use crate::host;
-use crate::ports::{self, PortError, PortId, PortState, Ports, Stands, Suitable, Wanted};
-use crate::route::kernel::{self, KernelLink};
-use crate::route::mirror::Mirrored;
+use crate::ports::{
+    self, AttachMode, PortError, PortId, PortState, Ports, Present, Stands, Suitable, Wanted,
+};
+use crate::route::kernel::KernelLink;
 
 /// How long the sockets of a port that goes may take to send what they were given, and how often that
 /// is looked at. What the device of one that is gone has not sent never leaves.
@@ -44,7 +45,7 @@ pub(super) struct Attachments {
     memories: Vec<Memory>,
     transmitters: Transmitters,
     /// What is wanted and not attached, by device.
-    waiting: BTreeMap<String, PortError>,
+    waiting: HashMap<Device, PortError>,
     /// What the kernel refused of addresses and routes.
     trouble: Option<String>,
 }
@@ -65,7 +66,7 @@ impl Attachments {
             settings,
             shared,
             memories,
-            waiting: BTreeMap::new(),
+            waiting: HashMap::new(),
             trouble: None,
         }
     }
@@ -77,7 +78,7 @@ impl Attachments {
         }
         let generation = self.shared.generation.load_full();
         let wanted = Wanted::of(&generation.config);
-        let has = |wanted: &Wanted| self.ports.iter().any(|port| port.device == wanted.device);
+        let has = |wanted: &Wanted| self.ports.iter().any(|port| port.wanted == wanted.device);
         if !wanted.iter().all(has) {
             self.reconcile(&generation.config, &BTreeSet::new()).await;
         }
@@ -102,6 +103,22 @@ impl Attachments {
             settings,
         };
         base.take_away().await;
+    }
+
+    /// Has ready what ports that are waited for will want: the verifier takes longer than all the rest.
+    pub(super) fn get_ready(&mut self) {
+        let generation = self.shared.generation.load();
+        for wanted in Wanted::of(&generation.config) {
+            let mode = match wanted.attach {
+                Attach::Tc | Attach::Auto => AttachMode::Tc,
+                Attach::Xdp => AttachMode::Xdp,
+            };
+            if self.waiting.contains_key(&wanted.device)
+                && let Err(error) = self.ports.programs.get_ready(mode)
+            {
+                tracing::error!(%error, "what waits can't be attached");
+            }
+        }
     }
 
     /// Whether something waits that no word of the kernel's may come of: what is in its way may go by itself.
@@ -139,7 +156,7 @@ impl Attachments {
 
     /// Attaches what the coming configuration wants and the one in force does not.
     async fn attach_new(&mut self, before: &Config, config: &Config) -> Result<(), PortError> {
-        let links = kernel::links(&self.handle).await?;
+        let present = Present::read(&self.handle).await?;
         let known = Wanted::of(before);
         for wanted in Wanted::of(config) {
             let Some(id) = self.places.port(&wanted.device) else {
@@ -161,7 +178,7 @@ impl Attachments {
                 self.publish(&[id]).await;
                 self.detach(id).await;
             }
-            match self.attach(id, &wanted, &links, config).await {
+            match self.attach(id, &wanted, &present, config).await {
                 Err(reason @ PortError::NoDevice { .. }) => {
                     self.waiting.insert(wanted.device, reason);
                 }
@@ -174,8 +191,8 @@ impl Attachments {
     /// Makes the ports those that a configuration wants and the kernel has. Devices in `gone` are others by now,
     /// even where they look the same.
     pub(super) async fn reconcile(&mut self, config: &Config, gone: &BTreeSet<u32>) {
-        let links = match kernel::links(&self.handle).await {
-            Ok(links) => links,
+        let present = match Present::read(&self.handle).await {
+            Ok(present) => present,
             Err(error) => {
                 tracing::error!(%error, "which devices are there is not known; ports stay as they are");
                 return;
@@ -186,11 +203,13 @@ impl Attachments {
         let going: Vec<_> = ports
             .filter(|port| {
                 let mut wanted = wanted.iter();
-                let mut links = links.iter();
-                let is_wanted =
-                    wanted.any(|it| it.device == port.device && it.attach == port.attach);
-                let is_there = links.any(|it| it.ifindex == port.ifindex && it.name == port.device);
-                !is_wanted || !is_there || gone.contains(&port.ifindex)
+                let wanted = wanted.find(|it| it.device == port.wanted && it.attach == port.attach);
+                let mut links = present.links.iter();
+                let link = links.find(|it| it.ifindex == port.ifindex);
+                let is_same = |(wanted, link): (&Wanted, &KernelLink)| {
+                    wanted.is_still(link) && link.name == port.device
+                };
+                !wanted.zip(link).is_some_and(is_same) || gone.contains(&port.ifindex)
             })
             .map(|port| port.id)
             .collect();
@@ -207,7 +226,7 @@ impl Attachments {
             .retain(|device, _| wanted.iter().any(|it| it.device == *device));
         let mut changed = !going.is_empty() || self.trouble.is_some();
         for wanted in &wanted {
-            changed |= self.bring(wanted, &links, config).await;
+            changed |= self.bring(wanted, &present, config).await;
         }
         if changed {
             self.set_host(config).await;
@@ -217,7 +236,7 @@ impl Attachments {
     }
 
     /// Has one device attached as it is wanted, or waits for it; true where something has changed.
-    async fn bring(&mut self, wanted: &Wanted, links: &[KernelLink], config: &Config) -> bool {
+    async fn bring(&mut self, wanted: &Wanted, present: &Present, config: &Config) -> bool {
         let Some(id) = self.places.port(&wanted.device) else {
             return false;
         };
@@ -230,13 +249,15 @@ impl Attachments {
             let added = self.add_vlans(id, wanted).await;
             added.map(|added| added || !dropped.is_empty())
         } else {
-            self.attach(id, wanted, links, config).await.map(|()| true)
+            self.attach(id, wanted, present, config)
+                .await
+                .map(|()| true)
         };
         match brought {
             Ok(changed) => {
                 let waited = self.waiting.remove(&wanted.device).is_some();
                 if self.ports.get(id).is_some() && (changed || waited) {
-                    tracing::info!(device = wanted.device, "attached");
+                    tracing::info!(device = %wanted.device, "attached");
                 }
                 changed
             }
@@ -244,7 +265,7 @@ impl Attachments {
                 let text = reason.to_string();
                 let known = self.waiting.insert(wanted.device.clone(), reason);
                 if known.is_none_or(|known| known.to_string() != text) {
-                    tracing::info!(device = wanted.device, reason = text, "waiting");
+                    tracing::info!(device = %wanted.device, reason = text, "waiting");
                 }
                 false
             }
@@ -255,18 +276,16 @@ impl Attachments {
         &mut self,
         id: PortId,
         wanted: &Wanted,
-        links: &[KernelLink],
+        present: &Present,
         config: &Config,
     ) -> Result<(), PortError> {
-        let link = wanted.find(links)?;
+        let link = wanted.find(present)?;
         let workers = self.shared.workers.len() as u32;
         let found = Suitable::examine(wanted, link, workers)?;
         if config.system.mode == Mode::Routing {
-            host::stop_kernel_forwarding_at(&wanted.device);
+            host::stop_kernel_forwarding_at(&link.name);
         }
-        self.ports
-            .make(&self.handle, id, wanted.attach, found)
-            .await?;
+        self.ports.make(&self.handle, id, wanted, found).await?;
         let connected = self.connect(id).await;
         if connected.is_err() {
             self.detach(id).await;
@@ -372,7 +391,7 @@ impl Attachments {
         let waiting = self.waiting.iter().filter_map(|(device, reason)| {
             Some(PortState {
                 id: self.places.port(device)?,
-                device: device.clone(),
+                device: device.to_string(),
                 stands: Stands::Waiting {
                     reason: reason.to_string(),
                 },
@@ -423,36 +442,4 @@ async fn close(sockets: Vec<Socket>) {
     {
         tracing::error!("closing sockets had panicked");
     }
-}
-
-/// By `InterfaceId`: which devices interfaces have, but for those on some ports.
-pub(super) fn mirrored(places: &Places, ports: &Ports, going: &[PortId]) -> Vec<Option<Mirrored>> {
-    let all = places.interfaces();
-    let most = all.iter().map(|(id, _)| id.index() + 1).max();
-    let mut mirrored = vec![None; most.unwrap_or(0)];
-    for (id, interface) in all {
-        let port = ports.port_of(interface);
-        let Some(port) = port.filter(|port| !going.contains(&port.id)) else {
-            continue;
-        };
-        let of_vlan = |(vlan, _): &(u16, _)| Some(*vlan) == interface.vlan;
-        if interface.vlan.is_some() && !port.vlans.iter().any(of_vlan) {
-            continue;
-        }
-        mirrored[id.index()] = Some(Mirrored {
-            ifindex: port.ifindex_of(interface.vlan),
-            port_ifindex: port.ifindex,
-            port: u32::from(port.id.0),
-            vlan: interface.vlan.unwrap_or(0),
-            egress: port.egress(),
-            across: ports.is_wire.then(|| across(all, *id)).flatten(),
-        });
-    }
-    mirrored
-}
-
-/// The other end of a wire, which has two.
-fn across(all: &[(InterfaceId, Interface)], id: InterfaceId) -> Option<InterfaceId> {
-    let mut others = all.iter().map(|(other, _)| *other);
-    others.rfind(|other| *other != id)
 }

@@ -17,8 +17,9 @@ use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::attachments::Attachments;
+use crate::config::Device;
 use crate::datapath::Shared;
-use crate::ports::Stands;
+use crate::ports::{self, Stands};
 use crate::route::kernel::NetlinkError;
 
 /// A device comes in several steps (it is moved here, renamed, brought up): one look for all of a burst.
@@ -37,7 +38,12 @@ impl Keeper {
         attachments: Arc<Mutex<Attachments>>,
         shared: Arc<Shared>,
     ) -> Result<Self, NetlinkError> {
-        let groups = [MulticastGroup::Link];
+        let groups = [
+            MulticastGroup::Link,
+            // By which networks some devices are known.
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ];
         let (connection, _, messages) =
             rtnetlink::new_multicast_connection(&groups).map_err(|error| NetlinkError {
                 what: format!("opening rtnetlink: {error}"),
@@ -55,6 +61,7 @@ impl Keeper {
     pub(super) async fn run(mut self) {
         // A device may have come since the start looked.
         self.look(&BTreeSet::new(), true).await;
+        self.attachments.lock().await.get_ready();
         let mut ticks = interval(RETRY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -105,9 +112,27 @@ impl Keeper {
                 }
                 is_gone && self.is_ours(&link)
             }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(_)) => {
+                self.some_wait_for_more_than_a_name()
+            }
             NetlinkPayload::Overrun(_) => true,
             _ => false,
         }
+    }
+
+    fn some_wait_for_more_than_a_name(&self) -> bool {
+        let generation = self.shared.generation.load();
+        let ports = self.shared.ports.load();
+        let waits = |id| {
+            ports
+                .iter()
+                .any(|it| it.id == id && it.waits_for().is_some())
+        };
+        let mut interfaces = generation.interfaces();
+        interfaces.any(|(id, interface)| {
+            let is_name = matches!(interface.device, Device::Name(_));
+            !is_name && generation.port(id).is_some_and(waits)
+        })
     }
 
     fn is_ours(&self, link: &LinkMessage) -> bool {
@@ -120,7 +145,13 @@ impl Keeper {
         let mut interfaces = generation.config.interfaces.iter();
         let ports = self.shared.ports.load();
         let mut ports = ports.iter();
-        interfaces.any(|it| Some(&it.device) == name)
+        let is_private = name.is_some_and(|name| ports::is_private(name));
+        let is_named = |device: &Device| match device {
+            Device::Name(wanted) => Some(wanted) == name,
+            Device::Mac(_) | Device::Network(_) => false,
+        };
+        interfaces.any(|it| is_named(&it.device))
+            || (!is_private && self.some_wait_for_more_than_a_name())
             || ports.any(|port| match &port.stands {
                 Stands::Attached { ifindex, .. } => *ifindex == link.header.index,
                 Stands::Waiting { .. } => false,

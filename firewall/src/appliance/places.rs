@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use abi::{MAX_INTERFACES, MAX_PORTS};
 
-use crate::config::{Config, Interface};
+use crate::config::{Config, Device, Interface};
 use crate::counters::InterfaceId;
 use crate::ports::{PortError, PortId};
 
@@ -15,7 +15,7 @@ use crate::ports::{PortError, PortId};
 pub(super) struct Places {
     interfaces: Vec<(InterfaceId, Interface)>,
     /// By their devices.
-    ports: Vec<(PortId, String)>,
+    ports: Vec<(PortId, Device)>,
     /// The longest unused first.
     free_interfaces: VecDeque<u16>,
     free_ports: VecDeque<u16>,
@@ -108,7 +108,7 @@ impl Places {
     }
 
     #[must_use]
-    pub(super) fn port(&self, device: &str) -> Option<PortId> {
+    pub(super) fn port(&self, device: &Device) -> Option<PortId> {
         let mut ports = self.ports.iter();
         ports.find(|(_, known)| known == device).map(|(id, _)| *id)
     }
@@ -171,7 +171,7 @@ mod tests {
         places.retain(&second);
         assert_eq!(numbers(&places, &second), [(2, 2), (1, 1)]);
         assert_eq!(places.interfaces().len(), 2);
-        assert_eq!(places.port("eth1"), None);
+        assert_eq!(places.port(&Device::Name("eth1".into())), None);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use rand::rngs::StdRng;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::attachments::{mirrored, open_injector, set_sockets};
+use super::attachments::{open_injector, set_sockets};
+use super::mirrored::mirrored;
 use super::sockets::{Memory, take_frames};
 use super::worker;
 use super::{Base, BootError, Kept, Running};
@@ -108,7 +109,7 @@ fn open_sockets(
 ) -> Result<(Vec<WorkerPlan>, Vec<Memory>), BootError> {
     let queues = |wanted: &Wanted| {
         let mut ports = ports.iter();
-        let port = ports.find(|port| port.device == wanted.device);
+        let port = ports.find(|port| port.wanted == wanted.device);
         port.map_or(plan.workers, |port| port.queues)
     };
     let planned: Vec<_> = Wanted::of(config).iter().map(queues).collect();

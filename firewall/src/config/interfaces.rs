@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rules::{Findings, Located, Names, Place, ZoneId, check_name, suggest};
 
+use super::device::Device;
 use super::document::{self, Attach, Document, Mode};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     pub name: String,
-    pub device: String,
+    pub device: Device,
     /// 1 to 4094.
     pub vlan: Option<u16>,
     pub attach: Attach,
@@ -19,9 +20,6 @@ pub struct Interface {
     pub addresses: Vec<IpNet>,
     pub zone: ZoneId,
 }
-
-/// Linux: `IFNAMSIZ` less the terminator.
-const MAX_DEVICE_BYTES: usize = 15;
 
 pub(super) fn compile(
     document: &Document,
@@ -43,7 +41,7 @@ pub(super) fn compile(
     let mut compiled = Vec::with_capacity(document.interfaces.len());
     for (name, interface) in &document.interfaces {
         check_name(name, "an interface", &["any", "host"], findings);
-        check_device(name, interface, &mut seen, findings);
+        let device = check_device(name, interface, &mut seen, findings);
         if let Some(vlan) = interface
             .vlan
             .filter(|vlan| !(1..=4094).contains(&vlan.value))
@@ -78,7 +76,7 @@ pub(super) fn compile(
         }
         compiled.push(Interface {
             name: name.value.clone(),
-            device: interface.device.value.clone(),
+            device,
             vlan: interface.vlan.map(|vlan| vlan.value),
             attach: interface.attach,
             addresses,
@@ -91,7 +89,7 @@ pub(super) fn compile(
 /// What an earlier interface already has, and where it said so.
 #[derive(Default)]
 struct Seen<'a> {
-    devices: HashMap<(&'a str, Option<u16>), &'a str>,
+    devices: HashMap<(Device, Option<u16>), &'a str>,
     addresses: HashMap<IpAddr, Place>,
 }
 
@@ -151,33 +149,27 @@ fn check_device<'a>(
     interface: &'a document::Interface,
     seen: &mut Seen<'a>,
     findings: &mut Findings,
-) {
-    let device = &interface.device;
-    let text = device.value.as_str();
-    let forbidden = |letter: char| {
-        letter == '/' || letter == ':' || letter.is_whitespace() || letter.is_control()
+) -> Device {
+    let text = &interface.device;
+    let device = match Device::parse(&text.value) {
+        Ok(device) => device,
+        Err(problem) => {
+            findings.error(text.place, problem);
+            // What follows from it need not be said.
+            return Device::Name(text.value.clone());
+        }
     };
-    if text.is_empty()
-        || text.len() > MAX_DEVICE_BYTES
-        || text.contains(forbidden)
-        || text == "."
-        || text == ".."
-    {
-        findings.error(
-            device.place,
-            format!("'{text}' is no device name: 1 to {MAX_DEVICE_BYTES} letters without '/', ':' and spaces"),
-        );
-    }
     let vlan = interface.vlan.map(|vlan| vlan.value);
-    if let Some(other) = seen.devices.insert((text, vlan), &name.value) {
+    if let Some(other) = seen.devices.insert((device.clone(), vlan), &name.value) {
         let vlan = vlan
             .map(|vlan| format!(" with VLAN {vlan}"))
             .unwrap_or_default();
         findings.error(
-            device.place,
-            format!("device '{text}'{vlan} is already interface '{other}'"),
+            text.place,
+            format!("device '{device}'{vlan} is already interface '{other}'"),
         );
     }
+    device
 }
 
 fn parse_address(text: &Located<String>, findings: &mut Findings) -> Option<IpNet> {

@@ -6,6 +6,7 @@
 //! `Config`, and only a `Config` reaches the datapath.
 
 mod access;
+mod device;
 pub mod document;
 pub mod edit;
 mod events;
@@ -34,6 +35,7 @@ use rules::{Diagnostic, Facts, Findings, Located, Object, ObjectKind, Outside, P
 use serde::de::DeserializeOwned;
 use yaml::Kind;
 
+pub use device::Device;
 pub use document::{Attach, Document, Mode, PacketDriver};
 pub use edit::{PatchError, PatchProblem};
 pub use events::EventBounds;

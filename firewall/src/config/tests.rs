@@ -516,7 +516,9 @@ fn a_device_and_vlan_is_one_interface() {
     small_replacing(
         "device: eth2",
         "device: a/b",
-        &["4:20 'a/b' is no device name: 1 to 15 letters without '/', ':' and spaces"],
+        &[
+            "4:20 'a/b' is no device: a name of 1 to 15 letters without '/', ':' and spaces, a MAC, or a network in which it has an address",
+        ],
     );
 }
 

@@ -38,7 +38,13 @@ impl Control {
                 let sent = self.traffic(|counters| counters.sent[id.index()].read());
                 view::InterfaceView {
                     name: interface.name.clone(),
-                    device: interface.device.clone(),
+                    device: state
+                        .as_ref()
+                        .filter(|it| it.waits_for().is_none())
+                        .map_or_else(
+                            || interface.device.to_string(),
+                            |state| state.device.clone(),
+                        ),
                     vlan: interface.vlan,
                     state: if waits_for.is_some() {
                         view::InterfaceState::Waiting

@@ -10,11 +10,11 @@ use rtnetlink::Handle;
 
 use super::claim::{Claim, Seat};
 use super::pair::{self, Pair};
-use super::programs::{AttachedProgram, KernelCounters, Marks, PortFacts, Programs, Settings};
+use super::programs::{AttachedProgram, Marks, PortFacts, Programs, Settings};
 use super::transmit::Change;
-use super::wanted::{Suitable, Wanted, frame_bytes, most_mtu_bytes};
-use super::{AttachMode, PortError, PortId};
-use crate::config::{Attach, Config, Interface, Mode};
+use super::wanted::{Present, Suitable, Wanted, frame_bytes, most_mtu_bytes};
+use super::{AttachMode, KernelCounters, PortError, PortId};
+use crate::config::{Attach, Config, Device, Interface, Mode};
 use crate::route::NextHops;
 use crate::route::kernel;
 
@@ -22,7 +22,10 @@ use crate::route::kernel;
 #[derive(Debug)]
 pub struct Attached {
     pub id: PortId,
+    /// What it is called now.
     pub device: String,
+    /// As configured.
+    pub wanted: Device,
     pub ifindex: u32,
     pub mode: AttachMode,
     /// As configured, from which the mode follows.
@@ -133,20 +136,20 @@ impl Ports {
         handle: &Handle,
         config: &Config,
         plan: &Plan,
-        number_of: impl Fn(&str) -> Option<PortId>,
+        number_of: impl Fn(&Device) -> Option<PortId>,
     ) -> Result<Self, PortError> {
-        let links = kernel::links(handle).await?;
+        let present = Present::read(handle).await?;
         let mut suitable = Vec::new();
         for wanted in Wanted::of(config) {
             // One that is not there may come.
-            let (Ok(link), Some(id)) = (wanted.find(&links), number_of(&wanted.device)) else {
+            let (Ok(link), Some(id)) = (wanted.find(&present), number_of(&wanted.device)) else {
                 continue;
             };
             let found = Suitable::examine(&wanted, link, plan.workers)?;
-            suitable.push((id, wanted.attach, found));
+            suitable.push((id, wanted, found));
         }
         let seat = Seat::take()?;
-        pair::remove_leftovers(handle, &links, &seat).await?;
+        pair::remove_leftovers(handle, &present.links, &seat).await?;
 
         let mtus = suitable.iter().map(|(_, _, it)| it.link.mtu_bytes);
         let frame_bytes = frame_bytes(mtus.max().unwrap_or(0));
@@ -194,7 +197,7 @@ impl Ports {
     async fn make_all(
         &mut self,
         handle: &Handle,
-        suitable: Vec<(PortId, Attach, Suitable)>,
+        suitable: Vec<(PortId, Wanted, Suitable)>,
     ) -> Result<(), PortError> {
         let host_record = PortFacts {
             ifindex: 0,
@@ -207,8 +210,8 @@ impl Ports {
             &host_record,
             &[self.host.outer_ifindex, self.host.inner_ifindex],
         )?;
-        for (id, attach, found) in suitable {
-            self.make(handle, id, attach, found).await?;
+        for (id, wanted, found) in suitable {
+            self.make(handle, id, &wanted, found).await?;
         }
         Ok(())
     }
@@ -219,7 +222,7 @@ impl Ports {
         &mut self,
         handle: &Handle,
         id: PortId,
-        attach: Attach,
+        wanted: &Wanted,
         found: Suitable,
     ) -> Result<(), PortError> {
         let Suitable {
@@ -230,6 +233,9 @@ impl Ports {
             claim,
         } = found;
         let most = most_mtu_bytes(self.frame_bytes);
+        if self.iter().any(|port| port.ifindex == link.ifindex) {
+            return Err(PortError::InUse { device: link.name });
+        }
         if link.mtu_bytes > most {
             return Err(PortError::FrameSize {
                 device: link.name,
@@ -251,9 +257,10 @@ impl Ports {
             // to the peer does not see to.
             peer_elsewhere: link.peer_elsewhere && !self.is_wire,
             device: link.name,
+            wanted: wanted.device.clone(),
             ifindex: link.ifindex,
             mode,
-            attach,
+            attach: wanted.attach,
             pair,
             vlans: Vec::new(),
             queues,
@@ -417,7 +424,7 @@ impl Ports {
     /// The port of an interface, while it has a device.
     #[must_use]
     pub fn port_of(&self, interface: &Interface) -> Option<&Attached> {
-        self.iter().find(|port| port.device == interface.device)
+        self.iter().find(|port| port.wanted == interface.device)
     }
 
     /// Takes everything away: first the programs, so that nothing is punted to nowhere.

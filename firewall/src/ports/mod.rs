@@ -8,6 +8,7 @@
 mod answered;
 mod attach;
 mod claim;
+mod counters;
 mod pair;
 mod programs;
 mod state;
@@ -18,12 +19,12 @@ pub use answered::answered;
 pub(crate) use attach::set_transmit;
 pub use attach::{Attached, HOST_PORT, Plan, Ports};
 pub use claim::{Claim, Seat};
+pub use counters::KernelCounters;
 pub use pair::Pair;
-pub use programs::{
-    AttachedProgram, KernelCounters, Marks, Memory, OBJECT, PortFacts, Programs, Settings,
-};
+pub(crate) use pair::is_private;
+pub use programs::{AttachedProgram, Marks, Memory, OBJECT, PortFacts, Programs, Settings};
 pub use state::{PortState, Stands};
-pub use wanted::{Suitable, Wanted};
+pub use wanted::{Present, Suitable, Wanted};
 
 use crate::route::kernel::NetlinkError;
 
@@ -57,6 +58,8 @@ pub enum PortError {
         "device {device} is already taken by another palisade in this network namespace; stop that one first"
     )]
     Taken { device: String },
+    #[error("device {device} is another interface's already")]
+    InUse { device: String },
     #[error("device {device} went away while palisade attached to it")]
     Gone { device: String },
     #[error("at most {most} {what} are possible")]

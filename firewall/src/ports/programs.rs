@@ -5,32 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{
-    Bucket, DatapathRecord, DropReason, FlowRecord, MAX_PORTS, MAX_QUEUES, NextHopRecord,
-    PortRecord, PuntReason, SessionRecord, TrafficRecord,
+    Bucket, DatapathRecord, FlowRecord, MAX_PORTS, MAX_QUEUES, NextHopRecord, PortRecord,
+    SessionRecord,
 };
 use afxdp::{Mapped, MappedArray};
 use aya::maps::lpm_trie::Key;
 use aya::maps::xdp::DevMap;
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues, XskMap};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, XskMap};
 use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
 use aya::util::KernelVersion;
-use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
+use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
 
-use super::{Pair, PortError, PortId};
-use crate::counters::InterfaceId;
+use super::{AttachMode, KernelCounters, Pair, PortError, PortId};
 use crate::session::SessionTable;
 
 /// The object that the build script compiled.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
-
-/// Widths of the counter arrays in `bpf/abi.h`.
-const DROP_REASONS: u32 = 64;
-const PUNT_REASONS: u32 = 32;
-const _: () = assert!(DropReason::COUNT <= DROP_REASONS as usize);
-const _: () = assert!(PuntReason::COUNT <= PUNT_REASONS as usize);
 
 /// Marks by which the programs know packets of this appliance; random, so that no configuration
 /// of others uses them by chance.
@@ -144,8 +137,7 @@ impl Programs {
         }
         let at_xdp = settings.uses_xdp.then_some("xdp_port");
         for name in ["xdp_private"].into_iter().chain(at_xdp) {
-            let program: &mut Xdp = program(&mut ebpf, name)?;
-            program.load().map_err(|error| not_loaded(name, &error))?;
+            frame_program(&mut ebpf, name)?;
         }
         Ok(Self {
             port_numbers: map(&mut ebpf, "port_numbers")?,
@@ -337,6 +329,14 @@ impl Programs {
         Ok(descriptor.as_fd())
     }
 
+    /// Has the kernel verify what a port of that kind will want, before there is one.
+    pub fn get_ready(&mut self, mode: AttachMode) -> Result<(), PortError> {
+        match mode {
+            AttachMode::Tc => classifier(&mut self.ebpf, "tc_port").map(drop),
+            AttachMode::Xdp => frame_program(&mut self.ebpf, "xdp_port").map(drop),
+        }
+    }
+
     /// Attaches natively.
     pub fn attach_xdp(
         &mut self,
@@ -344,11 +344,7 @@ impl Programs {
         device: &str,
         ifindex: u32,
     ) -> Result<AttachedProgram, PortError> {
-        let program: &mut Xdp = program(&mut self.ebpf, name)?;
-        if program.fd().is_err() {
-            program.load().map_err(|error| not_loaded(name, &error))?;
-        }
-        let link = program
+        let link = frame_program(&mut self.ebpf, name)?
             .attach_to_if_index(ifindex, XdpMode::Driver)
             .map_err(|error| {
                 let errno = match &error {
@@ -375,11 +371,11 @@ impl Programs {
 
     /// The programs' own counters, to be read while they run.
     pub fn counters(&mut self) -> Result<KernelCounters, PortError> {
-        Ok(KernelCounters {
-            drops: map(&mut self.ebpf, "drops")?,
-            punts: map(&mut self.ebpf, "punts")?,
-            traffic: map(&mut self.ebpf, "traffic")?,
-        })
+        Ok(KernelCounters::new(
+            map(&mut self.ebpf, "drops")?,
+            map(&mut self.ebpf, "punts")?,
+            map(&mut self.ebpf, "traffic")?,
+        ))
     }
 }
 
@@ -391,96 +387,6 @@ pub struct PortFacts {
     /// `abi::PORT_*`.
     pub flags: u32,
     pub queues: u32,
-}
-
-/// Packets that the programs counted, by port and reason, and forwarded, by interface.
-pub struct KernelCounters {
-    drops: PerCpuArray<MapData, u64>,
-    punts: PerCpuArray<MapData, u64>,
-    traffic: PerCpuArray<MapData, [u64; 4]>,
-}
-
-const _: () = assert!(size_of::<TrafficRecord>() == size_of::<[u64; 4]>());
-
-impl std::fmt::Debug for KernelCounters {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KernelCounters").finish_non_exhaustive()
-    }
-}
-
-impl KernelCounters {
-    #[must_use]
-    pub fn drops(&self, port: PortId, reason: DropReason) -> u64 {
-        sum(
-            &self.drops,
-            u32::from(port.0) * DROP_REASONS + u32::from(reason.number()),
-        )
-    }
-
-    #[must_use]
-    pub fn punts(&self, port: PortId, reason: PuntReason) -> u64 {
-        sum(
-            &self.punts,
-            u32::from(port.0) * PUNT_REASONS + u32::from(reason.number()),
-        )
-    }
-}
-
-impl KernelCounters {
-    /// What the programs forwarded from and to an interface.
-    #[must_use]
-    pub fn traffic(&self, interface: InterfaceId) -> TrafficRecord {
-        let mut sum = TrafficRecord::default();
-        let values = self.traffic.get(&(interface.index() as u32), 0);
-        for &[received_packets, received_bytes, sent_packets, sent_bytes] in
-            values.iter().flat_map(|values| values.iter())
-        {
-            sum.received_packets += received_packets;
-            sum.received_bytes += received_bytes;
-            sum.sent_packets += sent_packets;
-            sum.sent_bytes += sent_bytes;
-        }
-        sum
-    }
-}
-
-impl KernelCounters {
-    /// The port's number is another device's from here on.
-    pub(crate) fn begin_port(&mut self, port: PortId) {
-        for reason in 0..DROP_REASONS {
-            zero(
-                &mut self.drops,
-                u32::from(port.0) * DROP_REASONS + reason,
-                0,
-            );
-        }
-        for reason in 0..PUNT_REASONS {
-            zero(
-                &mut self.punts,
-                u32::from(port.0) * PUNT_REASONS + reason,
-                0,
-            );
-        }
-    }
-
-    /// The interface's number is another one's from here on.
-    pub(crate) fn begin_interface(&mut self, interface: InterfaceId) {
-        zero(&mut self.traffic, interface.index() as u32, [0; 4]);
-    }
-}
-
-fn zero<T: Pod>(array: &mut PerCpuArray<MapData, T>, at: u32, nothing: T) {
-    let set = aya::util::nr_cpus()
-        .map_err(|(_, error)| error)
-        .and_then(|count| PerCpuValues::try_from(vec![nothing; count]))
-        .map(|values| array.set(at, values, 0));
-    if !matches!(set, Ok(Ok(()))) {
-        tracing::warn!(at, "a counter goes on from what another one had");
-    }
-}
-
-fn sum(array: &PerCpuArray<MapData, u64>, at: u32) -> u64 {
-    array.get(&at, 0).map_or(0, |values| values.iter().sum())
 }
 
 fn answered_key(prefix: IpNet) -> Key<[u8; 16]> {
@@ -510,6 +416,15 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassif
             .map_err(|error| not_loaded(name, &error))?;
     }
     Ok(classifier)
+}
+
+/// A program at XDP, loaded.
+fn frame_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, PortError> {
+    let program: &mut Xdp = program(ebpf, name)?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| not_loaded(name, &error))?;
+    }
+    Ok(program)
 }
 
 fn missing(program: &str) -> PortError {

@@ -2,15 +2,16 @@
 
 use abi::MAX_QUEUES;
 use afxdp::Umem;
+use rtnetlink::Handle;
 
 use super::{AttachMode, Claim, PortError, pair};
-use crate::config::{Attach, Config};
-use crate::route::kernel::KernelLink;
+use crate::config::{Attach, Config, Device};
+use crate::route::kernel::{self, KernelAddress, KernelLink};
 
 /// A device that interfaces are on, by what they say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    pub device: String,
+    pub device: Device,
     pub attach: Attach,
     pub vlans: Vec<u16>,
 }
@@ -34,19 +35,62 @@ impl Wanted {
         all
     }
 
-    /// Its link.
+    /// Its link, as long as no other port has it.
     ///
     /// # Errors
     /// `NoDevice`, with the names of those that are there.
-    pub fn find<'a>(&self, links: &'a [KernelLink]) -> Result<&'a KernelLink, PortError> {
-        let found = links.iter().find(|link| link.name == self.device);
+    pub fn find<'a>(&self, present: &'a Present) -> Result<&'a KernelLink, PortError> {
+        let mut links = present.links.iter();
+        let found = match &self.device {
+            Device::Name(name) => links.find(|link| link.name == *name),
+            Device::Mac(mac) => {
+                links.find(|link| link.mac == *mac && !pair::is_private(&link.name))
+            }
+            Device::Network(network) => links.find(|link| {
+                let mut addresses = present.addresses.iter();
+                addresses.any(|known| {
+                    known.ifindex == link.ifindex && network.contains(&known.address.addr())
+                })
+            }),
+        };
         found.ok_or_else(|| {
-            let names = links.iter().map(|link| link.name.as_str());
+            let names = present.links.iter().map(|link| link.name.as_str());
             let known: Vec<_> = names.filter(|name| !pair::is_private(name)).collect();
             PortError::NoDevice {
-                device: self.device.clone(),
+                device: match &self.device {
+                    Device::Name(name) => name.clone(),
+                    Device::Mac(mac) => format!("with the MAC {mac}"),
+                    Device::Network(network) => format!("with an address in {network}"),
+                },
                 known: known.join(", "),
             }
+        })
+    }
+
+    /// Whether a link that was found once still is the one.
+    #[must_use]
+    pub fn is_still(&self, link: &KernelLink) -> bool {
+        match &self.device {
+            Device::Name(name) => link.name == *name,
+            Device::Mac(mac) => link.mac == *mac,
+            // Its addresses may change.
+            Device::Network(_) => true,
+        }
+    }
+}
+
+/// The devices that there are.
+#[derive(Debug)]
+pub struct Present {
+    pub links: Vec<KernelLink>,
+    addresses: Vec<KernelAddress>,
+}
+
+impl Present {
+    pub async fn read(handle: &Handle) -> Result<Self, PortError> {
+        Ok(Self {
+            links: kernel::links(handle).await?,
+            addresses: kernel::addresses(handle).await?,
         })
     }
 }
