@@ -96,7 +96,7 @@ fn what_is_misspelt_is_found_with_its_place_and_what_was_meant() {
     );
     says(
         &with("instances: 2", "instnaces: 2"),
-        "7:71 unknown key 'instnaces' [instances]",
+        "7:64 unknown key 'instnaces' [instances]",
     );
     says(
         &with("mode: in-network", "mode: in-netwrok"),
