@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ui run image image-test lint test api-test bench fuzz clean
+.PHONY: help setup ui browser-test run image image-test lint test api-test bench fuzz clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,6 +16,12 @@ setup: ## Install what building and running needs (Debian)
 
 ui: ## Build the web UI, which the next build of the binary takes in
 	@scripts/ui.sh build
+
+browser-test: ## Drive a running appliance in Chromium; ARGS goes to Playwright
+	@scripts/setup.sh test
+	@scripts/ui.sh build
+	@cargo build --locked --workspace --bins --quiet
+	@scripts/as-root.sh scripts/ui.sh browser-test $(ARGS)
 
 run: setup ## Build Palisade and show it at work; ARGS="--once" and others go to 'palisade lab'
 	@scripts/ui.sh if-possible build

@@ -8,7 +8,6 @@ cargo=scripts/cargo.sh
 "$cargo" build --locked --workspace --bins --quiet
 
 scripts/ui.sh if-possible test
-scripts/as-root.sh scripts/ui.sh if-possible browser-test-short
 
 if cargo nextest --version >/dev/null 2>&1; then
 	# nextest runs no examples of the documentation.

@@ -130,7 +130,7 @@ fn driver_name(driver: PacketDriver) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use firewall::config::{self, Config};
+    use firewall::config::{self, Config, Device};
 
     use super::*;
     use crate::environment::Size;
@@ -142,7 +142,10 @@ mod tests {
     fn interfaces(config: &Config) -> Vec<(&str, &str)> {
         let interfaces = config.interfaces.iter();
         interfaces
-            .map(|known| (&*known.name, &*known.device))
+            .map(|known| match &known.device {
+                Device::Name(device) => (&*known.name, &**device),
+                Device::Mac(_) | Device::Network(_) => panic!("{}", known.device),
+            })
             .collect()
     }
 

@@ -126,7 +126,7 @@ export class Lab {
   }
 
   run(host: Host, program: string, args: string[]): ChildProcess {
-    const child = spawn('ip', ['netns', 'exec', `${this.name}-${host}`, program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn('ip', ['netns', 'exec', `${this.name}-${host}`, program, ...args], { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] })
     this.#children.push(child)
     return child
   }
@@ -213,3 +213,9 @@ export class Lab {
 
 /** What the tests leave to be looked at. */
 export const SHOTS = resolve('screenshots')
+
+/** This environment, without what an appliance would take for its settings. */
+function environment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(PALISADE|CSRX)_/.test(name))
+  return Object.fromEntries(kept)
+}
