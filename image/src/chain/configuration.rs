@@ -40,9 +40,8 @@ pub(super) fn check(
             if !service.is_palisade() {
                 continue;
             }
-            let given = match given(service, instance, source, findings) {
-                Some(given) => given,
-                None => continue,
+            let Some(given) = given(service, instance, source, findings) else {
+                continue;
             };
             let routes = routes(description, number);
             let whole = compose(service, instance, &routes, given.value.clone());

@@ -4,7 +4,7 @@
 
 use std::env;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -57,11 +57,7 @@ pub(super) enum What {
 
 impl What {
     /// `None` where nothing is to run: the kernel does it all.
-    pub(super) fn of(
-        part: &Part,
-        directory: PathBuf,
-        container: Option<Container>,
-    ) -> Option<Self> {
+    pub(super) fn of(part: &Part, directory: &Path, container: Option<Container>) -> Option<Self> {
         if let Some(container) = container {
             return Some(Self::Container(Box::new(container)));
         }

@@ -171,10 +171,7 @@ mod tests {
             .filter(|&slot| slots.owners()[slot] == 1)
             .count();
         let moves = slots.fail(1);
-        assert_eq!(
-            moves.iter().filter(|step| step.to == 0).count() >= lent,
-            true
-        );
+        assert!(moves.iter().filter(|step| step.to == 0).count() >= lent);
         assert_eq!(slots.of(1), 0);
     }
 

@@ -149,7 +149,7 @@ impl Supervisor {
         for part in plan.parts() {
             let container = containers.remove(&part.name);
             let directory = state.instance_directory(&part.name);
-            if let Some(what) = What::of(part, directory, container) {
+            if let Some(what) = What::of(part, &directory, container) {
                 let runner = Runner {
                     name: part.name.clone(),
                     what,

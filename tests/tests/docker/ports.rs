@@ -28,7 +28,7 @@ fn a_network_can_be_connected_disconnected_and_connected_again_under_a_running_a
 
     let engine = lab.engine;
     engine.docker(&["network", "disconnect", right, &appliance.name])?;
-    wait_until("the interface to wait", PATIENCE, || Ok(waits(&appliance)?))?;
+    wait_until("the interface to wait", PATIENCE, || waits(&appliance))?;
     ensure!(!answers()?, "there is no way to the server");
     left_is_unharmed(&lab)?;
 
