@@ -18,7 +18,7 @@ pub struct Crate {
     pub repository: Option<String>,
     /// SHA-256 of the registry's archive; none for crates of this workspace.
     pub checksum: Option<String>,
-    /// Whether it came from crates.io.
+    /// Whether it came from the registry.
     pub published: bool,
     pub directory: PathBuf,
     /// Positions of the linked crates that it uses.

@@ -118,7 +118,7 @@ fn sha256(hex: &str) -> Value {
     json!([{ "alg": "SHA-256", "content": hex }])
 }
 
-/// A package URL for what crates.io has, else name and version.
+/// A package URL for what the registry has, else name and version.
 fn reference(it: &Crate) -> String {
     let Crate { name, version, .. } = it;
     if it.published {
