@@ -99,7 +99,7 @@ impl Filter for SessionFilter {
             "offloaded" => self.offloaded = Some(flag(name, value)?),
             "min-bytes" => self.min_bytes = Some(number(name, value, "a number of bytes")?),
             "sort" => self.sort = Some(choice(name, value)?),
-            "offset" => self.offset = Some(parsed(name, value, "a number of sessions")?),
+            "offset" => self.offset = Some(offset(name, value)?),
             "count" => self.count = Some(flag(name, value)?),
             "cursor" => self.cursor = Some(word(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
@@ -245,6 +245,14 @@ pub(crate) fn limit(name: &str, value: &str) -> Result<usize, BadParameter> {
     }
 }
 
+/// At most what the description's `int32` holds.
+fn offset(name: &str, value: &str) -> Result<u32, BadParameter> {
+    const WHAT: &str = "a number of sessions";
+    let offset: i32 = parsed(name, value, WHAT)?;
+    u32::try_from(offset)
+        .map_err(|_| BadParameter::new(name, format!("{name}: '{value}' is not {WHAT}")))
+}
+
 pub(crate) fn unknown(name: &str, names: &[&str]) -> BadParameter {
     let close = names
         .iter()
@@ -338,6 +346,8 @@ mod tests {
             ("id", "1017"),
             ("all", "true"),
             ("cursor", "abc"),
+            ("offset", "2147483647"),
+            ("count", "true"),
             ("limit", "1000"),
         ]);
         each_is_read::<LeaseFilter>(&[
