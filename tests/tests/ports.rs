@@ -407,7 +407,12 @@ fn many_that_come_and_go_leave_nothing_behind(attach: Attach) -> Result<()> {
     let id = party.palisade.id();
     let count =
         |what: &str| -> Result<usize> { Ok(fs::read_dir(format!("/proc/{id}/{what}"))?.count()) };
-    let devices = || party.chain.fw.check(&["ip", "-o", "link"]);
+    // Their names: how they stand, the kernel finds out at leisure.
+    let devices = || -> Result<Vec<String>> {
+        let links = party.chain.fw.check(&["ip", "-o", "link"])?;
+        let name = |line: &str| line.split(' ').nth(1).map(ToOwned::to_owned);
+        Ok(links.lines().filter_map(name).collect())
+    };
     // Threads of the runtime's that closed something stay for a while.
     let before = (count("fd")?, devices()?);
     for round in 0..25 {
