@@ -9,11 +9,14 @@ import { expect, test as base, type Browser, type Page } from '@playwright/test'
 import { Lab, obstacle, SHOTS, URL } from './lab'
 
 interface Shared {
+  /** Files of different stories have an appliance each. */
+  story: string
   lab: Lab
   chromium: Browser
 }
 
 export const test = base.extend<object, Shared>({
+  story: ['', { option: true, scope: 'worker' }],
   lab: [
     async ({}, use) => {
       const lab = await Lab.start()
