@@ -54,8 +54,15 @@ export async function open(chromium: Browser, path = '/', more: { dark?: boolean
   page.on('pageerror', (error) => {
     throw error
   })
-  await page.goto(URL + path)
-  return page
+  for (let tries = 0; ; tries += 1) {
+    try {
+      await page.goto(URL + path)
+      return page
+    } catch (error) {
+      // The appliance makes devices in the browser's namespace, which the browser takes for another network.
+      if (tries >= 5 || !String(error).includes('ERR_NETWORK_CHANGED')) throw error
+    }
+  }
 }
 
 export async function signIn(page: Page, name = 'admin', password = PASSWORD): Promise<void> {
