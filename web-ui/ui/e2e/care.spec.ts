@@ -4,6 +4,7 @@ import { at, commit, expect, PASSWORD, settled, test } from './test'
 
 import type { Page } from '@playwright/test'
 
+test.use({ story: 'care' })
 test.describe.configure({ mode: 'serial' })
 
 /** Names in the order of the table. */

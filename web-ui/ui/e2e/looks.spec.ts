@@ -2,6 +2,8 @@
 
 import { accessible, at, expect, settled, shoot, test } from './test'
 
+test.use({ story: 'looks' })
+
 const PAGES: [name: string, path: string][] = [
   ['dashboard', '/'],
   ['topology', '/ui/topology'],

@@ -2,6 +2,7 @@
 
 import { at, commit, expect, open, PASSWORD, shoot, signIn, test } from './test'
 
+test.use({ story: 'first-day' })
 test.describe.configure({ mode: 'serial' })
 
 test('the first sign-in asks for another password, and a wrong one is said to be', async ({ lab, chromium }) => {

@@ -9,11 +9,14 @@ import { expect, test as base, type Browser, type Page } from '@playwright/test'
 import { Lab, obstacle, SHOTS, URL } from './lab'
 
 interface Shared {
+  /** Files of different stories have an appliance each. */
+  story: string
   lab: Lab
   chromium: Browser
 }
 
 export const test = base.extend<object, Shared>({
+  story: ['', { option: true, scope: 'worker' }],
   lab: [
     async ({}, use) => {
       const lab = await Lab.start()
@@ -51,8 +54,15 @@ export async function open(chromium: Browser, path = '/', more: { dark?: boolean
   page.on('pageerror', (error) => {
     throw error
   })
-  await page.goto(URL + path)
-  return page
+  for (let tries = 0; ; tries += 1) {
+    try {
+      await page.goto(URL + path)
+      return page
+    } catch (error) {
+      // The appliance makes devices in the browser's namespace, which the browser takes for another network.
+      if (tries >= 5 || !String(error).includes('ERR_NETWORK_CHANGED')) throw error
+    }
+  }
 }
 
 export async function signIn(page: Page, name = 'admin', password = PASSWORD): Promise<void> {

@@ -182,7 +182,10 @@ function look(milliseconds: number): void {
 }
 
 /** What has happened to configurations and in the audit, as it happens. */
-const news = new Shared('/api/v1/events/stream?kind=commit,confirm,undo,audit', ['commit', 'confirm', 'undo', 'audit'], load)
+const news = new Shared('/api/v1/events/stream?kind=commit,confirm,undo,audit', ['commit', 'confirm', 'undo', 'audit'], load, async () => {
+  await queue
+  await load()
+})
 
 type NewsListener = (event: Event) => void
 const listeners = new Set<NewsListener>()

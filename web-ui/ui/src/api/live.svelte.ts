@@ -30,15 +30,19 @@ export class Shared {
   readonly #listeners = new Set<Listener>()
   readonly #channel: BroadcastChannel
   readonly #fallback: (() => Promise<void>) | undefined
+  readonly #opened: (() => Promise<void>) | undefined
   #release: (() => void) | undefined
 
   constructor(
     readonly path: string,
     readonly names: readonly string[],
     /** What to do now and then while there is no stream. */
-    fallback?: () => Promise<void>
+    fallback?: () => Promise<void>,
+    /** What to do when there is one (again): what came before it is not in it. */
+    opened?: () => Promise<void>
   ) {
     this.#fallback = fallback
+    this.#opened = opened
     this.#channel = new BroadcastChannel(`palisade ${path}`)
     this.#channel.onmessage = ({ data }: MessageEvent<{ name: string; data: unknown }>) => this.#tell(data.name, data.data)
   }
@@ -102,7 +106,10 @@ export class Shared {
         source.close()
         resolve()
       }
-      source.onopen = () => connection.found()
+      source.onopen = () => {
+        connection.found()
+        this.#opened?.().catch(() => undefined)
+      }
       source.onerror = end
       void stopped.then(end)
       for (const name of this.names) {
