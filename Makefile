@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ui browser-test run image image-test lint test api-test bench fuzz clean
+.PHONY: help setup ui browser-test run image image-test lint test api-test bench bench-containers fuzz clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,6 +54,12 @@ bench: ## Install what the benchmarks need, and run them; ARGS="--quick" and oth
 	@scripts/setup.sh bench
 	@cargo build --locked --release -p palisade
 	@scripts/cargo.sh bench --locked -p palisade-tests --bench forwarding $(if $(ARGS),-- $(ARGS))
+	@$(if $(ARGS),,$(MAKE) --no-print-directory bench-containers)
+
+bench-containers: ## Only the benchmarks of the container image
+	@scripts/setup.sh bench
+	@image/make.sh
+	@PALISADE_TEST_IMAGE=$(abspath $(TARGET))/oci/palisade.tar scripts/cargo.sh bench --locked -p palisade-tests --bench containers $(if $(ARGS),-- $(ARGS))
 
 fuzz: ## Fuzz the parsers; SECONDS_EACH=30 says for how long each
 	@scripts/setup.sh test

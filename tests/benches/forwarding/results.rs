@@ -10,6 +10,8 @@ pub(crate) enum Unit {
     Milliseconds,
     Mebibytes,
     Bytes,
+    #[allow(dead_code, reason = "only images are measured in them")]
+    Megabytes,
 }
 
 impl Unit {
@@ -23,6 +25,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
             Self::Bytes => "B",
+            Self::Megabytes => "MB",
         }
     }
 
@@ -30,7 +33,11 @@ impl Unit {
     pub(crate) fn has_ratio(self) -> bool {
         match self {
             Self::Mpps | Self::Gbps | Self::PerSecond | Self::Microseconds => true,
-            Self::Percent | Self::Milliseconds | Self::Mebibytes | Self::Bytes => false,
+            Self::Percent
+            | Self::Milliseconds
+            | Self::Mebibytes
+            | Self::Bytes
+            | Self::Megabytes => false,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use archive::appliance::{self, Source};
@@ -30,8 +31,13 @@ pub(super) fn unavailable() -> Option<String> {
 
 /// The appliance's image in this engine.
 pub fn palisade(engine: &Engine) -> Result<String> {
+    static LOADED: OnceLock<String> = OnceLock::new();
     if let Some(path) = env::var_os("PALISADE_TEST_IMAGE") {
-        return load(engine, Path::new(&path));
+        if let Some(name) = LOADED.get() {
+            return Ok(name.clone());
+        }
+        let name = load(engine, Path::new(&path))?;
+        return Ok(LOADED.get_or_init(|| name).clone());
     }
     let binary = Palisade::binary()?;
     once(engine, "palisade-test", &binary, || {

@@ -189,7 +189,7 @@ impl ContainerLab {
     }
 
     fn make_alone(&self, configuration: &str, options: &Options) -> Result<Container> {
-        self.rewrite(configuration)?;
+        fs::write(self.directory.join(CONFIGURATION), configuration)?;
         let number = self.containers.borrow().len();
         let container = Container {
             engine: self.engine,
@@ -227,14 +227,6 @@ impl ContainerLab {
         self.containers.borrow_mut().push(container.name.clone());
         self.engine.docker(&line)?;
         Ok(container)
-    }
-
-    /// Puts another document where the appliance's containers have theirs.
-    pub fn rewrite(&self, configuration: &str) -> Result<()> {
-        Ok(fs::write(
-            self.directory.join(CONFIGURATION),
-            configuration,
-        )?)
     }
 
     /// A container's network namespace, for programs of this machine.

@@ -124,6 +124,11 @@ impl Network {
         address.is_some_and(|it| u32::from(it) & !0xf == u32::from(self.first))
     }
 
+    /// As `198.51.100.32/28`.
+    pub fn prefix(&self) -> String {
+        format!("{}/{}", self.first, self.prefix_length())
+    }
+
     pub fn prefix_length(&self) -> u8 {
         28
     }

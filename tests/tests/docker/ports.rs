@@ -11,12 +11,12 @@ use palisade_tests::require_engine;
 const PERMIT_ALL: &str = "policies:\n  - { name: all, from: any, to: any, action: permit }\n";
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Docker gives a network that comes back another device: `eth3` after `eth2`.
+/// Docker gives a network that comes back another device, `eth3` after `eth2`; the document names the network.
 #[test]
 fn a_network_can_be_connected_disconnected_and_connected_again_under_a_running_appliance()
 -> Result<()> {
     let lab = ContainerLab::new(require_engine!())?;
-    let appliance = lab.launch(&lab.configuration(PERMIT_ALL), &lab.options()?)?;
+    let appliance = lab.launch(&by_network(&lab), &lab.options()?)?;
     appliance.wait_ready()?;
     let server = lab.networks.right.peer().to_string();
     let right = &lab.networks.right.name;
@@ -32,9 +32,6 @@ fn a_network_can_be_connected_disconnected_and_connected_again_under_a_running_a
     ensure!(!answers()?, "there is no way to the server");
     left_is_unharmed(&lab)?;
 
-    let configuration = lab.configuration(PERMIT_ALL);
-    lab.rewrite(&configuration.replace("eth2", "eth3"))?;
-    engine.docker(&["kill", "--signal", "HUP", &appliance.name])?;
     engine.docker(&["network", "connect", right, &appliance.name])?;
     wait_until("an answer over the new device", PATIENCE, answers)?;
     ensure!(!waits(&appliance)?);
@@ -55,6 +52,13 @@ fn an_appliance_that_starts_without_its_networks_gets_them_one_by_one() -> Resul
         let ping = ["ping", "-c", "1", "-W", "1", &server];
         Ok(lab.client.exec(&ping)?.success())
     })
+}
+
+fn by_network(lab: &ContainerLab) -> String {
+    let (left, right) = (lab.networks.left.prefix(), lab.networks.right.prefix());
+    lab.configuration(PERMIT_ALL)
+        .replace("device: eth1", &format!("device: {left}"))
+        .replace("device: eth2", &format!("device: {right}"))
 }
 
 fn waits(appliance: &Appliance) -> Result<bool> {
