@@ -35,7 +35,7 @@ use crate::config::{Config, Device};
 use crate::control::Control;
 use crate::datapath::{Generation, Shared};
 use crate::events::Events;
-use crate::history::{History, Sampler};
+use crate::history::{Opening, Sampler};
 use crate::host;
 use crate::lifecycle::Datapath;
 use crate::objects::Objects;
@@ -66,12 +66,12 @@ struct Base {
 }
 
 /// What goes on from one configuration to the next, and most of it from one process to the next.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Kept {
     /// Shown with their hits.
     pub objects: Objects,
     /// What was counted before, and goes on counting.
-    pub history: History,
+    pub history: Opening,
     /// Where session events are stored.
     pub events: Events,
 }
@@ -91,8 +91,13 @@ struct Running {
 }
 
 impl Appliance {
-    /// Brings the appliance up. When this returns, the datapath enforces `config`.
-    pub async fn start(config: Config, kept: Kept) -> Result<Self, BootError> {
+    /// Brings the appliance up. When `enforcing` is called, the datapath enforces `config` on everything that arrives;
+    /// when this returns, on what the appliance itself sends, too.
+    pub async fn start(
+        config: Config,
+        kept: Kept,
+        enforcing: impl FnOnce(),
+    ) -> Result<Self, BootError> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|source| BootError::System {
                 what: "opening rtnetlink",
@@ -118,7 +123,7 @@ impl Appliance {
             ports,
             settings: host::Applied::default(),
         };
-        match start::all(config, kept, &plan, &mut base, random).await {
+        match start::all(config, kept, &plan, &mut base, random, enforcing).await {
             Ok(running) => Self::keep(running, base).await,
             Err(error) => {
                 base.take_away().await;

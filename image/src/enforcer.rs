@@ -22,10 +22,15 @@ pub(crate) struct Enforcer {
 }
 
 impl Enforcer {
-    pub(crate) async fn start(config: Config, kept: Kept) -> Result<Self, BootError> {
+    /// `enforcing` is called as soon as the datapath has all that arrives.
+    pub(crate) async fn start(
+        config: Config,
+        kept: Kept,
+        enforcing: impl FnOnce(),
+    ) -> Result<Self, BootError> {
         let objects = kept.objects.clone();
         let config = prepared(&objects, config, BOOT_PATIENCE).await;
-        let appliance = Appliance::start(config, kept).await?;
+        let appliance = Appliance::start(config, kept, enforcing).await?;
         objects.follow(&appliance.in_force().config);
         Ok(Self { appliance, objects })
     }

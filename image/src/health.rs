@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::exit::Exit;
 
 /// Shorter than engines wait, so that the reason is told and not only that there is one.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Say whether the datapath enforces the committed configuration; exits with 0 or 1.
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use firewall::lifecycle::Lifecycle;
 use ipnet::IpNet;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use web_ui::{Access, Certificates, FirstPassword, Https, ListenError, Machine, TlsError};
 
 /// The API on the unix socket, and over the network where the configuration says so.
@@ -31,19 +31,46 @@ pub(crate) struct Parts {
     pub(crate) machine: Machine,
 }
 
+/// Users and the appliance's own certificate, which take a while at the first start.
+pub(crate) struct Identities {
+    access: Arc<Access>,
+    certificates: Arc<Certificates>,
+}
+
+impl Identities {
+    /// Reads them, or makes them; the first user has `password`, or else one that the log shows. Elsewhere than on the
+    /// runtime's thread.
+    pub(crate) async fn open(
+        state_dir: &Path,
+        names: Names,
+        password: Option<FirstPassword>,
+        events: &Events,
+    ) -> Result<Self, ManagementError> {
+        let (state_dir, audit) = (state_dir.to_owned(), Arc::new(events.clone()));
+        let opened = spawn_blocking(move || {
+            Ok(Self {
+                access: Access::open_with(Some(&state_dir), audit, password)?,
+                certificates: Certificates::open(Some(&state_dir), &names.host, &names.addresses)?,
+            })
+        });
+        match opened.await {
+            Ok(opened) => opened,
+            Err(died) => std::panic::resume_unwind(died.into_panic()),
+        }
+    }
+}
+
 impl Management {
-    /// Serves on `socket`, and where the configuration in force says. The first user has `password`, where there are
-    /// no users yet.
+    /// Serves on `socket`, and where the configuration in force says.
     pub(crate) async fn start(
         parts: Parts,
         socket: UnixListener,
-        state_dir: &Path,
-        names: &Names,
-        password: Option<FirstPassword>,
+        identities: Identities,
     ) -> Result<Self, ManagementError> {
-        let audit = Arc::new(parts.events.clone());
-        let access = Access::open_with(Some(state_dir), audit, password)?;
-        let certificates = Certificates::open(Some(state_dir), &names.host, &names.addresses)?;
+        let Identities {
+            access,
+            certificates,
+        } = identities;
         let config = parts.control.in_force().config.management.clone();
         let site = web_ui::router(
             Arc::new(parts.control),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use firewall::Kept;
 use firewall::audit::{Actor, Audit, AuditAction, AuditEntry, Outcome, Via};
-use firewall::config::{Config, ConfigError, Report, StartDocument};
+use firewall::config::{Config, ConfigError, EventBounds, Report, StartDocument};
 use firewall::events::{Events, Watch};
 use firewall::history::History;
 use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded, Source};
@@ -24,6 +24,7 @@ use firewall::route::DeviceSettings;
 use futures_util::FutureExt;
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 use tracing_subscriber::filter::ParseError;
 use web_ui::{Machine, SocketError};
 
@@ -31,7 +32,7 @@ use crate::enforcer::{self, Enforcer};
 use crate::environment::{Environment, Mistakes};
 use crate::exit::Exit;
 use crate::logging::{self, Format};
-use crate::management::{Management, ManagementError, Names, Parts};
+use crate::management::{Identities, Management, ManagementError, Names, Parts};
 use crate::privileges::{self, PrivilegeError};
 use crate::processors::{ProcessorError, Processors};
 use crate::{again, reaper, start};
@@ -125,7 +126,7 @@ impl Boot<'_> {
         let Self {
             args,
             start,
-            environment,
+            mut environment,
             processors,
             begun,
         } = self;
@@ -144,15 +145,12 @@ impl Boot<'_> {
             compile: enforcer::compile(&objects),
         };
         let (config, opened) = Lifecycle::open(options).map_err(refused)?;
-        // The state directory is ours from here on.
-        events.start(Some(&args.state_dir), config.events);
         warn(opened.name(), &config);
-        let names = Names::of(&config);
-        // The directory is this process's alone from here on.
-        let history = History::open(&args.state_dir, jiff::Timestamp::now())?;
+        let (names, bounds) = (Names::of(&config), config.events);
         let kept = Kept {
             objects: objects.clone(),
-            history,
+            // The directory is this process's alone from here on.
+            history: History::begin(&args.state_dir),
             events: events.clone(),
         };
         let settings = DeviceSettings {
@@ -161,18 +159,25 @@ impl Boot<'_> {
             ndp: environment.ndp_timeout,
         };
         let devices = tokio::spawn(set_at_devices(settings).await);
-        let enforcer = Enforcer::start(config, kept)
+        let revision = opened.revision();
+        let enforcing = || {
+            let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(config = %file.display(), revision, socket = %args.socket.display(), milliseconds, "enforcing");
+        };
+        let enforcer = Enforcer::start(config, kept, enforcing)
             .await
             .map_err(Box::new)
             .map_err(RunError::Boot)?;
+        processors.for_control();
         let control = enforcer.appliance.control();
         let generation = control.system().generation;
-        let lifecycle = opened.enforced(Box::new(enforcer), generation).await;
+        // What the disk takes its time for comes once packets are looked after.
+        let storing = store_events(&events, &args.state_dir, bounds);
+        let recorded = opened.enforced(Box::new(enforcer), generation);
+        let password = environment.password.take();
+        let identities = Identities::open(&args.state_dir, names, password, &events);
+        let (lifecycle, (), identities) = tokio::join!(recorded, storing, identities);
         let mut changes = lifecycle.subscribe();
-        let revision = lifecycle.in_force_revision();
-        processors.for_control();
-        let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(config = %file.display(), revision, socket = %args.socket.display(), milliseconds, "enforcing");
         say_what_next(&lifecycle, &environment, &file);
 
         let version = format!("version {}", control.system().version);
@@ -192,8 +197,10 @@ impl Boot<'_> {
             events: events.clone(),
             machine,
         };
-        let password = environment.password;
-        let started = Management::start(parts, listener, &args.state_dir, &names, password).await;
+        let started = match identities {
+            Ok(identities) => Management::start(parts, listener, identities).await,
+            Err(error) => Err(error),
+        };
         let mut management = match started {
             Ok(management) => management,
             Err(error) => {
@@ -269,6 +276,15 @@ fn say_what_next(lifecycle: &Lifecycle, environment: &Environment, file: &Path) 
             "there is no configuration at {}: nothing passes until there are policies. Mount one there, or 'palisade config load -' and 'palisade config commit', or use the API on port 8443 of the device that is left to management",
             file.display()
         );
+    }
+}
+
+/// From here on events outlive the process.
+async fn store_events(events: &Events, state_dir: &Path, bounds: EventBounds) {
+    let (events, state_dir) = (events.clone(), state_dir.to_owned());
+    let started = spawn_blocking(move || events.start(Some(&state_dir), bounds)).await;
+    if let Err(died) = started {
+        std::panic::resume_unwind(died.into_panic());
     }
 }
 
@@ -396,8 +412,6 @@ pub(crate) enum RunError {
     #[error(transparent)]
     State(OpenError),
     #[error(transparent)]
-    History(#[from] firewall::history::OpenError),
-    #[error(transparent)]
     Boot(Box<firewall::BootError>),
     #[error(transparent)]
     Management(#[from] ManagementError),
@@ -421,7 +435,6 @@ impl RunError {
             | Self::Processors(ProcessorError::System(_))
             | Self::Socket(_)
             | Self::State(_)
-            | Self::History(_)
             | Self::Boot(_)
             | Self::Management(_)
             | Self::Restart(_) => Exit::Failed,
@@ -441,7 +454,6 @@ impl RunError {
             | Self::Runtime(_)
             | Self::Socket(_)
             | Self::State(_)
-            | Self::History(_)
             | Self::Boot(_)
             | Self::Management(_)
             | Self::Restart(_) => Vec::new(),

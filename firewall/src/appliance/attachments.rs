@@ -285,7 +285,9 @@ impl Attachments {
         if config.system.mode == Mode::Routing {
             host::stop_kernel_forwarding_at(&link.name);
         }
-        self.ports.make(&self.handle, id, wanted, found).await?;
+        self.ports
+            .make(&self.handle, id, wanted.clone(), found)
+            .await?;
         let connected = self.connect(id).await;
         if connected.is_err() {
             self.detach(id).await;

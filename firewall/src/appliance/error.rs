@@ -20,6 +20,8 @@ pub enum BootError {
         what: &'static str,
         source: afxdp::Error,
     },
+    #[error(transparent)]
+    History(#[from] crate::history::OpenError),
     #[error("the tables are taken already")]
     NoMemory,
     #[error("interface {interface}: {source}")]

@@ -41,6 +41,7 @@ pub(super) async fn all(
     plan: &Plan,
     base: &mut Base,
     mut random: StdRng,
+    enforcing: impl FnOnce(),
 ) -> Result<Running, BootError> {
     if config.system.mode == Mode::Routing {
         host::stop_kernel_forwarding();
@@ -61,6 +62,7 @@ pub(super) async fn all(
         history,
         events: stored,
     } = kept;
+    let history = history.opened().await?;
     let (events, received) = sync_channel(EVENTS);
     let places = base.places.of(&config);
     let (hits, now) = (history.hits(), jiff::Timestamp::now());
@@ -79,6 +81,7 @@ pub(super) async fn all(
         open_injector(&shared, &base.ports, *id)?;
         base.ports.attach_ingress(*id)?;
     }
+    enforcing();
     for id in &ids {
         base.ports.attach_egress(*id)?;
     }

@@ -36,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp as Wall;
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 pub use hits::{HitCount, HitCounter, HitKind, Hits};
 pub use meter::Sample;
@@ -59,6 +60,18 @@ const LEVEL: &str = "sessions";
 /// Cheap to clone. What asks the store says that it waits for the disk.
 #[derive(Clone, Debug)]
 pub struct History(Arc<Inner>);
+
+/// A history that is being opened.
+#[derive(Debug)]
+pub struct Opening(JoinHandle<Result<History, OpenError>>);
+
+impl Opening {
+    pub async fn opened(self) -> Result<History, OpenError> {
+        self.0
+            .await
+            .unwrap_or_else(|died| Err(OpenError(Box::new(died))))
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -94,7 +107,7 @@ impl RatesWatch {
     }
 }
 
-/// There is no memory for it.
+/// There is no memory for it, or it died of something else.
 #[derive(Debug, thiserror::Error)]
 #[error("counters can't be kept: {0}")]
 pub struct OpenError(#[source] Box<dyn std::error::Error + Send + Sync>);
@@ -130,6 +143,13 @@ impl History {
                 Self::in_memory()
             }
         }
+    }
+
+    /// As [`History::open`], beside whatever the caller does meanwhile: a disk takes its time.
+    #[must_use]
+    pub fn begin(state_directory: &Path) -> Opening {
+        let directory = state_directory.to_owned();
+        Opening(spawn_blocking(move || Self::open(&directory, Wall::now())))
     }
 
     /// Nothing outlives it.

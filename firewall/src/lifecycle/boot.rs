@@ -77,6 +77,12 @@ impl Opened {
         &self.decided.name
     }
 
+    /// The number of the revision that was decided for.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.decided.manifest.in_force
+    }
+
     /// The datapath enforces what was decided, as `generation`: it is on record from here on.
     pub async fn enforced(mut self, datapath: Box<dyn Datapath>, generation: u64) -> Lifecycle {
         if self.on_disk.as_ref() != Some(&self.decided.manifest) {

@@ -7,6 +7,7 @@ use abi::{
 };
 use aya::programs::TcAttachType;
 use rtnetlink::Handle;
+use tokio::task::spawn_blocking;
 
 use super::claim::{Claim, Seat};
 use super::pair::{self, Pair};
@@ -156,7 +157,7 @@ impl Ports {
         let most = most_mtu_bytes(frame_bytes);
         let host = Pair::for_host(handle, &seat, plan.workers, most).await?;
         let modes = || suitable.iter().map(|(_, _, it)| it.mode);
-        let programs = Programs::load(&Settings {
+        let settings = Settings {
             marks: plan.marks,
             host_outer_ifindex: host.outer_ifindex,
             workers: plan.workers,
@@ -166,10 +167,21 @@ impl Ports {
             next_hops: NextHops::CAPACITY,
             uses_tc: modes().any(|mode| mode == AttachMode::Tc),
             uses_xdp: modes().any(|mode| mode == AttachMode::Xdp),
-        });
-        let programs = match programs {
+        };
+        // Verifying them takes longest of all; the pairs are made meanwhile.
+        let loading = spawn_blocking(move || Programs::load(&settings));
+        let mut made = Vec::new();
+        let pairs = make_pairs(handle, &seat, plan.workers, suitable, &mut made).await;
+        let loaded = match loading.await {
+            Ok(loaded) => loaded,
+            Err(died) => std::panic::resume_unwind(died.into_panic()),
+        };
+        let programs = match pairs.and(loaded) {
             Ok(programs) => programs,
             Err(error) => {
+                for pair in made.iter().filter_map(|made| made.pair.as_ref()) {
+                    pair.remove(handle).await;
+                }
                 host.remove(handle).await;
                 return Err(error);
             }
@@ -185,7 +197,7 @@ impl Ports {
             is_wire: config.system.mode == Mode::Wire,
             seat,
         };
-        match ports.make_all(handle, suitable).await {
+        match ports.enter_all(handle, made).await {
             Ok(()) => Ok(ports),
             Err(error) => {
                 ports.detach(handle).await;
@@ -194,11 +206,7 @@ impl Ports {
         }
     }
 
-    async fn make_all(
-        &mut self,
-        handle: &Handle,
-        suitable: Vec<(PortId, Wanted, Suitable)>,
-    ) -> Result<(), PortError> {
+    async fn enter_all(&mut self, handle: &Handle, made: Vec<Made>) -> Result<(), PortError> {
         let host_record = PortFacts {
             ifindex: 0,
             outer_ifindex: self.host.outer_ifindex,
@@ -210,10 +218,13 @@ impl Ports {
             &host_record,
             &[self.host.outer_ifindex, self.host.inner_ifindex],
         )?;
-        for (id, wanted, found) in suitable {
-            self.make(handle, id, &wanted, found).await?;
+        let mut outcome = Ok(());
+        for made in made {
+            // After an error, so that its pair is taken away with all others.
+            let entered = self.enter(handle, made).await;
+            outcome = outcome.and(entered);
         }
-        Ok(())
+        outcome
     }
 
     /// Makes a port of a device: its pairs, and what the programs know of it. On an error nothing is
@@ -222,9 +233,35 @@ impl Ports {
         &mut self,
         handle: &Handle,
         id: PortId,
-        wanted: &Wanted,
+        wanted: Wanted,
         found: Suitable,
     ) -> Result<(), PortError> {
+        let most = most_mtu_bytes(self.frame_bytes);
+        let link = &found.link;
+        if self.iter().any(|port| port.ifindex == link.ifindex) {
+            let device = link.name.clone();
+            return Err(PortError::InUse { device });
+        }
+        if link.mtu_bytes > most {
+            return Err(PortError::FrameSize {
+                device: link.name.clone(),
+                mtu_bytes: link.mtu_bytes,
+                most,
+            });
+        }
+        let made = Made::new(handle, &self.seat, self.workers, id, wanted, found).await?;
+        self.enter(handle, made).await
+    }
+
+    /// Tells the programs of a port, and makes what stands in for its VLANs. On an error nothing is left
+    /// behind.
+    async fn enter(&mut self, handle: &Handle, made: Made) -> Result<(), PortError> {
+        let Made {
+            id,
+            wanted,
+            pair,
+            found,
+        } = made;
         let Suitable {
             link,
             mode,
@@ -232,24 +269,6 @@ impl Ports {
             vlans,
             claim,
         } = found;
-        let most = most_mtu_bytes(self.frame_bytes);
-        if self.iter().any(|port| port.ifindex == link.ifindex) {
-            return Err(PortError::InUse { device: link.name });
-        }
-        if link.mtu_bytes > most {
-            return Err(PortError::FrameSize {
-                device: link.name,
-                mtu_bytes: link.mtu_bytes,
-                most,
-            });
-        }
-        let pair = match mode {
-            AttachMode::Tc => {
-                let (workers, mtu) = (self.workers, link.mtu_bytes);
-                Some(Pair::for_port(handle, &self.seat, id, workers, mtu).await?)
-            }
-            AttachMode::Xdp => None,
-        };
         let port = Attached {
             id,
             unfilled_checksums: mode == AttachMode::Xdp && link.is_veth,
@@ -257,7 +276,7 @@ impl Ports {
             // to the peer does not see to.
             peer_elsewhere: link.peer_elsewhere && !self.is_wire,
             device: link.name,
-            wanted: wanted.device.clone(),
+            wanted: wanted.device,
             ifindex: link.ifindex,
             mode,
             attach: wanted.attach,
@@ -435,6 +454,58 @@ impl Ports {
         }
         self.host.remove(handle).await;
     }
+}
+
+/// A port that the programs do not know of yet.
+struct Made {
+    id: PortId,
+    wanted: Wanted,
+    pair: Option<Pair>,
+    found: Suitable,
+}
+
+impl Made {
+    async fn new(
+        handle: &Handle,
+        seat: &Seat,
+        workers: u32,
+        id: PortId,
+        wanted: Wanted,
+        found: Suitable,
+    ) -> Result<Self, PortError> {
+        let pair = match found.mode {
+            AttachMode::Tc => {
+                let mtu = found.link.mtu_bytes;
+                Some(Pair::for_port(handle, seat, id, workers, mtu).await?)
+            }
+            AttachMode::Xdp => None,
+        };
+        Ok(Self {
+            id,
+            wanted,
+            pair,
+            found,
+        })
+    }
+}
+
+/// What was made before an error is in `made`, too.
+async fn make_pairs(
+    handle: &Handle,
+    seat: &Seat,
+    workers: u32,
+    suitable: Vec<(PortId, Wanted, Suitable)>,
+    made: &mut Vec<Made>,
+) -> Result<(), PortError> {
+    for (id, wanted, found) in suitable {
+        let mut others = made.iter().map(|other: &Made| other.found.link.ifindex);
+        if others.any(|other| other == found.link.ifindex) {
+            let device = found.link.name;
+            return Err(PortError::InUse { device });
+        }
+        made.push(Made::new(handle, seat, workers, id, wanted, found).await?);
+    }
+    Ok(())
 }
 
 async fn remove_pairs(handle: &Handle, port: &Attached) {

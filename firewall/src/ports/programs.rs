@@ -14,7 +14,9 @@ use aya::maps::xdp::DevMap;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, XskMap};
 use aya::programs::tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions};
 use aya::programs::xdp::XdpLinkId;
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc};
+use aya::programs::{
+    Program, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpError, XdpMode, tc,
+};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
@@ -130,15 +132,7 @@ impl Programs {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| refused("datapath", &error))?;
-        let at_tc = settings.uses_tc.then_some("tc_port");
-        let classifiers = ["tc_egress", "tc_private", "tc_vlan", "tc_host"];
-        for name in classifiers.into_iter().chain(at_tc) {
-            classifier(&mut ebpf, name)?;
-        }
-        let at_xdp = settings.uses_xdp.then_some("xdp_port");
-        for name in ["xdp_private"].into_iter().chain(at_xdp) {
-            frame_program(&mut ebpf, name)?;
-        }
+        verify(&mut ebpf, settings)?;
         Ok(Self {
             port_numbers: map(&mut ebpf, "port_numbers")?,
             high_port_numbers: map(&mut ebpf, "high_port_numbers")?,
@@ -405,6 +399,40 @@ where
         .ok_or_else(|| missing(name))?
         .try_into()
         .map_err(|error| not_loaded(name, &error))
+}
+
+/// Has the kernel verify what ports want. Its verifier takes its time for what stands at a port, and meanwhile looks at the
+/// rest on another processor.
+fn verify(ebpf: &mut Ebpf, settings: &Settings) -> Result<(), PortError> {
+    let wanted = |name: &str| match name {
+        "tc_port" => settings.uses_tc,
+        "xdp_port" => settings.uses_xdp,
+        _ => true,
+    };
+    let wanted = ebpf.programs_mut().filter(|(name, _)| wanted(name));
+    let (at_ports, others): (Vec<_>, Vec<_>) =
+        wanted.partition(|(name, _)| ["tc_port", "xdp_port"].contains(name));
+    std::thread::scope(|scope| {
+        let at_ports = scope.spawn(|| load_all(at_ports));
+        let others = load_all(others);
+        match at_ports.join() {
+            Ok(outcome) => outcome.and(others),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn load_all(programs: Vec<(&str, &mut Program)>) -> Result<(), PortError> {
+    for (name, program) in programs {
+        let loaded = match program {
+            Program::SchedClassifier(program) => program.load(),
+            Program::Xdp(program) => program.load(),
+            // The object has no others.
+            _ => return Err(missing(name)),
+        };
+        loaded.map_err(|error| not_loaded(name, &error))?;
+    }
+    Ok(())
 }
 
 /// A classifier, loaded.
