@@ -10,6 +10,7 @@ pub(crate) enum Unit {
     Milliseconds,
     Mebibytes,
     Bytes,
+    Sessions,
 }
 
 impl Unit {
@@ -23,6 +24,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
             Self::Bytes => "B",
+            Self::Sessions => "sessions",
         }
     }
 
@@ -30,7 +32,9 @@ impl Unit {
     pub(crate) fn has_ratio(self) -> bool {
         match self {
             Self::Mpps | Self::Gbps | Self::PerSecond | Self::Microseconds => true,
-            Self::Percent | Self::Milliseconds | Self::Mebibytes | Self::Bytes => false,
+            Self::Percent | Self::Milliseconds | Self::Mebibytes | Self::Bytes | Self::Sessions => {
+                false
+            }
         }
     }
 }
