@@ -8,12 +8,16 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::lay;
 use super::plan::{Batch, Part};
 use super::tools::{ToolError, docker, ip, ip_batches, namespace_exists};
+use super::{lay, namespace};
 
-/// What Palisade needs (`README`): attaching programs, raw sockets, memory that the kernel shares.
-const CAPABILITIES: [&str; 4] = ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "IPC_LOCK"];
+/// What Palisade needs; image/README.md says what for.
+const CAPABILITIES: &str = "NET_ADMIN,NET_RAW,IPC_LOCK,BPF,PERFMON";
+/// The same for engines that know neither BPF nor PERFMON.
+const CAPABILITIES_BEFORE_BPF: &str = "NET_ADMIN,NET_RAW,IPC_LOCK,SYS_ADMIN";
+/// Docker 23.0 is the first that does. <https://docs.docker.com/engine/release-notes/23.0/>
+const FIRST_WITH_BPF: u32 = 23;
 
 #[derive(Debug)]
 pub(super) struct Container {
@@ -37,7 +41,8 @@ impl Container {
         image: &str,
         directory: &Path,
     ) -> Result<Self, ToolError> {
-        docker(arguments(chain, part, image, directory)).await?;
+        let capabilities = capabilities().await?;
+        docker(arguments(chain, part, image, directory, capabilities)).await?;
         let container = Self {
             name: part.namespace.clone(),
             devices: part.ports.iter().map(|port| port.device.clone()).collect(),
@@ -81,38 +86,59 @@ impl Container {
     }
 }
 
-fn arguments(chain: &str, part: &Part, image: &str, directory: &Path) -> Vec<String> {
-    let mut words: Vec<String> = ["run", "--detach", "--network", "none", "--name"]
+fn arguments(
+    chain: &str,
+    part: &Part,
+    image: &str,
+    directory: &Path,
+    capabilities: &str,
+) -> Vec<String> {
+    let mut words: Vec<String> = ["run", "--detach", "--network", "none"]
         .map(str::to_owned)
         .into();
-    words.push(part.namespace.clone());
-    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
-    option("--hostname", part.name.replace('.', "-"));
-    option("--label", label(chain));
+    let mut option = |name: &str, value: &str| words.push(format!("--{name}={value}"));
+    option("name", &part.namespace);
+    option("hostname", &part.name.replace('.', "-"));
+    option("label", &label(chain));
+    if namespace::has_ipv6() {
+        // The engine switches it off where its own networks do not have it.
+        option("sysctl", "net.ipv6.conf.all.disable_ipv6=0");
+        option("sysctl", "net.ipv6.conf.default.disable_ipv6=0");
+    }
     if part.palisade {
-        option("--cap-drop", "ALL".to_owned());
-        for capability in CAPABILITIES {
-            option("--cap-add", capability.to_owned());
+        option("cap-drop", "ALL");
+        for capability in capabilities.split(',') {
+            option("cap-add", capability);
         }
-        option("--security-opt", "no-new-privileges".to_owned());
-        // Of Docker 20.10 and its like, whose kernels count locked memory.
-        option("--ulimit", "memlock=-1".to_owned());
-        let file = |name: &str| directory.join(name).display().to_string();
-        option(
-            "--volume",
-            format!("{}:/etc/palisade/palisade.yaml:ro", file("palisade.yaml")),
-        );
-        option("--volume", format!("{}:/var/lib/palisade", file("state")));
-        option("--volume", format!("{}:/run/palisade", file("")));
+        option("security-opt", "no-new-privileges");
+        option("read-only", "true");
+        let mut volume = |file: &str, at: &str| {
+            option(
+                "volume",
+                &format!("{}:{at}", directory.join(file).display()),
+            );
+        };
+        volume("palisade.yaml", "/etc/palisade/palisade.yaml:ro");
+        volume("state", "/var/lib/palisade");
+        volume("", "/run/palisade");
     } else if part.forwards {
-        option("--cap-add", "NET_ADMIN".to_owned());
+        option("cap-add", "NET_ADMIN");
     }
     words.push(image.to_owned());
-    if part.palisade {
-        words.push("run".to_owned());
-    }
     words.extend(part.command.iter().cloned());
     words
+}
+
+async fn capabilities() -> Result<&'static str, ToolError> {
+    let version = docker(["version", "--format", "{{.Server.Version}}"]).await?;
+    let major = version.trim().split('.').next();
+    let major = major.and_then(|major| major.parse::<u32>().ok());
+    // One that does not say is not likely to be old.
+    Ok(if major.is_some_and(|major| major < FIRST_WITH_BPF) {
+        CAPABILITIES_BEFORE_BPF
+    } else {
+        CAPABILITIES
+    })
 }
 
 /// Gives a container's network namespace a name.

@@ -241,16 +241,16 @@ async fn check_slots(plan: &Plan) -> Result<(), LayError> {
     Ok(())
 }
 
-/// Points slots at other instances, at every router that has them.
+/// Points slots at instances, at every router that has them.
 pub(super) async fn move_slots(
     plan: &Plan,
     service: usize,
-    moves: &[super::slots::Move],
+    moves: &[(usize, usize)],
 ) -> Result<(), LayError> {
     for group in &plan.services[service].groups {
         let lines: String = moves
             .iter()
-            .map(|step| group.point("replace", step.slot, step.to) + "\n")
+            .map(|&(slot, instance)| group.point("replace", slot, instance) + "\n")
             .collect();
         let namespace = &plan.routers[group.router].namespace;
         ip_batch(Some(namespace), None, &lines).await?;

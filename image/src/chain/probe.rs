@@ -44,6 +44,18 @@ impl Prober {
         }
     }
 
+    /// `ping from 192.0.2.254 to 198.51.100.1`: what policies have to permit.
+    pub(super) fn question(&self) -> String {
+        let Probe { from, to, .. } = self.probe;
+        let to_port = SocketAddr::new(to, self.health.port);
+        match self.health.check {
+            Check::Ping => format!("ping from {from} to {to}"),
+            Check::Tcp => format!("tcp from {from} to {to_port}"),
+            Check::Http => format!("http from {from} to {to_port}"),
+            Check::None => "nothing is asked".to_owned(),
+        }
+    }
+
     /// How long the answer took.
     pub(super) async fn ask(&mut self) -> Result<Duration, ProbeError> {
         let began = Instant::now();

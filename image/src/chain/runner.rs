@@ -99,7 +99,11 @@ impl Runner {
         let mut first = true;
         loop {
             let began = Instant::now();
-            let ended = match self.start(first).await {
+            let started = tokio::select! {
+                started = self.start(first) => started,
+                () = asked(&mut stop) => return,
+            };
+            let ended = match started {
                 Ok(mut process) => {
                     self.tell(&changes, Running::Runs).await;
                     tokio::select! {

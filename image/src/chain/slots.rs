@@ -9,13 +9,6 @@
 pub(super) const SLOTS: usize = 64;
 pub(super) const MAX_INSTANCES: usize = 32;
 
-/// A slot goes to an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Move {
-    pub(super) slot: usize,
-    pub(super) to: usize,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     owners: [usize; SLOTS],
@@ -44,34 +37,35 @@ impl Slots {
             .count()
     }
 
-    /// An instance fails: where its slots go. Where nobody is left they stay, and nothing passes.
-    pub(super) fn fail(&mut self, instance: usize) -> Vec<Move> {
+    /// An instance fails: its slots go home, or to all others in turn. Where nobody is left they stay, and
+    /// nothing passes.
+    pub(super) fn fail(&mut self, instance: usize) {
         self.healthy[instance] = false;
-        let healthy = self.all_healthy();
-        let orphans = (0..SLOTS).filter(|&slot| self.owners[slot] == instance);
-        let moves = orphans
-            .enumerate()
-            .filter_map(|(number, slot)| {
-                let home = self.home(slot);
-                let to = if self.healthy[home] {
-                    home
-                } else {
-                    *healthy.get(number % healthy.len().max(1))?
-                };
-                Some(Move { slot, to })
-            })
+        let substitutes: Vec<_> = (0..self.healthy.len())
+            .filter(|&other| self.healthy[other])
             .collect();
-        self.apply(moves)
+        let mut turn = substitutes.iter().cycle();
+        for slot in 0..SLOTS {
+            if self.owners[slot] != instance {
+                continue;
+            }
+            let home = self.home(slot);
+            if self.healthy[home] {
+                self.owners[slot] = home;
+            } else if let Some(&substitute) = turn.next() {
+                self.owners[slot] = substitute;
+            }
+        }
     }
 
-    /// An instance is back: what it gets at once, because nobody who works has it.
-    pub(super) fn recover(&mut self, instance: usize) -> Vec<Move> {
+    /// An instance is back: it gets at once what nobody has who works.
+    pub(super) fn recover(&mut self, instance: usize) {
         self.healthy[instance] = true;
-        let moves = (0..SLOTS)
-            .filter(|&slot| !self.healthy[self.owners[slot]])
-            .map(|slot| Move { slot, to: instance })
-            .collect();
-        self.apply(moves)
+        for owner in &mut self.owners {
+            if !self.healthy[*owner] {
+                *owner = instance;
+            }
+        }
     }
 
     /// Slots that are to go home as soon as they are silent.
@@ -82,34 +76,16 @@ impl Slots {
     }
 
     /// Of those `away`, the ones that are silent.
-    pub(super) fn send_home(&mut self, silent: &[usize]) -> Vec<Move> {
-        let away = self.away();
-        let moves = away
-            .into_iter()
-            .filter(|slot| silent.contains(slot))
-            .map(|slot| Move {
-                slot,
-                to: self.home(slot),
-            })
-            .collect();
-        self.apply(moves)
+    pub(super) fn send_home(&mut self, silent: &[usize]) {
+        for slot in self.away() {
+            if silent.contains(&slot) {
+                self.owners[slot] = self.home(slot);
+            }
+        }
     }
 
     fn home(&self, slot: usize) -> usize {
         slot % self.healthy.len()
-    }
-
-    fn all_healthy(&self) -> Vec<usize> {
-        (0..self.healthy.len())
-            .filter(|&instance| self.healthy[instance])
-            .collect()
-    }
-
-    fn apply(&mut self, moves: Vec<Move>) -> Vec<Move> {
-        for step in &moves {
-            self.owners[step.slot] = step.to;
-        }
-        moves
     }
 }
 
@@ -121,8 +97,7 @@ mod tests {
     fn only_the_slots_of_the_failed_one_move_and_to_all_others() {
         let mut slots = Slots::new(4);
         let before = *slots.owners();
-        let moves = slots.fail(1);
-        assert_eq!(moves.len(), 16);
+        slots.fail(1);
         for (slot, owner) in before.into_iter().enumerate() {
             assert_eq!(owner == 1, slots.owners()[slot] != owner, "{slot}");
         }
@@ -136,18 +111,13 @@ mod tests {
         let mut slots = Slots::new(2);
         slots.fail(1);
         assert!(slots.away().is_empty());
-        assert!(slots.recover(1).is_empty());
+        slots.recover(1);
+        assert_eq!((slots.of(0), slots.of(1)), (64, 0));
         let away = slots.away();
         assert_eq!(away.len(), 32);
-        let moves = slots.send_home(&[away[0], 0]);
-        assert_eq!(
-            moves,
-            [Move {
-                slot: away[0],
-                to: 1
-            }]
-        );
+        slots.send_home(&[away[0], 0]);
         assert_eq!((slots.of(0), slots.of(1)), (63, 1));
+        assert_eq!(slots.owners()[away[0]], 1);
     }
 
     #[test]
@@ -155,8 +125,10 @@ mod tests {
         let mut slots = Slots::new(3);
         slots.fail(0);
         slots.fail(2);
-        assert_eq!(slots.fail(1), []);
-        assert_eq!(slots.recover(2).len(), SLOTS);
+        assert_eq!(slots.of(1), SLOTS);
+        slots.fail(1);
+        assert_eq!(slots.of(1), SLOTS, "they stay where nothing passes");
+        slots.recover(2);
         assert_eq!(slots.of(2), SLOTS);
     }
 
@@ -165,21 +137,21 @@ mod tests {
         let mut slots = Slots::new(3);
         slots.fail(0);
         slots.recover(0);
-        let lent = slots
-            .away()
-            .into_iter()
-            .filter(|&slot| slots.owners()[slot] == 1)
-            .count();
-        let moves = slots.fail(1);
-        assert!(moves.iter().filter(|step| step.to == 0).count() >= lent);
+        let lent: Vec<_> = (0..SLOTS)
+            .filter(|&slot| slot % 3 == 0 && slots.owners()[slot] == 1)
+            .collect();
+        assert!(!lent.is_empty());
+        slots.fail(1);
         assert_eq!(slots.of(1), 0);
+        assert!(lent.iter().all(|&slot| slots.owners()[slot] == 0));
     }
 
     #[test]
     fn one_alone_has_all_and_keeps_them() {
         let mut slots = Slots::new(1);
-        assert_eq!(slots.fail(0), []);
-        assert_eq!(slots.recover(0).len(), 0);
+        slots.fail(0);
+        slots.recover(0);
         assert_eq!(slots.of(0), SLOTS);
+        assert!(slots.away().is_empty());
     }
 }

@@ -26,7 +26,7 @@ use super::lay::{self, LayError};
 use super::log::Log;
 use super::plan::Plan;
 use super::runner::{Runner, Running, What};
-use super::slots::{Move, Slots};
+use super::slots::{SLOTS, Slots};
 use super::state::{State, StateError};
 use super::status::{self, Phase};
 use super::sweep::{SweepError, sweep};
@@ -122,6 +122,8 @@ struct Supervisor {
     /// By service: of each instance.
     conditions: Vec<Vec<Condition>>,
     slots: Vec<Slots>,
+    /// By service: where the kernel has each slot, as far as it has been told.
+    told: Vec<[usize; SLOTS]>,
     /// Hosts whose command does not run.
     ailing_hosts: BTreeMap<String, String>,
     listener: UnixListener,
@@ -171,11 +173,12 @@ impl Supervisor {
                 service.instances.iter().map(|_| new()).collect()
             })
             .collect();
-        let slots = description
+        let slots: Vec<_> = description
             .services
             .iter()
             .map(|service| Slots::new(service.instances.len()))
             .collect();
+        let told = slots.iter().map(|slots| *slots.owners()).collect();
         Ok(Self {
             description,
             plan,
@@ -185,6 +188,7 @@ impl Supervisor {
             file,
             conditions,
             slots,
+            told,
             ailing_hosts: BTreeMap::new(),
             listener,
             stopping,
@@ -204,14 +208,14 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 _ = stop.recv() => return Ok(()),
-                Some((name, running)) = self.changes.recv() => self.process(&name, running).await?,
-                Some(answer) = self.answers.recv() => self.answer(answer).await?,
+                Some((name, running)) = self.changes.recv() => self.process(&name, running).await,
+                Some(answer) = self.answers.recv() => self.answer(answer).await,
                 asked = self.listener.accept() => {
                     if let Ok((stream, _)) = asked {
                         self.respond(stream);
                     }
                 }
-                _ = give_back.tick() => self.give_back().await?,
+                _ = give_back.tick() => self.give_back().await,
             }
             self.settle();
         }
@@ -240,13 +244,13 @@ impl Supervisor {
         }
     }
 
-    async fn process(&mut self, name: &str, running: Running) -> Result<(), SupervisorError> {
+    async fn process(&mut self, name: &str, running: Running) {
         let Some((service, instance)) = self.instance(name) else {
             match running {
                 Running::Runs | Running::SetUp => self.ailing_hosts.remove(name),
                 Running::Ended(reason) => self.ailing_hosts.insert(name.to_owned(), reason),
             };
-            return Ok(());
+            return;
         };
         let condition = &mut self.conditions[service][instance];
         let change = match running {
@@ -257,65 +261,75 @@ impl Supervisor {
             Running::SetUp => None,
             Running::Ended(reason) => condition.ended(reason, Instant::now()),
         };
-        self.act(service, instance, change).await
+        self.act(service, instance, change).await;
     }
 
-    async fn answer(&mut self, answer: checks::Answer) -> Result<(), SupervisorError> {
+    async fn answer(&mut self, answer: checks::Answer) {
         let condition = &mut self.conditions[answer.service][answer.instance];
         let change = match answer.outcome {
             Ok(took) => condition.answered(took, Instant::now()),
             Err(reason) => condition.unanswered(reason, Instant::now()),
         };
-        self.act(answer.service, answer.instance, change).await
+        self.act(answer.service, answer.instance, change).await;
     }
 
-    async fn act(
-        &mut self,
-        service: usize,
-        instance: usize,
-        change: Option<Change>,
-    ) -> Result<(), SupervisorError> {
-        let Some(change) = change else { return Ok(()) };
+    async fn act(&mut self, service: usize, instance: usize, change: Option<Change>) {
+        let Some(change) = change else { return };
         let name = &self.description.services[service].instances[instance].name;
-        let moves = match change {
+        match change {
             Change::TakeOut => {
                 let reason = self.conditions[service][instance].reason.as_deref();
                 let reason = reason.unwrap_or("no reason is known");
                 self.log.say("chain", &format!("{name} is out: {reason}"));
-                self.slots[service].fail(instance)
+                self.slots[service].fail(instance);
             }
             Change::BringBack => {
                 self.log.say("chain", &format!("{name} is back"));
-                self.slots[service].recover(instance)
+                self.slots[service].recover(instance);
             }
-        };
-        self.move_slots(service, &moves).await
-    }
-
-    async fn move_slots(&self, service: usize, moves: &[Move]) -> Result<(), SupervisorError> {
-        if moves.is_empty() {
-            return Ok(());
         }
-        Ok(lay::move_slots(&self.plan, service, moves).await?)
+        self.tell_kernel(service).await;
     }
 
     /// Slots go home that nothing has come through for long enough, at none of the routers.
-    async fn give_back(&mut self) -> Result<(), SupervisorError> {
+    async fn give_back(&mut self) {
         for service in 0..self.slots.len() {
             let away = self.slots[service].away();
-            if away.is_empty() {
-                continue;
+            if !away.is_empty() {
+                match self.silent(service, away).await {
+                    Ok(silent) => self.slots[service].send_home(&silent),
+                    Err(error) => self.log.say("chain", &error.to_string()),
+                }
             }
-            let wanted = self.description.services[service].give_back_after;
-            let mut silent = away;
-            for group in &self.plan.services[service].groups {
-                let idle = lay::idle_seconds(&self.plan, group).await?;
-                silent.retain(|&slot| idle[slot] >= wanted.as_secs_f64());
-            }
-            let moves = self.slots[service].send_home(&silent);
-            self.move_slots(service, &moves).await?;
+            // Also what it could not be told before.
+            self.tell_kernel(service).await;
         }
-        Ok(())
+    }
+
+    /// Those slots of a service that have been silent for as long as its description wants.
+    async fn silent(&self, service: usize, mut slots: Vec<usize>) -> Result<Vec<usize>, LayError> {
+        let wanted = self.description.services[service].give_back_after;
+        for group in &self.plan.services[service].groups {
+            let idle = lay::idle_seconds(&self.plan, group).await?;
+            slots.retain(|&slot| idle[slot] >= wanted.as_secs_f64());
+        }
+        Ok(slots)
+    }
+
+    /// Moves what is elsewhere in the kernel than it is to be. What fails is tried again a second later.
+    async fn tell_kernel(&mut self, service: usize) {
+        let owners = *self.slots[service].owners();
+        let moves: Vec<_> = (0..SLOTS)
+            .filter(|&slot| owners[slot] != self.told[service][slot])
+            .map(|slot| (slot, owners[slot]))
+            .collect();
+        if moves.is_empty() {
+            return;
+        }
+        match lay::move_slots(&self.plan, service, &moves).await {
+            Ok(()) => self.told[service] = owners,
+            Err(error) => self.log.say("chain", &error.to_string()),
+        }
     }
 
     fn instance(&self, name: &str) -> Option<(usize, usize)> {

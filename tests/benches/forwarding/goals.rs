@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::contender::{PLAIN, REDIRECT, REFERENCE, TC, XDP};
 use crate::measure::{
-    BYTES_PER_SESSION, CHAIN, CONNECTIONS, DOWN, ENFORCING, FIRST_PAGE, LARGE, LOST, Latency,
-    RATE_AT_16384, RATE_AT_A_MILLION, RATE_WHILE_LISTED, REQUESTS, RESIDENT, SIZES, SMALL, UP,
-    families, judged, new_sessions_with_policies, new_sessions_with_workers, rate_at_16384_flows,
-    rate_with_policies, rate_with_workers,
+    BROKEN, BYTES_PER_SESSION, CHAIN, CONNECTIONS, DOWN, ENFORCING, FIRST_PAGE, HUNG, KILLED,
+    LARGE, LOST, Latency, RATE_AT_16384, RATE_AT_A_MILLION, RATE_WHILE_LISTED, REQUESTS, RESIDENT,
+    SIZES, SMALL, UP, families, judged, new_sessions_with_policies, new_sessions_with_workers,
+    rate_at_16384_flows, rate_with_policies, rate_with_workers,
 };
 use crate::results::{Results, Summary, Unit};
 
@@ -87,6 +87,7 @@ pub(crate) fn all() -> Vec<Goal> {
         .chain(goals_of_policies())
         .chain(goals_of_commits())
         .chain(goals_of_boot())
+        .chain(goals_of_failover())
         .collect()
 }
 
@@ -140,6 +141,15 @@ fn goals_of_boot() -> [Goal; 2] {
     [
         (ENFORCING, Unit::Milliseconds, 100.0),
         (RESIDENT, Unit::Mebibytes, 48.0),
+    ]
+    .map(at_most)
+}
+
+fn goals_of_failover() -> [Goal; 3] {
+    [
+        (HUNG, Unit::Milliseconds, 3000.0),
+        (KILLED, Unit::Milliseconds, 3000.0),
+        (BROKEN, Unit::Sessions, 0.0),
     ]
     .map(at_most)
 }

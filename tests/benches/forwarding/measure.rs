@@ -2,6 +2,7 @@
 
 mod boot;
 mod commits;
+mod failover;
 mod latency;
 mod load;
 mod memory;
@@ -23,6 +24,7 @@ use crate::results::Results;
 
 pub(crate) use boot::{ENFORCING, RESIDENT};
 pub(crate) use commits::{LARGE, LOST, SMALL};
+pub(crate) use failover::{BROKEN, HUNG, KILLED};
 pub(crate) use latency::Latency;
 pub(crate) use packets::rate_at_16384_flows;
 pub(crate) use policies::{CHAIN, SIZES, families, judged};
@@ -124,6 +126,11 @@ pub(crate) fn all() -> Vec<Measurement> {
             "commits",
             |contender| contender.name() == TC,
             commits::commits,
+        ),
+        measurement(
+            "failover",
+            |contender| contender.name() == TC,
+            failover::failover,
         ),
         measurement("workers 1", translating, |contender, chain, round| {
             variants::workers(contender, chain, round, 1)

@@ -12,6 +12,8 @@ pub(crate) enum Unit {
     Bytes,
     #[allow(dead_code, reason = "only images are measured in them")]
     Megabytes,
+    #[allow(dead_code, reason = "only chains are measured in them")]
+    Sessions,
 }
 
 impl Unit {
@@ -26,6 +28,7 @@ impl Unit {
             Self::Mebibytes => "MiB",
             Self::Bytes => "B",
             Self::Megabytes => "MB",
+            Self::Sessions => "sessions",
         }
     }
 
@@ -37,6 +40,7 @@ impl Unit {
             | Self::Milliseconds
             | Self::Mebibytes
             | Self::Bytes
+            | Self::Sessions
             | Self::Megabytes => false,
         }
     }

@@ -107,10 +107,15 @@ impl Engine {
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments);
-        if let Some(socket) = &self.socket {
-            command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
-        }
+        command.envs(self.environment());
         command
+    }
+
+    /// What tells any program which engine to ask.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let socket = self.socket.as_ref();
+        let host = socket.map(|socket| format!("unix://{}", socket.display()));
+        host.map(|host| ("DOCKER_HOST", host)).into_iter().collect()
     }
 
     /// The least that the appliance runs with wherever it runs: engines from before CAP_BPF have CAP_SYS_ADMIN for it,

@@ -13,6 +13,7 @@ use super::directory::Directory;
 use super::http;
 use super::process::{self, Output};
 use super::{Host, Lab, Palisade, sweep, unique_name};
+use crate::engine::Engine;
 
 /// Making a chain waits for its instances, and for the kernel's one lock for devices.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,6 +27,7 @@ pub struct ServiceChain {
     name: String,
     binary: PathBuf,
     directory: Directory,
+    environment: Vec<(&'static str, String)>,
     _lab: Lab,
 }
 
@@ -43,10 +45,18 @@ impl ServiceChain {
             name: unique_name(),
             binary,
             directory: Directory::new()?,
+            environment: Vec::new(),
             _lab: lab,
         };
         chain.write(yaml)?;
         Ok(chain)
+    }
+
+    /// Some of its parts are containers of an engine.
+    #[must_use]
+    pub fn with_engine(mut self, engine: &Engine) -> Self {
+        self.environment = engine.environment();
+        self
     }
 
     /// As [`ServiceChain::new`], and makes it.
@@ -93,6 +103,7 @@ impl ServiceChain {
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.binary);
         command.arg("chain").args(arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         process::run(command, "", TIMEOUT).with_context(|| format!("chain {arguments:?}"))
     }
 

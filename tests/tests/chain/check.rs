@@ -71,23 +71,3 @@ fn a_mistake_in_a_configurations_own_file_is_told_by_that_files_name() -> Result
     assert_eq!(output.status.code(), Some(2));
     Ok(())
 }
-
-#[test]
-fn the_examples_are_good() -> Result<()> {
-    require_lab!();
-    let chain = ServiceChain::new("examples", &through("mode: in-network"))?;
-    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../image/chains");
-    let mut checked = 0;
-    for entry in fs::read_dir(examples)? {
-        let path = entry?.path();
-        let file = path.display().to_string();
-        let text = fs::read_to_string(&path)?;
-        if file.ends_with(".yaml") && text.contains("\nnetworks:") {
-            let output = chain.run(&["check", &file])?;
-            assert!(output.success() && output.stderr.is_empty(), "{output:?}");
-            checked += 1;
-        }
-    }
-    assert!(checked >= 3, "{checked}");
-    Ok(())
-}

@@ -68,6 +68,12 @@ fn transparent_passes_frames_under_the_policy_of_the_instance() -> Result<()> {
         chain.instance("fw.1")?["left"].as_array().map(Vec::len),
         Some(0)
     );
+    // The router behind it is heard, too, when it has something to say.
+    for (server, router) in [(SERVER_V4, "198.51.100.1"), (SERVER_V6, "2001:db8:2::1")] {
+        let words = ["traceroute", "-n", "-q1", "-w5", server];
+        let said = chain.client.check(&words)?;
+        assert!(said.contains(&format!(" {router} ")), "{said}");
+    }
     Ok(())
 }
 

@@ -15,9 +15,10 @@ use super::{
     BRIDGE, Batch, Cable, Family, Group, Hop, Mac, Macs, ServicePlan, far_end, prefix, side_of,
 };
 
-/// Rules of `ip rule`: checks first, then policies.
+/// Rules of `ip rule`: checks first, then policies, then what a router itself has to say.
 const PROBES: u32 = 100;
 const POLICIES: u32 = 1000;
+const OWN: u32 = 2000;
 /// Routing tables.
 const FIRST_TABLE: u32 = 1000;
 /// Between the numbers of groups; those of a group's next hops follow its own.
@@ -288,7 +289,7 @@ pub(super) fn lay_courses(
         }
     }
     let subnet = |network: usize, family| description.networks[network].subnet(family);
-    let mut known = Vec::new();
+    let (mut known, mut reached) = (Vec::new(), Vec::new());
     for course in &description.courses {
         for rule in course.rules() {
             // Two policies may well share a part of their way.
@@ -325,6 +326,16 @@ pub(super) fn lay_courses(
                         "rule add priority {POLICIES} from {source} to {destination} lookup {table}"
                     ),
                 );
+                // The kernel finds the way of an ICMP error before it has a source.
+                if !reached.contains(&(rule.at, destination)) {
+                    reached.push((rule.at, destination));
+                    router.add(
+                        family,
+                        format_args!(
+                            "rule add priority {OWN} iif lo to {destination} lookup {table}"
+                        ),
+                    );
+                }
             }
         }
     }

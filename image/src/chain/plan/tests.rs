@@ -120,7 +120,10 @@ fn routers_that_a_policy_joins_straight_have_a_cable() {
     let rules = lines(&plan.routers[2], Family::V4, "rule");
     assert_eq!(
         rules,
-        ["rule add priority 1000 from 198.51.100.0/24 to 192.0.2.0/25 lookup 1000"]
+        [
+            "rule add priority 1000 from 198.51.100.0/24 to 192.0.2.0/25 lookup 1000",
+            "rule add priority 2000 iif lo to 192.0.2.0/25 lookup 1000"
+        ]
     );
 }
 

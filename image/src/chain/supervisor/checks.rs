@@ -122,7 +122,10 @@ impl Asker {
 impl Means {
     async fn ask(&mut self) -> Result<Duration, String> {
         match self {
-            Self::Through(prober) => prober.ask().await.map_err(|error| error.to_string()),
+            Self::Through(prober) => {
+                let answer = prober.ask().await;
+                answer.map_err(|error| format!("{}: {error}", prober.question()))
+            }
             Self::Nothing => Ok(Duration::ZERO),
             Self::Readiness(socket) => {
                 let began = Instant::now();
