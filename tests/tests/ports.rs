@@ -413,7 +413,7 @@ fn many_that_come_and_go_leave_nothing_behind(attach: Attach) -> Result<()> {
         let name = |line: &str| line.split(' ').nth(1).map(ToOwned::to_owned);
         Ok(links.lines().filter_map(name).collect())
     };
-    // Threads of the runtime's that closed something stay for a while.
+    // A request that was answered may still be being closed.
     let before = (count("fd")?, devices()?);
     for round in 0..25 {
         party.connect()?;
@@ -424,9 +424,11 @@ fn many_that_come_and_go_leave_nothing_behind(attach: Attach) -> Result<()> {
     party.wait_for("waiting")?;
     eventually("state as before", || {
         let after = (count("fd")?, devices()?);
-        ensure!(after == before, "{after:#?} instead of {before:#?}");
+        let is_left = after.0 > before.0 || after.1 != before.1;
+        ensure!(!is_left, "{after:#?} instead of {before:#?}");
         Ok(())
     })?;
+    // Threads of the runtime's that closed something stay for a while.
     ensure!(count("task")? < 40, "{} threads", count("task")?);
     // Frames that sockets had are there for the next: each round took a third of all.
     party.connect()?;
