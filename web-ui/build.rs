@@ -1,5 +1,5 @@
-//! Lays out what the binary embeds of the web application: what `npm run build` made in `ui/dist`, or, where that was
-//! never run, the page that says so. So `cargo build` needs no npm.
+//! Lays out what the binary embeds of the web application: what `npm run build` made in `ui/dist`, each file as it was compressed
+//! there; or, where that was never run, the page that says so. So `cargo build` needs no npm.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -28,9 +28,16 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &target)?;
-        } else {
+        } else if !is_twice(&entry.path()) {
             fs::copy(entry.path(), target)?;
         }
     }
     Ok(())
+}
+
+/// It is there as `NAME.gz`, too.
+fn is_twice(file: &Path) -> bool {
+    let mut packed = file.as_os_str().to_owned();
+    packed.push(".gz");
+    Path::new(&packed).exists()
 }

@@ -4,11 +4,14 @@
 //! it asks for, each under a name that changes with its content. They tell nothing about the appliance, so that who is not
 //! logged in gets them, too: the login is one of their pages.
 
+use std::io::Read;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use flate2::read::GzDecoder;
 use rust_embed::{Embed, EmbeddedFile};
 
 use crate::problem::Problem;
@@ -48,18 +51,20 @@ async fn below(uri: Uri, headers: HeaderMap) -> Response {
     answer(name, &headers, "public, max-age=31536000, immutable")
 }
 
-/// As it was compressed when it was built, for who takes that.
+/// As it was compressed when it was built; as it was before that for who does not take it so.
 fn answer(name: &str, headers: &HeaderMap, cache: &'static str) -> Response {
-    let compressed = takes_gzip(headers)
-        .then(|| Files::get(&format!("{name}.gz")))
-        .flatten();
-    let is_compressed = compressed.is_some();
-    let Some(file) = compressed.or_else(|| Files::get(name)) else {
-        let detail = format!("there is no {BELOW}{name}");
-        return Problem::of_status(StatusCode::NOT_FOUND, detail).into_response();
+    let packed = Files::get(&format!("{name}.gz"));
+    let is_compressed = packed.is_some() && takes_gzip(headers);
+    let (tag, body) = match (packed, Files::get(name)) {
+        (Some(file), _) if is_compressed => (tag(&file, "gzip"), Body::from(file.data)),
+        (Some(file), _) => (tag(&file, "plain"), Body::from(unpacked(&file.data))),
+        (None, Some(file)) => (tag(&file, "plain"), Body::from(file.data)),
+        (None, None) => {
+            let detail = format!("there is no {BELOW}{name}");
+            return Problem::of_status(StatusCode::NOT_FOUND, detail).into_response();
+        }
     };
-    let tag = tag(&file);
-    let mut response = Response::new(Body::from(file.data));
+    let mut response = Response::new(body);
     let answer = response.headers_mut();
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind(name)));
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
@@ -74,14 +79,21 @@ fn answer(name: &str, headers: &HeaderMap, cache: &'static str) -> Response {
 }
 
 /// Another one for each coding (RFC 9110, section 8.8.3.3).
-fn tag(file: &EmbeddedFile) -> String {
+fn tag(file: &EmbeddedFile, coding: &str) -> String {
     let hash = file.metadata.sha256_hash();
     let hex: String = hash
         .iter()
         .take(12)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("\"{hex}\"")
+    format!("\"{hex}-{coding}\"")
+}
+
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // In memory, and what the build made: a test unpacks every file.
+    let _ = GzDecoder::new(packed).read_to_end(&mut bytes);
+    bytes
 }
 
 /// RFC 9110, section 12.5.3: it is named, and not with a weight of nothing.
@@ -131,6 +143,16 @@ mod tests {
             assert!(!takes_gzip(&headers(not)), "{not}");
         }
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_is_embedded_can_be_unpacked() {
+        for name in Files::iter().filter(|name| name.ends_with(".gz")) {
+            let file = Files::get(&name).unwrap();
+            let mut bytes = Vec::new();
+            GzDecoder::new(&*file.data).read_to_end(&mut bytes).unwrap();
+            assert!(!bytes.is_empty(), "{name}");
+        }
     }
 
     #[test]

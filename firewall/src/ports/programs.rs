@@ -117,7 +117,9 @@ impl Programs {
         let buckets = SessionTable::buckets_for(settings.sessions);
         let mask = buckets as u32 - 1;
         let mut loader = EbpfLoader::new();
+        // Nothing in them is laid out by the kernel's own types (5 MB to read), so they are not looked at.
         loader
+            .btf(None)
             .map_max_entries("buckets", buckets as u32)
             .map_max_entries("flows", settings.sessions * 2)
             .map_max_entries("sessions", settings.sessions)
