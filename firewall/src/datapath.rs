@@ -17,6 +17,7 @@ mod generations;
 mod hold;
 mod icmp_error;
 mod ingress;
+mod inspect;
 mod lookup;
 mod offload;
 mod review;
@@ -35,6 +36,7 @@ use crate::route::{Gateway, NextHopId};
 use crate::session::Flow;
 
 pub use generations::Generations;
+pub use inspect::Inspectors;
 pub use shared::{
     Applications, Event, EventKind, Generation, SessionFacts, Shared, Waker, WorkerHandle,
 };
@@ -85,7 +87,8 @@ impl Walk<'_> {
             }
         };
         let tracked = self.track(known)?;
-        let leaving = self.next_hop(tracked)?;
+        let inspected = self.inspect(tracked)?;
+        let leaving = self.next_hop(inspected)?;
         self.offload(&leaving);
         self.transmit(leaving)
     }
@@ -188,11 +191,20 @@ pub(crate) struct Permitted {
     idle_timeout: Option<std::time::Duration>,
     log: rules::Log,
     application: u16,
+    /// What the session carries is looked into.
+    inspects: bool,
 }
 
 /// A packet that its session takes.
 #[derive(Debug)]
 pub(crate) struct Tracked {
+    admitted: Admitted,
+    flow: Flow,
+}
+
+/// A packet whose content may pass.
+#[derive(Debug)]
+pub(crate) struct Inspected {
     admitted: Admitted,
     flow: Flow,
 }

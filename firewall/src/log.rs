@@ -73,5 +73,29 @@ fn line(event: &Event, names: &Names) {
             bytes_from_responder = bytes[1]
         ),
         EventKind::Denied { rejected, icmp: _ } => line!("denied", rejected = rejected),
+        EventKind::Identified {
+            id,
+            before: _,
+            host,
+        } => line!(
+            "session identified",
+            session = id,
+            application = names.application.as_deref().unwrap_or_default(),
+            host = host.as_deref().unwrap_or_default(),
+            began_under = names.began_under.as_deref().unwrap_or_default()
+        ),
+        EventKind::ContentDenied {
+            id,
+            before: _,
+            rejected,
+            host,
+        } => line!(
+            "denied",
+            session = id,
+            application = names.application.as_deref().unwrap_or_default(),
+            host = host.as_deref().unwrap_or_default(),
+            began_under = names.began_under.as_deref().unwrap_or_default(),
+            rejected = rejected
+        ),
     }
 }

@@ -243,6 +243,9 @@ pub struct PolicyView {
     pub source: Vec<String>,
     pub destination: Vec<String>,
     pub application: Vec<String>,
+    /// What the session has to carry: `host: example.com`. Nothing, where that does not matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub l7: Vec<String>,
     pub action: String,
     /// Sessions that this policy decided.
     #[serde(flatten)]

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use rules::document::Sections;
-use rules::{Diagnostic, Facts, Findings, Named, Names, Protocol, Rules, Tuple, ZoneId};
+use rules::{
+    Diagnostic, Facts, Findings, Named, Names, Protocol, Rules, Tuple, Vocabulary, ZoneId,
+};
 use serde_json::{Value, json};
 
 use crate::document::Nat;
@@ -28,6 +30,7 @@ pub(crate) fn names() -> Names {
         applications: &Named::default(),
         schedules: &Named::default(),
         policies: &[],
+        vocabulary: &Vocabulary::EMPTY,
     };
     let mut findings = Findings::default();
     let (_, names) = Rules::compile(sections, &Facts::default(), &mut findings);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use classbench::{Document, FAMILIES, Filter, any_packet, list, located, numbers, read};
 use palisade_rules::document::{Addresses, Policy, Sections, Zone};
 use palisade_rules::{
-    Action, Facts, Findings, Named, OneOrMany, Protocol, Question, Rules, Tuple, ZoneId,
+    Action, Facts, Findings, Named, OneOrMany, Protocol, Question, Rules, Tuple, Vocabulary, ZoneId,
 };
 
 const PACKETS: usize = 4_096;
@@ -210,6 +210,7 @@ fn synthetic() {
                 description: None,
                 enabled: true,
                 schedule: None,
+                l7: None,
                 from: list(&zone(from).value),
                 to: list(&zone(to).value),
                 source,
@@ -228,6 +229,7 @@ fn synthetic() {
         applications: &Named::default(),
         schedules: &Named::default(),
         policies: &policies,
+        vocabulary: &Vocabulary::EMPTY,
     };
     let (compile, rules) = best(2, || {
         Rules::compile(sections, &Facts::default(), &mut Findings::default()).0

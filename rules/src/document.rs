@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::{OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::content::Vocabulary;
 use crate::{Action, Located, Named, OneOrMany};
 
 /// The sections of the document that this crate reads.
@@ -25,6 +26,8 @@ pub struct Sections<'a> {
     pub applications: &'a Named<Application>,
     pub schedules: &'a Named<Schedule>,
     pub policies: &'a [Policy],
+    /// What `l7` may name.
+    pub vocabulary: &'a Vocabulary,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -193,6 +196,10 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub application: Option<NameList>,
+    /// What the session's content has to be, which is looked into for as long as that is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<L7>)]
+    pub l7: Option<Located<L7>>,
     /// Counts only while this is on; always unless told.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -201,6 +208,59 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
     #[schema(value_type = Vec<LogEvent>)]
     pub log: OneOrMany<LogEvent>,
+}
+
+/// Conditions on what a session carries. Each list that there is must be met, by any of its items.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct L7 {
+    /// Protocols and services, told by their bytes on whatever port: `ssh`, `bittorrent`, `youtube`.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub application: OneOrMany<Located<String>>,
+    /// Of services.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub category: OneOrMany<Located<String>>,
+    /// Services of this risk or more, from 1 to 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u8>)]
+    pub risk: Option<Located<u8>>,
+    /// `example.com`, or `*.example.com` for all below it.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub host: OneOrMany<Located<String>>,
+    /// Host and path, `*` for anything: `example.com/downloads/*`.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub url: OneOrMany<Located<String>>,
+    /// HTTP methods.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub method: OneOrMany<Located<String>>,
+    /// `1.2`: the version that the responder chose.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub tls_version: OneOrMany<Located<String>>,
+    /// Fingerprints of the initiator's TLS.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub ja4: OneOrMany<Located<String>>,
+}
+
+impl L7 {
+    pub(crate) fn is_empty(&self) -> bool {
+        let lists = [
+            &self.application,
+            &self.category,
+            &self.host,
+            &self.url,
+            &self.method,
+            &self.tls_version,
+            &self.ja4,
+        ];
+        self.risk.is_none() && lists.iter().all(|list| list.is_empty())
+    }
 }
 
 fn enabled() -> bool {

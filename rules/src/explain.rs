@@ -53,6 +53,8 @@ pub enum Failure<'a> {
     },
     /// What the nearest term of its applications asks and the packet does not have.
     Application(Vec<Part>),
+    /// What the session has to carry is not known when it begins.
+    Content,
 }
 
 impl Rules {
@@ -116,6 +118,9 @@ impl Rules {
         if conditions.match_application(question).is_none() {
             failed.push(Failure::Application(nearest_term(conditions, question)));
         }
+        if policy.content.is_some() {
+            failed.push(Failure::Content);
+        }
         failed
     }
 
@@ -144,7 +149,9 @@ impl Rules {
 fn failures(policy: &Policy, question: &Question) -> u32 {
     let conditions = &policy.conditions;
     let ends = [End::From, End::To, End::Source, End::Destination];
-    let mut failed = u32::from(!policy.enabled) + u32::from(!policy.active);
+    let mut failed = u32::from(!policy.enabled)
+        + u32::from(!policy.active)
+        + u32::from(policy.content.is_some());
     for end in ends {
         failed += u32::from(!conditions.holds(end, question));
     }

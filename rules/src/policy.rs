@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::address::merge;
 use crate::application::{Application, Applications};
 use crate::classifier::Ranges;
+use crate::content::{Content, ContentConditions, Holds, Vocabulary};
 use crate::document::{self, LogEvent, NameList};
 use crate::facts::{Extent, Outside};
 use crate::findings::{Findings, check_name};
@@ -53,6 +54,8 @@ pub struct Policy {
     pub action: Action,
     pub log: Log,
     pub(crate) conditions: Conditions,
+    /// What the session has to carry; `None` is anything.
+    pub content: Option<ContentConditions>,
     /// Sources and destinations as they would be if what is not known turned out the other way; `None`
     /// where all is known.
     pub(crate) otherwise: [Option<Arc<AddressSet>>; 2],
@@ -131,6 +134,15 @@ impl Policy {
             .then(|| self.conditions.match_with(question))
             .flatten()
     }
+
+    /// Whether what a session carries is what the policy asks for.
+    #[must_use]
+    pub fn holds(&self, content: &Content) -> Holds {
+        match &self.content {
+            Some(conditions) => conditions.holds(content),
+            None => Holds::Yes,
+        }
+    }
 }
 
 /// What both ends of a packet are asked for.
@@ -184,6 +196,7 @@ pub(crate) fn compile(
     names: &Names,
     applications: &Applications,
     schedules: &Schedules,
+    vocabulary: &Vocabulary,
     numbering: &mut Numbering,
     findings: &mut Findings,
 ) -> Vec<Policy> {
@@ -205,6 +218,7 @@ pub(crate) fn compile(
             names,
             applications,
             schedules,
+            vocabulary,
             numbering,
             findings,
         ));
@@ -217,6 +231,7 @@ fn compile_one(
     names: &Names,
     applications: &Applications,
     schedules: &Schedules,
+    vocabulary: &Vocabulary,
     numbering: &mut Numbering,
     findings: &mut Findings,
 ) -> Policy {
@@ -259,6 +274,10 @@ fn compile_one(
             end: policy.log.0.contains(&LogEvent::End),
         },
         conditions,
+        content: policy
+            .l7
+            .as_ref()
+            .map(|asked| ContentConditions::compile(asked, vocabulary, findings)),
         otherwise: [
             source.otherwise(policy.action),
             destination.otherwise(policy.action),

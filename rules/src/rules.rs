@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::application::{Application, Applications};
 use crate::classifier::Classifier;
+use crate::content::{Content, ContentConditions, Holds};
 use crate::document::{self, Sections};
 use crate::facts::{Facts, Outside};
 use crate::objects::{Numbering, Object, ObjectId};
@@ -25,6 +26,10 @@ pub struct Rules {
     zones: Vec<Zone>,
     policies: Vec<Policy>,
     classifier: Arc<Classifier>,
+    /// Some policy asks for a session's content.
+    asks_for_content: bool,
+    /// For something that changes with each request of a session.
+    asks_about_requests: bool,
     applications: Applications,
     /// The TCP port of `MANAGEMENT`.
     management: Option<u16>,
@@ -78,6 +83,17 @@ pub struct Decision<'a> {
     pub application: Option<&'a str>,
     /// The place of that application among the policy's.
     position: Option<u32>,
+    /// Another policy may turn out to be the one when more is known of the session's content.
+    pub is_open: bool,
+}
+
+impl Decision<'_> {
+    fn open(self) -> Self {
+        Self {
+            is_open: true,
+            ..self
+        }
+    }
 }
 
 impl Rules {
@@ -113,6 +129,7 @@ impl Rules {
             &names,
             &applications,
             &schedules,
+            document.vocabulary,
             &mut numbering,
             findings,
         );
@@ -135,6 +152,11 @@ impl Rules {
                 unknown,
                 objects: numbering.into_objects(),
                 zones,
+                asks_for_content: policies.iter().any(|policy| policy.content.is_some()),
+                asks_about_requests: policies
+                    .iter()
+                    .filter_map(|policy| policy.content.as_ref())
+                    .any(ContentConditions::change_with_requests),
                 policies,
                 classifier,
                 applications,
@@ -156,7 +178,82 @@ impl Rules {
     /// Every packet that starts a session. Policies first; the appliance's own traffic that none of
     /// them names is decided by what a zone may ask of the appliance, and permitted from it.
     pub fn decide(&self, question: &Question) -> Decision<'_> {
-        let decision = self.classify(question);
+        self.decide_knowing(question, &Content::default())
+    }
+
+    /// As [`Rules::decide`], when something is known of what the session carries. While that leaves several policies possible, the
+    /// first of them that permits is the one, so that there is something to look into; and if none does, what denies anyway.
+    pub fn decide_knowing(&self, question: &Question, content: &Content) -> Decision<'_> {
+        let found = self.first(question, u32::MAX, |policy| {
+            policy.holds(content) != Holds::No
+        });
+        let Some((first, _)) = found.filter(|_| self.asks_for_content) else {
+            return self.decision(question, found);
+        };
+        if self.policy(first).holds(content) == Holds::Yes {
+            return self.decision(question, found);
+        }
+        if self.policy(first).action == Action::Permit {
+            return self.decision(question, found).open();
+        }
+        let certain = self.first(question, u32::MAX, |policy| {
+            policy.holds(content) == Holds::Yes
+        });
+        let limit = certain.map_or(u32::MAX, |(id, _)| id.0);
+        let permit = self.first(question, limit, |policy| {
+            policy.action == Action::Permit && policy.holds(content) == Holds::Maybe
+        });
+        if permit.is_some() {
+            return self.decision(question, permit).open();
+        }
+        let decision = self.decision(question, certain);
+        if decision.action == Action::Permit {
+            decision.open()
+        } else {
+            decision
+        }
+    }
+
+    /// Policies alone: the first policy that matches whatever the session carries, else the default, which denies. A zone that
+    /// is not of these rules matches only `any`.
+    pub fn classify(&self, question: &Question) -> Decision<'_> {
+        let found = self.first(question, u32::MAX, |policy| policy.content.is_none());
+        self.by_policy(question, found)
+    }
+
+    /// Whether any policy asks for what a session carries.
+    #[must_use]
+    pub fn asks_for_content(&self) -> bool {
+        self.asks_for_content
+    }
+
+    /// Whether any asks for what changes with each request of a session.
+    #[must_use]
+    pub fn asks_about_requests(&self) -> bool {
+        self.asks_about_requests
+    }
+
+    /// Of the policies before `below`, the first that takes the packet and that `may` lets count.
+    fn first(
+        &self,
+        question: &Question,
+        below: u32,
+        may: impl Fn(&Policy) -> bool,
+    ) -> Option<(PolicyId, policy::Match<'_>)> {
+        let asked = |number| {
+            let policy = self.policy(PolicyId(number));
+            policy.matches(question).filter(|_| may(policy))
+        };
+        let (number, found) = self.classifier.first(question, below, asked)?;
+        Some((PolicyId(number), found))
+    }
+
+    fn decision<'a>(
+        &'a self,
+        question: &Question,
+        found: Option<(PolicyId, policy::Match<'a>)>,
+    ) -> Decision<'a> {
+        let decision = self.by_policy(question, found);
         let permitted = if decision.policy.is_some() {
             return decision;
         } else if question.to == ZoneId::HOST {
@@ -172,16 +269,17 @@ impl Rules {
         Decision { action, ..decision }
     }
 
-    /// Policies alone: the first policy that matches, else the default, which denies. A zone that
-    /// is not of these rules matches only `any`.
-    pub fn classify(&self, question: &Question) -> Decision<'_> {
-        let asked = |number| self.policy(PolicyId(number)).matches(question);
-        match self.classifier.first(question, u32::MAX, asked) {
-            Some((number, found)) => {
-                let policy = self.policy(PolicyId(number));
+    fn by_policy<'a>(
+        &'a self,
+        question: &Question,
+        found: Option<(PolicyId, policy::Match<'a>)>,
+    ) -> Decision<'a> {
+        match found {
+            Some((id, found)) => {
+                let policy = self.policy(id);
                 let matched = found.application;
                 Decision {
-                    policy: Some(PolicyId(number)),
+                    policy: Some(id),
                     action: policy.action,
                     log: policy.log,
                     idle_timeout: matched.and_then(|matched| matched.idle_timeout),
@@ -189,6 +287,7 @@ impl Rules {
                         .map(|matched| matched.name)
                         .or_else(|| self.best_name(question)),
                     position: matched.map(|matched| matched.position),
+                    is_open: false,
                 }
             }
             None => Decision {
@@ -198,6 +297,7 @@ impl Rules {
                 idle_timeout: None,
                 application: self.best_name(question),
                 position: None,
+                is_open: false,
             },
         }
     }

@@ -11,8 +11,20 @@ fn compile(document: &Value) -> (Rules, Vec<String>) {
 }
 
 pub(crate) fn compile_by(document: &Value, facts: &Facts) -> (Rules, Vec<String>) {
+    compile_with(document, facts, &Vocabulary::EMPTY)
+}
+
+pub(crate) fn compile_with(
+    document: &Value,
+    facts: &Facts,
+    vocabulary: &Vocabulary,
+) -> (Rules, Vec<String>) {
     let mut findings = Findings::default();
     let rules = with_sections(document, |sections| {
+        let sections = Sections {
+            vocabulary,
+            ..sections
+        };
         Rules::compile(sections, facts, &mut findings).0
     });
     let said = findings
@@ -51,6 +63,7 @@ pub(crate) fn with_sections<T>(document: &Value, ask: impl FnOnce(Sections<'_>) 
         applications: &section(document, "applications"),
         schedules: &section(document, "schedules"),
         policies: &policies,
+        vocabulary: &Vocabulary::EMPTY,
     })
 }
 

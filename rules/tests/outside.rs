@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use palisade_rules::document::{Addresses, Feed, Policy, Sections, Zone};
 use palisade_rules::{
-    Action, AddressSet, Facts, Findings, Named, Outside, Protocol, Question, Rules, Tuple, ZoneId,
+    Action, AddressSet, Facts, Findings, Named, Outside, Protocol, Question, Rules, Tuple,
+    Vocabulary, ZoneId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -178,6 +179,7 @@ impl Document {
             applications: &Named::default(),
             schedules: &Named::default(),
             policies: &policies,
+            vocabulary: &Vocabulary::EMPTY,
         })
     }
 }

@@ -131,6 +131,16 @@ reasons! {
         52 RouterMessage "router-message",
         /// The kernel had no memory to change a packet in.
         53 RewriteFailed "rewrite-failed",
+        /// What the session carries is not permitted.
+        54 ContentDenied "content-denied",
+        /// Other bytes than were sent before at the same place of the stream: the receiver must not have the choice.
+        55 StreamDiffers "stream-differs",
+        /// No byte of the connection's.
+        56 StreamOutside "stream-outside",
+        /// No memory for what has to be looked into together with what comes before it.
+        57 InspectionMemory "inspection-memory",
+        /// So few hops left that the receiver may never see what would be looked into.
+        58 StreamTtl "stream-ttl",
     }
 }
 

@@ -152,6 +152,51 @@ fn patch(packet: &mut [u8], at: usize, delta: Delta, zero: Zero) {
     );
 }
 
+/// Whether the checksum of a TCP segment or UDP datagram, all of it, is right; of anything else nobody knows.
+#[must_use]
+pub fn checksum_is_right(headers: &Headers, segment: &[u8]) -> bool {
+    let (protocol, start) = (
+        headers.key.protocol,
+        match headers.family {
+            Family::V4 => 12,
+            Family::V6 => 0,
+        },
+    );
+    // RFC 768: a UDP checksum of zero is none.
+    if !matches!(protocol, TCP | UDP) || protocol == UDP && u16_at(segment, 6) == Some(0) {
+        return true;
+    }
+    let sum = Sum::default()
+        .pseudo_header(&headers.key.source[start..], protocol, segment.len())
+        .bytes(&headers.key.destination[start..])
+        .bytes(segment);
+    sum.checksum() == 0
+}
+
+/// Makes a TCP segment's urgent data ordinary: URG and its pointer (RFC 9293 3.1) are cleared.
+pub fn clear_urgent(frame: &mut [u8], headers: &Headers) {
+    const FLAGS: usize = 12;
+    const CHECKSUM: usize = 16;
+    const POINTER: usize = 18;
+
+    let Some(header) = frame.get_mut(headers.l4..headers.end) else {
+        return;
+    };
+    let Some(&[at, flags, _, _, high, low, first, second]) =
+        header.get(FLAGS..).and_then(|rest| rest.first_chunk())
+    else {
+        return;
+    };
+    let cleared = flags & !crate::tcp::Flags::URG.0;
+    let delta = Delta::default()
+        .change(&[at, flags], &[at, cleared])
+        .change(&[first, second], &[0, 0]);
+    let checksum = delta.apply(u16::from_be_bytes([high, low]));
+    header[FLAGS + 1] = cleared;
+    put(header, CHECKSUM, &checksum.to_be_bytes());
+    put(header, POINTER, &[0, 0]);
+}
+
 /// Completes a TCP or UDP checksum that holds only the pseudo-header's sum: what a local sender
 /// leaves to its device, and what XDP on a veth then shows. Any other checksum is left as it is.
 pub fn complete_checksum(frame: &mut [u8], headers: &Headers) {

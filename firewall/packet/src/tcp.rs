@@ -10,6 +10,7 @@ impl Flags {
     pub const RST: Self = Self(0x04);
     pub const PSH: Self = Self(0x08);
     pub const ACK: Self = Self(0x10);
+    pub const URG: Self = Self(0x20);
 
     #[must_use]
     pub const fn has(self, other: Self) -> bool {

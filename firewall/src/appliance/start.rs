@@ -187,6 +187,7 @@ fn share(
         running: AtomicUsize::new(0),
         in_force,
         applications: Default::default(),
+        inspectors: Default::default(),
         ports: ArcSwap::default(),
         events,
         stored,

@@ -6,6 +6,7 @@
 //! `Config`, and only a `Config` reaches the datapath.
 
 mod access;
+mod content;
 mod device;
 pub mod document;
 pub mod edit;
@@ -157,6 +158,7 @@ fn sections(document: &Document) -> Sections<'_> {
         applications: &document.applications,
         schedules: &document.schedules,
         policies: &document.policies,
+        vocabulary: content::vocabulary(),
     }
 }
 

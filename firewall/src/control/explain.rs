@@ -363,6 +363,9 @@ impl Ground<'_> {
                 view.not_known.join(", ")
             ));
         }
+        if decision.is_open {
+            detail.push_str(", until it is known what the session carries");
+        }
         if decision.action == rules::Action::Permit {
             pass(view, "policy", detail);
             return Ok(());

@@ -100,6 +100,10 @@ impl Control {
                 source: policy.source.clone(),
                 destination: policy.destination.clone(),
                 application: policy.application.clone(),
+                l7: policy
+                    .content
+                    .as_ref()
+                    .map_or(Vec::new(), |content| content.written.clone()),
                 action: format!("{:?}", policy.action).to_lowercase(),
                 hits: hits_view(&generation.policies[index], &now),
                 // Counted by the same generation, unless one has just come into force.
@@ -113,6 +117,7 @@ impl Control {
             source: any(),
             destination: any(),
             application: any(),
+            l7: Vec::new(),
             action: "deny".into(),
             hits: hits_view(&generation.default_policy, &now),
             sessions: 0,

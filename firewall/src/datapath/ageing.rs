@@ -6,6 +6,7 @@ use std::time::Duration;
 use rules::Protocol;
 
 use super::EndReason;
+use super::inspect::LOGS_END;
 use super::shared::{Event, EventKind};
 use super::worker::Walk;
 use crate::clock::Timestamp;
@@ -61,7 +62,7 @@ impl Walk<'_> {
     pub(crate) fn log_end(&self, slot: Slot, id: u64, reason: EndReason) {
         let table = &self.shared.table;
         let session = table.session(slot);
-        let asked_for = session.flags.load(Relaxed) & 1 == 1;
+        let asked_for = session.flags.load(Relaxed) & LOGS_END != 0;
         if !asked_for && !self.shared.wants_all_events() {
             return;
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use abi::DropReason;
 use packet::checksum::Sum;
 use packet::{Headers, Mac, Transport};
+use pnet_packet::Packet as _;
 use pnet_packet::arp::{ArpOperations, ArpPacket, MutableArpPacket};
 use pnet_packet::icmp::{IcmpCode, IcmpType, MutableIcmpPacket};
 use pnet_packet::icmpv6::{Icmpv6Code, Icmpv6Type, MutableIcmpv6Packet};
@@ -240,29 +241,40 @@ impl Walk<'_> {
             );
             reset.set_flags(pnet_packet::tcp::TcpFlags::RST | pnet_packet::tcp::TcpFlags::ACK);
         }
-        let reply = match (
-            packet::to_ip(&headers.key.destination),
-            packet::to_ip(&headers.key.source),
-        ) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                reset.set_checksum(pnet_packet::tcp::ipv4_checksum(
-                    &reset.to_immutable(),
-                    &from,
-                    &to,
-                ));
-                ipv4(from, to, 6, &buffer)
-            }
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                reset.set_checksum(pnet_packet::tcp::ipv6_checksum(
-                    &reset.to_immutable(),
-                    &from,
-                    &to,
-                ));
-                ipv6(from, to, 6, TTL, &buffer)
-            }
-            _ => return,
+        let key = &headers.key;
+        let ends = (packet::to_ip(&key.destination), packet::to_ip(&key.source));
+        if let Some((reply, _)) = tcp_packet(ends, reset) {
+            self.reply(admitted, &reply);
+        }
+    }
+
+    /// Ends a connection for whom a segment was meant to, as if its sender had: the reset stands where the segment's data would.
+    pub(crate) fn reset_onward(&mut self, admitted: &Admitted) {
+        let headers = &admitted.packet.headers;
+        let Transport::Tcp(segment) = &headers.transport else {
+            return;
         };
-        self.reply(admitted, &reply);
+        if admitted.interface == InterfaceId::HOST || !self.limiter.take(self.now) {
+            return;
+        }
+        let mut buffer = [0; 20];
+        let Some(mut reset) = MutableTcpPacket::new(&mut buffer) else {
+            return;
+        };
+        reset.set_source(segment.source_port);
+        reset.set_destination(segment.destination_port);
+        reset.set_sequence(segment.sequence);
+        reset.set_acknowledgement(segment.acknowledgment);
+        reset.set_data_offset(5);
+        reset.set_flags(pnet_packet::tcp::TcpFlags::RST | pnet_packet::tcp::TcpFlags::ACK);
+        let key = &headers.key;
+        let ends = (packet::to_ip(&key.source), packet::to_ip(&key.destination));
+        let Some((packet, ethertype)) = tcp_packet(ends, reset) else {
+            return;
+        };
+        let link = admitted.packet.link();
+        let header = link_header(link.destination, link.source, link.vlan, ethertype);
+        self.walk_copy(&[&header[..], &packet].concat(), admitted.packet.port);
     }
 
     fn error(&mut self, admitted: &Admitted, kind: ErrorKind, mtu_bytes: u32) {
@@ -407,6 +419,26 @@ fn link_header(to: Mac, from: Mac, vlan: u16, ethertype: [u8; 2]) -> Vec<u8> {
     }
     header.extend(ethertype);
     header
+}
+
+/// A segment between two ends, its checksum filled in, and its ethertype.
+fn tcp_packet(
+    ends: (IpAddr, IpAddr),
+    mut segment: MutableTcpPacket<'_>,
+) -> Option<(Vec<u8>, [u8; 2])> {
+    match ends {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let sum = pnet_packet::tcp::ipv4_checksum(&segment.to_immutable(), &from, &to);
+            segment.set_checksum(sum);
+            Some((ipv4(from, to, 6, segment.packet()), [0x08, 0x00]))
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let sum = pnet_packet::tcp::ipv6_checksum(&segment.to_immutable(), &from, &to);
+            segment.set_checksum(sum);
+            Some((ipv6(from, to, 6, TTL, segment.packet()), [0x86, 0xdd]))
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
+    }
 }
 
 fn ipv4(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {

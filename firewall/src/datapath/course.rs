@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use abi::DropReason;
 use nat::{RuleId, Source};
-use rules::{Action, Decision, IcmpType, Question, Tuple, ZoneId};
+use rules::{Action, Content, Decision, IcmpType, Question, Tuple, ZoneId};
 
 use super::Way;
 use super::shared::Generation;
@@ -137,7 +137,14 @@ impl<'a> Judge<'a> {
     /// Whether the appliance itself hears what is for everybody; what it sends comes to nobody here.
     pub(crate) fn hears(self, interface: InterfaceId, question: &Question) -> bool {
         interface != InterfaceId::HOST
-            && self.generation.config.rules.decide(question).action == Action::Permit
+            // It has no session that could be looked into.
+            && self
+                .generation
+                .config
+                .rules
+                .decide_knowing(question, &Content::NEVER)
+                .action
+                == Action::Permit
     }
 
     /// How a packet that is permitted gets another source, and the interface that it leaves by. What stays

@@ -9,7 +9,7 @@ use packet::{Headers, fragment_ipv4};
 use super::hold::Readiness;
 use super::shared::Handoff;
 use super::worker::Walk;
-use super::{Admitted, Destination, EndReason, Leaving, Stop, Tracked, tuple_of};
+use super::{Admitted, Destination, EndReason, Inspected, Leaving, Stop, tuple_of};
 use crate::counters::InterfaceId;
 use crate::ports::{HOST_PORT, PortId};
 use crate::route::{Gateway, Lookup, NextHop, NextHopId};
@@ -17,8 +17,8 @@ use crate::session::Flow;
 
 impl Walk<'_> {
     /// Step 10, first half: where the flow leads now.
-    pub(crate) fn next_hop(&mut self, tracked: Tracked) -> Result<Leaving, Stop> {
-        let Tracked { admitted, flow } = tracked;
+    pub(crate) fn next_hop(&mut self, inspected: Inspected) -> Result<Leaving, Stop> {
+        let Inspected { admitted, flow } = inspected;
         let (known, route_generation) = self.shared.table.way(flow);
         if known == WAY_TO_WIRE || self.generation.is_wire() {
             return match self.generation.across(admitted.interface) {

@@ -3,7 +3,7 @@
 use abi::FlowKey;
 
 use super::worker::Walk;
-use super::{Destination, KnownError, Stop, Tracked};
+use super::{Destination, Inspected, KnownError, Stop};
 use crate::session::Direction;
 
 impl Walk<'_> {
@@ -20,7 +20,7 @@ impl Walk<'_> {
         let source =
             self.error_source(&admitted.packet.headers.key, &key, &rewrite, flow.direction);
 
-        let leaving = self.next_hop(Tracked { admitted, flow })?;
+        let leaving = self.next_hop(Inspected { admitted, flow })?;
         let (mut admitted, hop) = match leaving.to {
             Destination::NextHop(id, _) => {
                 let (admitted, hop) = self.ready(leaving.admitted, id)?;

@@ -60,9 +60,13 @@ struct Arrives {
 
 impl Walk<'_> {
     /// Step 10, in between: the packet goes the way its flow will go, so BPF may send those that
-    /// follow. (A session that is inspected will not come by here before the inspection is done.)
+    /// follow. What is being looked into stays here.
     pub(crate) fn offload(&mut self, leaving: &Leaving) {
         let Leaving { admitted, flow, to } = leaving;
+        if self.inspections.hold(flow.slot) {
+            return;
+        }
+        let was_here = self.inspections.had(flow.slot);
         let arrives = Arrives {
             interface: admitted.interface,
             port: admitted.packet.port,
@@ -71,7 +75,7 @@ impl Walk<'_> {
         let (table, flow) = (&self.shared.table, *flow);
         let offer = self.offer(flow, arrives);
         let is_first = self.is_first(flow);
-        if is_first && self.protocol(flow) == Protocol::TCP {
+        if is_first && !was_here && self.protocol(flow) == Protocol::TCP {
             table.offload(flow, &offer);
         } else {
             table.describe(flow, &offer);
@@ -79,7 +83,8 @@ impl Walk<'_> {
                 self.offload_later(flow);
             }
         }
-        if flow.direction == Direction::Forward && self.is_first(flow.opposite()) {
+        // The other direction of what was looked into has packets here, too.
+        if flow.direction == Direction::Forward && !was_here && self.is_first(flow.opposite()) {
             self.offload_answers(flow.opposite(), arrives, *to);
         }
     }

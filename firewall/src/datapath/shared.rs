@@ -14,7 +14,7 @@ use rules::{Decision, PolicyId, Question, ZoneId};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{EndReason, Generations, Injectors, Order};
+use super::{EndReason, Generations, Injectors, Inspectors, Order};
 use crate::clock::Timestamp;
 use crate::config::{Config, Interface, Mode};
 use crate::counters::{Counters, InterfaceId};
@@ -42,6 +42,8 @@ pub struct Shared {
     pub running: AtomicUsize,
     pub in_force: Arc<InForce>,
     pub applications: Applications,
+    /// What looking into sessions shares.
+    pub inspectors: Inspectors,
     /// The way of a packet into the kernel's own stack.
     pub injectors: Injectors,
     /// How ports stand: those that the configuration wants.
@@ -469,6 +471,20 @@ pub enum EventKind {
     Denied {
         rejected: bool,
         icmp: Option<rules::IcmpType>,
+    },
+    /// What the session carries is known, and permitted.
+    Identified {
+        id: u64,
+        /// The policy that it began under.
+        before: Option<PolicyId>,
+        host: Option<Arc<str>>,
+    },
+    /// It is known, and not permitted.
+    ContentDenied {
+        id: u64,
+        before: Option<PolicyId>,
+        rejected: bool,
+        host: Option<Arc<str>>,
     },
 }
 

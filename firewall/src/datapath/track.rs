@@ -7,6 +7,7 @@ use packet::Transport;
 use rules::{Action, PolicyId, Question};
 
 use super::decide::NO_POLICY;
+use super::inspect::IS_INSPECTED;
 use super::shared::Generation;
 use super::worker::Walk;
 use super::{EndReason, Known, Stop, Tracked, tuple_of};
@@ -118,12 +119,14 @@ impl Walk<'_> {
         {
             return false;
         }
-        let decision = config.rules.decide(&Question {
+        let question = Question {
             from,
             to,
             tuple,
             icmp,
-        });
+        };
+        let content = self.inspections.content(slot);
+        let decision = config.rules.decide_knowing(&question, content);
         if decision.action != Action::Permit {
             return false;
         }
@@ -141,7 +144,10 @@ impl Walk<'_> {
             idle_timeout.map_or(0, |timeout| timeout.as_secs().max(1) as u32),
             Relaxed,
         );
-        session.flags.store(u8::from(decision.log.end), Relaxed);
+        let kept = session.flags.load(Relaxed) & IS_INSPECTED;
+        session
+            .flags
+            .store(kept | u8::from(decision.log.end), Relaxed);
         session.source_rule.store(source_rule, Relaxed);
         session.destination_rule.store(
             destination.map_or(0, |found| found.rule.0 as u16 + 1),
@@ -203,6 +209,7 @@ impl Walk<'_> {
         // Nobody finds it any more: what its counters say now is what was forwarded.
         self.log_end(slot, id, reason);
         self.leases.remove(&slot);
+        self.inspections.remove(slot);
         self.disown(slot);
     }
 }

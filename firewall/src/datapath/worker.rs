@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::answer::RateLimiter;
 use super::fragments::Fragments;
 use super::hold::Held;
+use super::inspect::Inspections;
 use super::offload::Pending;
 use super::review::{Review, Subject};
 use super::shared::{Generation, Handoff, Shared, WorkerHandle};
@@ -89,6 +90,7 @@ pub struct Worker {
     fragments: Fragments,
     held: Held,
     leases: FxHashMap<Slot, Lease>,
+    inspections: Inspections,
     owned: Vec<Slot>,
     age_cursor: usize,
     limiter: RateLimiter,
@@ -124,6 +126,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) fragments: &'a mut Fragments,
     pub(crate) held: &'a mut Held,
     pub(crate) leases: &'a mut FxHashMap<Slot, Lease>,
+    pub(crate) inspections: &'a mut Inspections,
     pub(crate) owned: &'a mut Vec<Slot>,
     pub(crate) age_cursor: &'a mut usize,
     pub(crate) limiter: &'a mut RateLimiter,
@@ -143,6 +146,7 @@ impl Worker {
             fragments: Fragments::default(),
             held: Held::default(),
             leases: FxHashMap::default(),
+            inspections: Inspections::default(),
             owned: Vec::new(),
             age_cursor: 0,
             limiter: RateLimiter::new(now),
@@ -284,6 +288,7 @@ impl Worker {
             fragments: &mut self.fragments,
             held: &mut self.held,
             leases: &mut self.leases,
+            inspections: &mut self.inspections,
             owned: &mut self.owned,
             age_cursor: &mut self.age_cursor,
             limiter: &mut self.limiter,
@@ -459,7 +464,7 @@ impl Walk<'_> {
         }
     }
 
-    fn walk_copy(&mut self, bytes: &[u8], port: PortId) {
+    pub(super) fn walk_copy(&mut self, bytes: &[u8], port: PortId) {
         match self.umem.copy_in(bytes) {
             Some(frame) => self.run(Arrival {
                 frame,

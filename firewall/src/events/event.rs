@@ -95,6 +95,10 @@ entry! {
     ingress: String,
     egress: String,
     application: String,
+    /// The name of whom the initiator talks to, where the session or a DNS answer told it.
+    host: String,
+    /// The policy that the session began under, before it was known what it carries.
+    began_under: String,
     /// The rule that translated the initiator.
     source_nat: String,
     /// The rule that translated the responder.
@@ -145,6 +149,8 @@ impl Entry {
             &self.ingress,
             &self.egress,
             &self.application,
+            &self.host,
+            &self.began_under,
             &self.source_nat,
             &self.destination_nat,
             &self.reason,
@@ -176,6 +182,8 @@ impl Entry {
 pub enum Kind {
     SessionStart,
     SessionEnd,
+    /// It is known what a session carries, and a policy permits it.
+    SessionIdentified,
     Denied,
     /// A configuration was put in force.
     Commit,
@@ -189,9 +197,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SessionStart,
         Self::SessionEnd,
+        Self::SessionIdentified,
         Self::Denied,
         Self::Commit,
         Self::Confirm,
@@ -205,6 +214,7 @@ impl Kind {
         match self {
             Self::SessionStart => "session-start",
             Self::SessionEnd => "session-end",
+            Self::SessionIdentified => "session-identified",
             Self::Denied => "denied",
             Self::Commit => "commit",
             Self::Confirm => "confirm",

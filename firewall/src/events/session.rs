@@ -19,7 +19,8 @@ pub(crate) struct Names {
     egress: Option<String>,
     source_nat: Option<String>,
     destination_nat: Option<String>,
-    application: Option<String>,
+    pub(crate) application: Option<String>,
+    pub(crate) began_under: Option<String>,
 }
 
 impl Names {
@@ -41,7 +42,10 @@ impl Names {
             .policy
             .and_then(|id| rules.policies().get(id.0 as usize));
         let (by_default, application) = match &event.kind {
-            EventKind::Start { .. } | EventKind::End { .. } => (None, application),
+            EventKind::Start { .. } | EventKind::End { .. } | EventKind::Identified { .. } => {
+                (None, application)
+            }
+            EventKind::ContentDenied { .. } => (Some("default".to_owned()), application),
             EventKind::Denied { icmp, .. } => {
                 let (source, destination) = (facts.translated_source, facts.translated_destination);
                 let tuple = rules::Tuple {
@@ -56,7 +60,14 @@ impl Names {
                 (Some("default".to_owned()), application)
             }
         };
+        let began_under = match &event.kind {
+            EventKind::Identified { before, .. } | EventKind::ContentDenied { before, .. } => {
+                before.and_then(|id| rules.policies().get(id.0 as usize))
+            }
+            EventKind::Start { .. } | EventKind::End { .. } | EventKind::Denied { .. } => None,
+        };
         Self {
+            began_under: began_under.map(|policy| policy.name.clone()),
             policy: policy.map(|policy| policy.name.clone()).or(by_default),
             from_zone: zone(&generation, facts.from_zone),
             to_zone: zone(&generation, facts.to_zone),
@@ -136,6 +147,35 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
                 ..entry
             }
         }
+        EventKind::Identified {
+            id,
+            host,
+            before: _,
+        } => {
+            let message = format!("{ends} is {}, permitted{by}", what(names, host.as_deref()));
+            let entry = Entry::new(at, Kind::SessionIdentified, Severity::Info, message);
+            Entry {
+                session: Some(*id),
+                host: host.as_deref().map(str::to_owned),
+                ..entry
+            }
+        }
+        EventKind::ContentDenied {
+            id,
+            before: _,
+            rejected,
+            host,
+        } => {
+            let done = if *rejected { "rejected" } else { "denied" };
+            let message = format!("{ends} is {}, {done}{by}", what(names, host.as_deref()));
+            let entry = Entry::new(at, Kind::Denied, Severity::Info, message);
+            Entry {
+                session: Some(*id),
+                rejected: Some(*rejected),
+                host: host.as_deref().map(str::to_owned),
+                ..entry
+            }
+        }
     };
     entry.protocol = Some(facts.protocol.to_string());
     (entry.source, entry.source_port) = some(facts.source);
@@ -151,10 +191,20 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
     entry.ingress.clone_from(&names.ingress);
     entry.egress.clone_from(&names.egress);
     entry.application.clone_from(&names.application);
+    entry.began_under.clone_from(&names.began_under);
     entry.source_nat.clone_from(&names.source_nat);
     entry.destination_nat.clone_from(&names.destination_nat);
     entry.generation = Some(facts.generation);
     entry
+}
+
+/// What a session turned out to be: `youtube (www.youtube.com)`.
+fn what(names: &Names, host: Option<&str>) -> String {
+    let application = names.application.as_deref().unwrap_or("unknown");
+    match host {
+        Some(host) => format!("{application} ({host})"),
+        None => application.to_owned(),
+    }
 }
 
 fn some((address, port): (IpAddr, u16)) -> (Option<IpAddr>, Option<u16>) {

@@ -313,7 +313,7 @@ fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
         0 => {}
-        VERSION => return Ok(()),
+        VERSION => return add_members(connection),
         other => return Err(StoreError::Damaged(format!("it has version {other}"))),
     }
     let details: String = Entry::DETAILS
@@ -331,6 +331,20 @@ fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
          PRAGMA user_version = {VERSION};"
     ))?;
     Ok(transaction.commit()?)
+}
+
+/// What events have learnt to say since the database was made.
+fn add_members(connection: &mut Connection) -> Result<(), StoreError> {
+    let known: Vec<String> = connection
+        .prepare("SELECT name FROM pragma_table_info('events')")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for name in Entry::DETAILS {
+        if !known.iter().any(|column| column == name) {
+            connection.execute_batch(&format!("ALTER TABLE events ADD COLUMN {name} ANY"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The highest number ever given, also where all events have been deleted.

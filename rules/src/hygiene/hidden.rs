@@ -85,6 +85,8 @@ pub(super) struct Scopes<'a> {
 pub(super) struct Scope<'a> {
     pub(super) action: Action,
     schedule: Option<&'a str>,
+    /// It takes only some of the sessions that begin so.
+    asks_for_content: bool,
     /// Of zones that there are.
     pub(super) from: Ranges<u32>,
     pub(super) to: Ranges<u32>,
@@ -131,6 +133,7 @@ impl<'a> Scopes<'a> {
             each.push(Some(Scope {
                 action: policy.action,
                 schedule: policy.schedule.as_ref().map(|name| name.value.as_str()),
+                asks_for_content: policy.l7.is_some(),
                 from: existing(&conditions.from, zones),
                 to: existing(&conditions.to, zones),
                 source,
@@ -223,7 +226,8 @@ impl Scope<'_> {
     }
 
     fn hides(&self, later: &Self) -> bool {
-        (self.schedule.is_none() || self.schedule == later.schedule)
+        !self.asks_for_content
+            && (self.schedule.is_none() || self.schedule == later.schedule)
             && covers(&self.from, &later.from)
             && covers(&self.to, &later.to)
             && self.takes_addresses_of(later)

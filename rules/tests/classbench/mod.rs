@@ -13,7 +13,7 @@ use palisade_rules::document::{
 };
 use palisade_rules::{
     Action, Facts, Findings, IcmpType, Located, Named, OneOrMany, Place, Protocol, Question, Rules,
-    Tuple, ZoneId,
+    Tuple, Vocabulary, ZoneId,
 };
 
 pub(crate) const FAMILIES: [&str; 3] = ["acl1", "fw1", "ipc1"];
@@ -199,6 +199,7 @@ impl Document {
                 description: None,
                 enabled: true,
                 schedule: None,
+                l7: None,
                 from: list("any"),
                 to: list("any"),
                 source: Some(list(&filter.source.to_string())),
@@ -244,6 +245,7 @@ impl Document {
             applications: &self.applications,
             schedules: &Named::default(),
             policies: &self.policies,
+            vocabulary: &Vocabulary::EMPTY,
         })
     }
 }

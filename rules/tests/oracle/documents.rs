@@ -7,7 +7,7 @@ use palisade_rules::document::{
 };
 use palisade_rules::{
     Action, Facts, Findings, IcmpType, Located, Named, OneOrMany, Place, Protocol, Question, Rules,
-    Tuple, ZoneId,
+    Tuple, Vocabulary, ZoneId,
 };
 use proptest::prelude::*;
 
@@ -55,6 +55,7 @@ impl Document {
 
     fn sections(&self) -> Sections<'_> {
         static NO_FEEDS: Named<palisade_rules::document::Feed> = Named(Vec::new());
+        static NO_WORDS: Vocabulary = Vocabulary::EMPTY;
         static NO_SCHEDULES: Named<palisade_rules::document::Schedule> = Named(Vec::new());
         Sections {
             zones: &self.zones,
@@ -64,6 +65,7 @@ impl Document {
             applications: &self.applications,
             schedules: &NO_SCHEDULES,
             policies: &self.policies,
+            vocabulary: &NO_WORDS,
         }
     }
 }
@@ -233,6 +235,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 destination,
                 application,
                 schedule: None,
+                l7: None,
                 action,
                 log: OneOrMany::default(),
             },

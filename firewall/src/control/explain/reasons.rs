@@ -53,6 +53,11 @@ fn failed(
             parts: parts.iter().map(|part| part_name(*part).into()).collect(),
             ..view("application", service(question), &policy.application)
         },
+        Failure::Content => {
+            let asked = policy.content.as_ref();
+            let asked = asked.map_or(&[][..], |content| &content.written);
+            view("l7", "not known yet".into(), asked)
+        }
     }
 }
 

@@ -462,6 +462,7 @@ export const en = {
   'events.explain': 'Explain',
   'kind.session-start': 'session start',
   'kind.session-end': 'session end',
+  'kind.session-identified': 'session identified',
   'kind.denied': 'denied',
   'kind.commit': 'commit',
   'kind.confirm': 'confirmed',

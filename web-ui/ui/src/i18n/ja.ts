@@ -464,6 +464,7 @@ export const ja: Catalogue = {
   'events.explain': '経路を説明',
   'kind.session-start': 'セッション開始',
   'kind.session-end': 'セッション終了',
+  'kind.session-identified': 'セッション識別',
   'kind.denied': '拒否',
   'kind.commit': 'コミット',
   'kind.confirm': '確定',

@@ -1,0 +1,257 @@
+//! From what parsers read to what policies ask about.
+
+use std::sync::Arc;
+
+use inspection::{Event, Fact, Identity, Protocol, Services};
+use rules::{Content, Learnt};
+
+/// What the identity of a session does not hold.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    method: Option<Arc<str>>,
+    target: Arc<str>,
+    /// Of the present request.
+    host: Option<Arc<str>>,
+    tls_version: Option<u16>,
+    ja4: Option<Arc<str>>,
+}
+
+/// Longer targets are cut: patterns are about their beginnings.
+const TARGET_BYTES: usize = 2_048;
+/// RFC 8446 4.2.1.
+const TLS_1_3: u16 = 0x0304;
+
+impl Facts {
+    pub(super) fn note(&mut self, event: &Event<'_>) {
+        match event.fact {
+            Fact::HttpRequest { method, target, .. } => {
+                self.method = Some(text(method));
+                self.target = text(&target[..target.len().min(TARGET_BYTES)]);
+                self.host = None;
+            }
+            Fact::HttpHeader { name, value } if name.eq_ignore_ascii_case(b"host") => {
+                // RFC 9110 7.2: of several, none can be trusted to be the one; the first is what most servers take.
+                let host = String::from_utf8_lossy(value).to_ascii_lowercase();
+                self.host.get_or_insert_with(|| without_port(&host).into());
+            }
+            Fact::TlsChosen { version, .. } => self.tls_version = Some(version),
+            Fact::TlsJa4(ja4) => self.ja4 = Some(ja4.into()),
+            _ => {}
+        }
+    }
+
+    /// Whether it is a session of requests, each of which may be decided by itself.
+    pub(super) fn has_requests(&self) -> bool {
+        self.method.is_some()
+    }
+}
+
+/// What is known by now. What can't come any more is said to be so.
+pub(super) fn of(identity: &Identity, facts: &Facts, services: &Services) -> Content {
+    let service = identity.service.map(|service| services.get(service));
+    let protocols = identity.protocol.into_iter().chain(identity.carrier);
+    let names: Vec<Arc<str>> = service
+        .map(|service| Arc::from(service.name.as_str()))
+        .into_iter()
+        .chain(protocols.map(|protocol| Arc::from(protocol.name())))
+        .collect();
+    let is_known = identity.protocol.is_some() && (identity.certain || identity.complete);
+    let is = |family: &[Protocol]| {
+        let one = |protocol: Option<Protocol>| protocol.is_some_and(|is| family.contains(&is));
+        !is_known || one(identity.protocol) || one(identity.carrier)
+    };
+    let (may_be_http, may_be_tls) = (is(HTTP), is(TLS));
+    let host = match &facts.host {
+        Some(host) => Some(host),
+        None => identity.host.as_ref(),
+    };
+    let url = facts
+        .method
+        .as_ref()
+        .and(host)
+        .map(|host| url(host, &facts.target));
+    let is_quic = identity.protocol == Some(Protocol::Quic);
+    let tls_version = facts.tls_version.or(is_quic.then_some(TLS_1_3));
+    Content {
+        applications: learnt(is_known.then_some(names), !identity.complete),
+        may_be_refined: !identity.complete,
+        category: learnt(
+            service.map(|service| service.category.as_str().into()),
+            !identity.complete,
+        ),
+        risk: learnt(
+            service.map(|service| service.risk.level()),
+            !identity.complete,
+        ),
+        host: learnt(host.cloned(), !identity.complete),
+        url: learnt(url, may_be_http),
+        method: learnt(facts.method.clone(), may_be_http),
+        tls_version: learnt(tls_version, may_be_tls),
+        ja4: learnt(facts.ja4.clone(), may_be_tls),
+    }
+}
+
+/// What requests are made in.
+const HTTP: &[Protocol] = &[
+    Protocol::Http,
+    Protocol::Http2,
+    Protocol::HttpProxy,
+    Protocol::Grpc,
+    Protocol::WebSocket,
+];
+
+/// What begins with a ClientHello.
+const TLS: &[Protocol] = &[
+    Protocol::Tls,
+    Protocol::Dtls,
+    Protocol::Quic,
+    Protocol::DnsOverTls,
+    Protocol::DnsOverHttps,
+    Protocol::DnsOverQuic,
+];
+
+fn learnt<T>(value: Option<T>, may_come: bool) -> Learnt<T> {
+    match value {
+        Some(value) => Learnt::Known(value),
+        None if may_come => Learnt::NotYet,
+        None => Learnt::Never,
+    }
+}
+
+/// RFC 9112 3.2: a target is a path, or, to a proxy, the whole.
+fn url(host: &str, target: &str) -> Arc<str> {
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let path = if path.is_empty() { "/" } else { path };
+            format!("{}{path}", without_port(&host.to_ascii_lowercase())).into()
+        }
+        _ => format!("{host}{target}").into(),
+    }
+}
+
+fn text(bytes: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(bytes).into()
+}
+
+/// RFC 3986 3.2.2: an IPv6 address has colons of its own, in brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if !port.contains(']') && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            name
+        }
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inspection::Direction;
+
+    use super::*;
+
+    fn noted(facts: &mut Facts, fact: Fact<'_>) {
+        facts.note(&Event {
+            direction: Direction::Forward,
+            transaction: 0,
+            fact,
+        });
+    }
+
+    fn request(target: &str, host: &str) -> Facts {
+        let mut facts = Facts::default();
+        let (method, target) = (b"GET", target.as_bytes());
+        let (line, version) = (b"", b"HTTP/1.1");
+        noted(
+            &mut facts,
+            Fact::HttpRequest {
+                line,
+                method,
+                target,
+                version,
+            },
+        );
+        noted(
+            &mut facts,
+            Fact::HttpHeader {
+                name: b"HOST",
+                value: host.as_bytes(),
+            },
+        );
+        facts
+    }
+
+    fn http() -> Identity {
+        Identity {
+            protocol: Some(Protocol::Http),
+            certain: true,
+            ..Identity::default()
+        }
+    }
+
+    #[test]
+    fn a_url_is_host_and_path_however_it_is_asked_for() {
+        let of = |target, host| of(&http(), &request(target, host), &Services::built_in()).url;
+        let known = |url: &str| Learnt::Known(url.into());
+        assert_eq!(of("/a?b", "Example.com:8080"), known("example.com/a?b"));
+        assert_eq!(
+            of("http://Other.example/x", "example.com"),
+            known("other.example/x")
+        );
+        assert_eq!(
+            of("http://other.example", "example.com"),
+            known("other.example/")
+        );
+        assert_eq!(
+            of("/?u=http://x/", "example.com"),
+            known("example.com/?u=http://x/")
+        );
+        assert_eq!(of("/", "[2001:db8::1]:80"), known("[2001:db8::1]/"));
+    }
+
+    #[test]
+    fn what_can_not_come_is_not_waited_for() {
+        let ssh = Identity {
+            protocol: Some(Protocol::Ssh),
+            certain: true,
+            ..Identity::default()
+        };
+        let content = of(&ssh, &Facts::default(), &Services::built_in());
+        assert_eq!(content.method, Learnt::Never);
+        assert_eq!(content.ja4, Learnt::Never);
+        assert_eq!(content.category, Learnt::NotYet);
+        let nothing = of(
+            &Identity::default(),
+            &Facts::default(),
+            &Services::built_in(),
+        );
+        assert_eq!(
+            nothing,
+            Content {
+                may_be_refined: true,
+                ..Content::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_name_and_its_protocols() {
+        let services = Services::built_in();
+        let identity = Identity {
+            protocol: Some(Protocol::Tls),
+            certain: true,
+            host: Some("www.youtube.com".into()),
+            service: services.of("www.youtube.com"),
+            complete: true,
+            ..Identity::default()
+        };
+        let content = of(&identity, &Facts::default(), &services);
+        let names = content.applications.known().expect("it is known");
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        assert_eq!(names, ["youtube", "tls"]);
+        assert_eq!(content.host, Learnt::Known("www.youtube.com".into()));
+        assert!(content.category.known().is_some());
+    }
+}

@@ -1,0 +1,366 @@
+//! What policies ask of a session's content: the application that its bytes show, names, methods, versions.
+//!
+//! Nobody knows that when the session begins. [`Content`] is what has been learnt so far, and a condition on what has not been is
+//! neither met nor missed: [`Holds::Maybe`]. Whoever asks decides again when more is known, until nothing is open.
+//!
+//! # What must hold
+//! More knowledge turns `Maybe` into `Yes` or `No`, and never one of these into another, but for what changes with each request of a
+//! session (host, URL, method): those are asked about anew for each.
+
+mod pattern;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::document;
+use crate::{Findings, Located, OneOrMany, suggest};
+use pattern::Pattern;
+
+/// One thing about a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Learnt<T> {
+    /// It may turn up.
+    #[default]
+    NotYet,
+    /// The session has no such thing, or nobody will ever see it.
+    Never,
+    Known(T),
+}
+
+impl<T> Learnt<T> {
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::NotYet | Self::Never => None,
+        }
+    }
+
+    fn holds(&self, condition: impl FnOnce(&T) -> bool) -> Holds {
+        match self {
+            Self::NotYet => Holds::Maybe,
+            Self::Never => Holds::No,
+            Self::Known(value) if condition(value) => Holds::Yes,
+            Self::Known(_) => Holds::No,
+        }
+    }
+}
+
+/// What has been learnt of a session's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// What it is, by all its names: the protocol, what carries it, the service.
+    pub applications: Learnt<Vec<Arc<str>>>,
+    /// More specific names may follow: the service behind the protocol.
+    pub may_be_refined: bool,
+    pub category: Learnt<Arc<str>>,
+    /// From 1 to 5.
+    pub risk: Learnt<u8>,
+    /// In small letters.
+    pub host: Learnt<Arc<str>>,
+    /// The host and the path with its query, as the request has it.
+    pub url: Learnt<Arc<str>>,
+    pub method: Learnt<Arc<str>>,
+    /// As the wire has it: 0x0303 is TLS 1.2.
+    pub tls_version: Learnt<u16>,
+    pub ja4: Learnt<Arc<str>>,
+}
+
+impl Content {
+    /// Of a session that nobody looks into.
+    pub const NEVER: Self = Self {
+        applications: Learnt::Never,
+        may_be_refined: false,
+        category: Learnt::Never,
+        risk: Learnt::Never,
+        host: Learnt::Never,
+        url: Learnt::Never,
+        method: Learnt::Never,
+        tls_version: Learnt::Never,
+        ja4: Learnt::Never,
+    };
+
+    /// No more will be learnt: what is not known by now never will be.
+    pub fn close(&mut self) {
+        fn close<T>(one: &mut Learnt<T>) {
+            if matches!(one, Learnt::NotYet) {
+                *one = Learnt::Never;
+            }
+        }
+        close(&mut self.applications);
+        self.may_be_refined = false;
+        close(&mut self.category);
+        close(&mut self.risk);
+        close(&mut self.host);
+        close(&mut self.url);
+        close(&mut self.method);
+        close(&mut self.tls_version);
+        close(&mut self.ja4);
+    }
+}
+
+/// Whether a condition is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    Yes,
+    /// Not enough is known.
+    Maybe,
+    No,
+}
+
+impl Holds {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Maybe, _) | (_, Self::Maybe) => Self::Maybe,
+            (Self::Yes, Self::Yes) => Self::Yes,
+        }
+    }
+}
+
+/// The names that conditions may use, which whoever looks into sessions knows.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    pub applications: BTreeSet<String>,
+    pub categories: BTreeSet<String>,
+}
+
+impl Vocabulary {
+    pub const EMPTY: Self = Self {
+        applications: BTreeSet::new(),
+        categories: BTreeSet::new(),
+    };
+}
+
+/// As the document says it: `application: ssh, dns`.
+fn written(document: &document::L7) -> Vec<String> {
+    let lists = [
+        ("application", &document.application),
+        ("category", &document.category),
+        ("host", &document.host),
+        ("url", &document.url),
+        ("method", &document.method),
+        ("tls-version", &document.tls_version),
+        ("ja4", &document.ja4),
+    ];
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    let lists = lists.map(|(name, list)| {
+        let items: Vec<&str> = list.iter().map(|item| item.value.as_str()).collect();
+        format!("{name}: {}", items.join(", "))
+    });
+    let risk = document.risk.iter();
+    lists
+        .chain(risk.map(|risk| format!("risk: {}", risk.value)))
+        .collect()
+}
+
+/// All that a policy asks; each list by itself must be met, by any of its items. An empty one asks nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ContentConditions {
+    /// As the document says them.
+    pub written: Vec<String>,
+    applications: BTreeSet<Arc<str>>,
+    categories: BTreeSet<Arc<str>>,
+    least_risk: Option<u8>,
+    hosts: Vec<Pattern>,
+    urls: Vec<Pattern>,
+    methods: BTreeSet<String>,
+    tls_versions: BTreeSet<u16>,
+    ja4: BTreeSet<String>,
+}
+
+impl ContentConditions {
+    pub(crate) fn compile(
+        document: &Located<document::L7>,
+        vocabulary: &Vocabulary,
+        findings: &mut Findings,
+    ) -> Self {
+        let place = document.place;
+        let document = &document.value;
+        let mut conditions = Self {
+            written: written(document),
+            applications: named(
+                &document.application,
+                "an application that is told by its content",
+                &vocabulary.applications,
+                findings,
+            ),
+            categories: named(
+                &document.category,
+                "a category of applications",
+                &vocabulary.categories,
+                findings,
+            ),
+            hosts: patterns(&document.host, Pattern::host, findings),
+            urls: patterns(&document.url, Pattern::url, findings),
+            methods: document.method.iter().map(method).collect(),
+            ..Self::default()
+        };
+        if let Some(risk) = &document.risk {
+            if (1..=5).contains(&risk.value) {
+                conditions.least_risk = Some(risk.value);
+            } else {
+                findings.error(risk.place, "a risk is a number from 1 to 5");
+            }
+        }
+        for version in &document.tls_version {
+            match tls_version(&version.value) {
+                Some(number) => {
+                    conditions.tls_versions.insert(number);
+                }
+                None => findings.error(
+                    version.place,
+                    format!(
+                        "'{}' is no version of TLS: 1.0, 1.1, 1.2, 1.3 or ssl-3.0",
+                        version.value
+                    ),
+                ),
+            }
+        }
+        for fingerprint in &document.ja4 {
+            if is_ja4(&fingerprint.value) {
+                conditions.ja4.insert(fingerprint.value.clone());
+            } else {
+                findings.error(
+                    fingerprint.place,
+                    format!(
+                        "'{}' is no JA4 fingerprint, which looks like t13d1516h2_8daaf6152771_b186095e22b6",
+                        fingerprint.value
+                    ),
+                );
+            }
+        }
+        if document.is_empty() {
+            findings.error(
+                place,
+                "l7 asks for nothing: name something, or leave it out",
+            );
+        }
+        conditions
+    }
+
+    /// Whether what has been learnt meets them.
+    #[must_use]
+    pub fn holds(&self, content: &Content) -> Holds {
+        let mut all = Holds::Yes;
+        let mut ask = |is_asked: bool, holds: &dyn Fn() -> Holds| {
+            if is_asked && all != Holds::No {
+                all = all.and(holds());
+            }
+        };
+        ask(!self.applications.is_empty(), &|| self.application(content));
+        ask(!self.categories.is_empty(), &|| {
+            content
+                .category
+                .holds(|category| self.categories.contains(category))
+        });
+        ask(self.least_risk.is_some(), &|| {
+            content.risk.holds(|risk| self.least_risk <= Some(*risk))
+        });
+        ask(!self.hosts.is_empty(), &|| {
+            content.host.holds(|host| any(&self.hosts, host))
+        });
+        ask(!self.urls.is_empty(), &|| {
+            content.url.holds(|url| any(&self.urls, url))
+        });
+        ask(!self.methods.is_empty(), &|| {
+            content
+                .method
+                .holds(|method| self.methods.contains(&**method))
+        });
+        ask(!self.tls_versions.is_empty(), &|| {
+            content
+                .tls_version
+                .holds(|version| self.tls_versions.contains(version))
+        });
+        ask(!self.ja4.is_empty(), &|| {
+            content.ja4.holds(|ja4| self.ja4.contains(&**ja4))
+        });
+        all
+    }
+
+    /// They may hold for one request of a session and not for the next.
+    #[must_use]
+    pub fn change_with_requests(&self) -> bool {
+        !self.hosts.is_empty() || !self.urls.is_empty() || !self.methods.is_empty()
+    }
+
+    fn application(&self, content: &Content) -> Holds {
+        let found = content
+            .applications
+            .holds(|names| names.iter().any(|name| self.applications.contains(name)));
+        match found {
+            // "https" is known, and "youtube" may follow.
+            Holds::No if content.may_be_refined => Holds::Maybe,
+            Holds::Yes | Holds::Maybe | Holds::No => found,
+        }
+    }
+}
+
+fn any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(text))
+}
+
+fn named(
+    list: &OneOrMany<Located<String>>,
+    what: &str,
+    known: &BTreeSet<String>,
+    findings: &mut Findings,
+) -> BTreeSet<Arc<str>> {
+    let mut names = BTreeSet::new();
+    for name in list {
+        if !known.contains(&name.value) {
+            findings.error_with_suggestion(
+                name.place,
+                format!("'{}' is not {what}", name.value),
+                suggest(&name.value, known),
+            );
+        }
+        names.insert(Arc::from(name.value.as_str()));
+    }
+    names
+}
+
+fn patterns(
+    list: &OneOrMany<Located<String>>,
+    read: fn(&str) -> Result<Pattern, String>,
+    findings: &mut Findings,
+) -> Vec<Pattern> {
+    let mut patterns = Vec::new();
+    for item in list {
+        match read(&item.value) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(message) => findings.error(item.place, message),
+        }
+    }
+    patterns
+}
+
+/// RFC 9110 9.1: methods are case-sensitive, and those that there are have capital letters.
+fn method(written: &Located<String>) -> String {
+    written.value.to_ascii_uppercase()
+}
+
+fn tls_version(written: &str) -> Option<u16> {
+    Some(match written {
+        "ssl-3.0" => 0x0300,
+        "1.0" => 0x0301,
+        "1.1" => 0x0302,
+        "1.2" => 0x0303,
+        "1.3" => 0x0304,
+        _ => return None,
+    })
+}
+
+/// The form in FoxIO's description of JA4: ten characters, and two of twelve hexadecimal digits.
+fn is_ja4(written: &str) -> bool {
+    let parts: Vec<_> = written.split('_').collect();
+    let [kind, ciphers, extensions] = parts[..] else {
+        return false;
+    };
+    let is_hash =
+        |part: &str| part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    kind.len() == 10 && kind.is_ascii() && is_hash(ciphers) && is_hash(extensions)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! What sessions carry, and policies that ask for it: told by the bytes, on whatever port.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use palisade_tests::in_both_modes;
+use palisade_tests::lab::{Attach, Edge, Family, PATIENCE, eventually};
+use serde_json::Value;
+
+in_both_modes!(
+    an_application_is_told_on_whatever_port,
+    what_is_denied_is_told_to_both_ends,
+    only_what_was_identified_goes_on,
+    each_request_of_a_connection_is_decided,
+    what_is_known_goes_to_the_fast_path,
+    datagrams_are_decided_by_what_they_are,
+    a_commit_decides_again_by_what_is_known,
+);
+
+/// SSH, wherever it is, is refused.
+const NO_SSH: &str = "\
+policies:
+  - { name: no-ssh, from: any, to: any, l7: { application: ssh }, action: reject, log: [start] }
+  - { name: rest, from: any, to: any, action: permit, log: [start] }
+";
+
+const BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
+const REQUEST: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A connection through the appliance: the client's end and the server's.
+fn connection(edge: &Edge, family: Family, port: u16) -> Result<(TcpStream, TcpStream)> {
+    let listener = edge.server.listen(family.server, port)?;
+    let client = edge
+        .client
+        .enter(|| TcpStream::connect_timeout(&(family.server, port).into(), PATIENCE))?;
+    let (server, _) = listener.accept()?;
+    for end in [&client, &server] {
+        end.set_read_timeout(Some(PATIENCE))?;
+        end.set_nodelay(true)?;
+    }
+    Ok((client, server))
+}
+
+/// What one end says comes out at the other.
+fn says(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> Result<()> {
+    from.write_all(bytes)?;
+    let mut got = vec![0; bytes.len()];
+    to.read_exact(&mut got)
+        .with_context(|| String::from_utf8_lossy(bytes).into_owned())?;
+    ensure!(got == bytes);
+    Ok(())
+}
+
+/// Nothing more comes out of an end: it was reset.
+fn is_reset(end: &mut TcpStream) -> Result<()> {
+    let mut rest = Vec::new();
+    match end.read_to_end(&mut rest) {
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+            ensure!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+            Ok(())
+        }
+        other => anyhow::bail!("{other:?} {}", String::from_utf8_lossy(&rest)),
+    }
+}
+
+fn an_application_is_told_on_whatever_port(attach: Attach) -> Result<()> {
+    let edge = Edge::start("identified", attach, NO_SSH)?;
+    for family in Family::BOTH {
+        let (mut client, mut server) = connection(&edge, family, 22)?;
+        says(&mut client, &mut server, REQUEST)?;
+        says(&mut server, &mut client, ANSWER)?;
+        eventually("an application", || {
+            let sessions = edge.sessions("protocol=tcp&application=http")?;
+            ensure!(!sessions.is_empty(), "{:#?}", edge.sessions("")?);
+            Ok(())
+        })?;
+        let (mut client, mut server) = connection(&edge, family, 8080)?;
+        client.write_all(BANNER)?;
+        is_reset(&mut client)?;
+        is_reset(&mut server)?;
+    }
+    let first = logged(&edge, "session-identified")?;
+    ensure!(first["application"] == "http", "{first:#}");
+    ensure!(
+        first["host"] == "www.example.com" && first["policy"] == "rest",
+        "{first:#}"
+    );
+    let denied = logged(&edge, "denied")?;
+    ensure!(
+        denied["policy"] == "no-ssh" && denied["began-under"] == "rest",
+        "{denied:#}"
+    );
+    ensure!(
+        denied["application"] == "ssh" && denied["rejected"] == true,
+        "{denied:#}"
+    );
+    Ok(())
+}
+
+/// The last event of a kind; events are written a moment after they happen.
+fn logged(edge: &Edge, kind: &str) -> Result<Value> {
+    let mut found = Value::Null;
+    eventually("an event", || {
+        found = edge.view(&format!("events?kind={kind}"))?["events"][0].clone();
+        ensure!(!found.is_null());
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Byte by byte, so that no packet alone says what it is.
+fn what_is_denied_is_told_to_both_ends(attach: Attach) -> Result<()> {
+    let edge = Edge::start("bytewise", attach, NO_SSH)?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 2222)?;
+    for byte in BANNER {
+        // It may be reset before the last is sent.
+        if client.write_all(&[*byte]).is_err() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let mut got = Vec::new();
+    let error = server.read_to_end(&mut got).expect_err("a reset");
+    ensure!(error.kind() == ErrorKind::ConnectionReset, "{error}");
+    ensure!(
+        BANNER.starts_with(&got) && got.len() < BANNER.len(),
+        "{got:?}"
+    );
+    ensure!(edge.dropped("content-denied")? > 0);
+    Ok(())
+}
+
+fn only_what_was_identified_goes_on(attach: Attach) -> Result<()> {
+    const ONLY_HTTP: &str = "\
+policies:
+  - { name: web, from: trust, to: untrust, l7: { application: http }, action: permit, log: [start] }
+";
+    let edge = Edge::start("only", attach, ONLY_HTTP)?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 9000)?;
+    says(&mut client, &mut server, REQUEST)?;
+    says(&mut server, &mut client, ANSWER)?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 9001)?;
+    server.set_read_timeout(Some(Duration::from_millis(500)))?;
+    client.write_all(BANNER)?;
+    let mut got = [0; 64];
+    let error = server.read(&mut got).expect_err("nothing arrives");
+    ensure!(error.kind() == ErrorKind::WouldBlock, "{error}");
+    let denied = logged(&edge, "denied")?;
+    ensure!(denied["policy"] == "default", "{denied:#}");
+    ensure!(denied["began-under"] == "web", "{denied:#}");
+    Ok(())
+}
+
+fn each_request_of_a_connection_is_decided(attach: Attach) -> Result<()> {
+    const NO_ADMIN: &str = "\
+policies:
+  - { name: no-admin, from: any, to: any, l7: { url: '*/admin/*', method: [GET] }, action: reject }
+  - { name: rest, from: any, to: any, action: permit }
+";
+    let edge = Edge::start("requests", attach, NO_ADMIN)?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+    for path in ["/", "/news", "/admin"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n\r\n");
+        says(&mut client, &mut server, request.as_bytes())?;
+        says(&mut server, &mut client, ANSWER)?;
+    }
+    let posted = b"POST /admin/x HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1\r\n\r\na";
+    says(&mut client, &mut server, posted)?;
+    says(&mut server, &mut client, ANSWER)?;
+    client.write_all(b"GET /admin/x HTTP/1.1\r\nHost: example.com\r\n\r\n")?;
+    is_reset(&mut client)?;
+    is_reset(&mut server)
+}
+
+fn what_is_known_goes_to_the_fast_path(attach: Attach) -> Result<()> {
+    let edge = Edge::start("identified-fast", attach, NO_SSH)?;
+    edge.know_neighbours()?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+    says(&mut client, &mut server, REQUEST)?;
+    let body = vec![b'x'; 4 << 20];
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    let sender = thread::spawn(move || -> Result<TcpStream> {
+        server.write_all(head.as_bytes())?;
+        server.write_all(&body)?;
+        server.shutdown(Shutdown::Write)?;
+        Ok(server)
+    });
+    let mut got = Vec::new();
+    client.read_to_end(&mut got)?;
+    ensure!(got.len() > 4 << 20 && got.ends_with(b"xxx"));
+    sender.join().expect("the sender")?;
+    let punts = edge.punts("right")?;
+    let slow = punts.get("not-offloaded").copied().unwrap_or_default();
+    ensure!(
+        slow < 1_000,
+        "of some 3,000 packets {slow} were userspace's"
+    );
+    Ok(())
+}
+
+fn datagrams_are_decided_by_what_they_are(attach: Attach) -> Result<()> {
+    const NO_DNS: &str = "\
+policies:
+  - { name: no-dns, from: any, to: any, l7: { application: dns }, action: deny }
+  - { name: rest, from: any, to: any, action: permit }
+";
+    let edge = Edge::start("datagrams", attach, NO_DNS)?;
+    let server = edge.server.udp(Family::V4.server, 4_000)?;
+    let client = edge.client.udp(Family::V4.client, 5_000)?;
+    // RFC 1035 4.1: one question, for example.com, type A.
+    let question =
+        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01";
+    client.send_to(question, (Family::V4.server, 4_000))?;
+    edge.wait_for_drops("content-denied", 1)?;
+    let other = edge.client.udp(Family::V4.client, 5_001)?;
+    other.send_to(b"hello", (Family::V4.server, 4_000))?;
+    let mut buffer = [0; 64];
+    let (length, from) = server.recv_from(&mut buffer)?;
+    ensure!(&buffer[..length] == b"hello" && from.port() == 5_001);
+    Ok(())
+}
+
+fn a_commit_decides_again_by_what_is_known(attach: Attach) -> Result<()> {
+    const PERMIT: &str = "\
+policies:
+  - { name: some, from: any, to: any, l7: { application: [http, ssh] }, action: permit }
+";
+    const LESS: &str = "\
+policies:
+  - { name: some, from: any, to: any, l7: { application: ssh }, action: permit }
+";
+    let mut edge = Edge::start("again", attach, PERMIT)?;
+    let (mut web, mut web_server) = connection(&edge, Family::V4, 80)?;
+    says(&mut web, &mut web_server, REQUEST)?;
+    says(&mut web_server, &mut web, ANSWER)?;
+    let (mut shell, mut shell_server) = connection(&edge, Family::V4, 22)?;
+    says(&mut shell, &mut shell_server, BANNER)?;
+    says(&mut shell_server, &mut shell, BANNER)?;
+    edge.reload(LESS)?;
+    says(&mut shell, &mut shell_server, b"still here")?;
+    eventually("one session", || {
+        let left = edge.sessions("protocol=tcp")?;
+        ensure!(
+            left.len() == 1 && left[0]["application"] == "ssh",
+            "{left:#?}"
+        );
+        Ok(())
+    })
+}
