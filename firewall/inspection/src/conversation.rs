@@ -15,7 +15,7 @@ pub(crate) struct Conversation {
     stage: Stage,
     /// Bytes that came, by direction.
     seen_bytes: [u64; 2],
-    packets: u32,
+    datagrams: u32,
     /// The first bytes never came by.
     missed_beginning: bool,
 }
@@ -63,9 +63,10 @@ impl Conversation {
     /// A protocol of its own number in the IP header.
     pub(crate) fn decided(protocol: Option<Protocol>) -> Self {
         let mut conversation = Self::new(Stage::Over);
-        conversation.identity.protocol = protocol;
-        conversation.identity.certain = protocol.is_some();
-        conversation.identity.complete = true;
+        if let Some(protocol) = protocol {
+            conversation.identity.refine(protocol, None, true);
+        }
+        conversation.identity.complete();
         conversation
     }
 
@@ -74,7 +75,7 @@ impl Conversation {
             identity: Identity::default(),
             stage,
             seen_bytes: [0; 2],
-            packets: 0,
+            datagrams: 0,
             missed_beginning: false,
         }
     }
@@ -87,14 +88,6 @@ impl Conversation {
     /// Nothing that comes will be looked at.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
-    }
-
-    /// A packet with a payload has come: how many are looked at has a bound.
-    pub(crate) fn packet(&mut self, around: &mut Around<'_>) {
-        self.packets += 1;
-        if self.packets > around.inspector.profile.packets && matches!(self.stage, Stage::Open(_)) {
-            self.finish(around);
-        }
     }
 
     pub(crate) fn piece(
@@ -129,7 +122,11 @@ impl Conversation {
             if let Some(protocol) = beginning.candidates.datagram(payload, direction, ports) {
                 self.identified(protocol, around);
             } else {
-                if beginning.candidates.is_empty() {
+                // A stream's beginning is bounded by its bytes; datagrams are counted.
+                self.datagrams += 1;
+                if beginning.candidates.is_empty()
+                    || self.datagrams >= around.inspector.profile.datagrams
+                {
                     self.finish(around);
                 }
                 return;

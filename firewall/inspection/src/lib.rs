@@ -28,6 +28,8 @@ mod names;
 mod parser;
 mod protocol;
 mod protocols;
+#[cfg(test)]
+mod samples;
 mod services;
 mod session;
 pub mod stream;

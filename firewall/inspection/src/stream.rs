@@ -38,6 +38,8 @@ pub struct Stream {
     reserved: Reservation,
     limit_bytes: usize,
     gaps: Gaps,
+    /// Nothing more is inspected, and so nothing more kept.
+    is_closed: bool,
 }
 
 /// Whether bytes that never came by can be done without.
@@ -101,6 +103,7 @@ impl Stream {
             reserved: Reservation::new(budget),
             limit_bytes,
             gaps,
+            is_closed: false,
         }
     }
 
@@ -133,6 +136,13 @@ impl Stream {
         let Some((start, payload)) = self.not_acknowledged(start as u64, payload) else {
             return Taken::Yes;
         };
+        if self.is_closed {
+            return if self.differs(start, payload) {
+                Taken::Differs
+            } else {
+                Taken::Yes
+            };
+        }
         if start == self.next && self.kept.back().is_none_or(|last| last.end() <= start) {
             return self.in_order(start, payload, parser);
         }
@@ -173,6 +183,9 @@ impl Stream {
         }
         // A FIN counts as a byte.
         let at = self.end.map_or(at as u64, |end| end.min(at as u64));
+        if self.is_closed {
+            self.next = self.next.max(at);
+        }
         if at > self.next && self.gaps == Gaps::Skip {
             self.skip_to(at, parser);
         }
@@ -190,6 +203,18 @@ impl Stream {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.end == Some(self.next)
+    }
+
+    /// From here on nothing is inspected. What was, or was forwarded while it waited for its turn, is still compared with other
+    /// copies until the receiver has it.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Closed, and nothing is left to compare with.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_closed && self.kept.is_empty()
     }
 
     /// Bytes that are held.
@@ -393,6 +418,19 @@ mod tests {
             give(&mut stream, 102, b"cde"),
             (Taken::Yes, b"cdef".to_vec())
         );
+    }
+
+    #[test]
+    fn what_was_inspected_is_compared_after_the_inspection_too() {
+        let mut stream = stream();
+        give(&mut stream, 100, b"GET /good");
+        stream.close();
+        assert!(!stream.is_done());
+        assert_eq!(give(&mut stream, 105, b"evil").0, Taken::Differs);
+        assert_eq!(give(&mut stream, 109, b" and more"), (Taken::Yes, vec![]));
+        stream.acknowledge(118, &mut |_| panic!("news"));
+        assert!(stream.is_done());
+        assert_eq!(stream.held_bytes(), 0);
     }
 
     #[test]

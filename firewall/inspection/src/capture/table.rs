@@ -162,7 +162,7 @@ impl Followed {
             (TCP, Some(tcp)) => {
                 self.fins[direction.index()] |= tcp.flags & FIN != 0;
                 self.reset |= tcp.flags & RST != 0;
-                let segment = segment(tcp, &packet.payload);
+                let segment = segment(tcp, without_padding(tcp, &packet.payload));
                 let verdict = session.segment(direction, &segment, inspector, now, &mut sink);
                 self.report.refused += u64::from(match verdict {
                     Verdict::Forward | Verdict::ClearUrgent => false,
@@ -194,6 +194,13 @@ fn segment(tcp: Tcp, payload: &[u8]) -> Segment<'_> {
         urgent: tcp.flags & URG != 0,
         payload,
     }
+}
+
+/// Some devices count a short frame's padding to the packet: up to six zeros in a bare acknowledgment are that.
+fn without_padding(tcp: Tcp, payload: &[u8]) -> &[u8] {
+    let is_padding =
+        tcp.flags == ACK && payload.len() <= 6 && payload.iter().all(|byte| *byte == 0);
+    if is_padding { &[] } else { payload }
 }
 
 /// Keeps what is worth showing of a fact.

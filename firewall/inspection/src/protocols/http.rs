@@ -7,7 +7,9 @@
 mod body;
 
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 
+use super::http2;
 use crate::bytes::{Bytes, text};
 use crate::identify::{Answer, BEGINNING_BYTES, Dissector, Seen};
 use crate::parser::{Next, Output, Parser};
@@ -73,21 +75,19 @@ fn request_line(bytes: &[u8]) -> Option<Answer> {
     {
         return Some(Answer::NotForMe);
     }
+    let is_text = |line: &[u8]| line.iter().all(|byte| *byte >= b' ');
     let Some(line) = bytes.line() else {
-        let is_target = target.iter().all(|byte| *byte >= b' ');
+        let is_line = is_text(bytes.strip_suffix(b"\r").unwrap_or(bytes));
         return Some(if bytes.len() >= BEGINNING_BYTES {
-            Answer::likely_if(is_target && target[0] == b'/')
+            Answer::likely_if(is_line && target[0] == b'/')
         } else {
-            Answer::maybe_if(is_target || target.ends_with(b"\r"))
+            Answer::maybe_if(is_line)
         });
     };
-    let version = line
-        .trim_ascii_end()
-        .len()
-        .checked_sub(9)
-        .and_then(|at| line.part(at, 8));
+    let text = line.trim_ascii_end();
+    let version = text.len().checked_sub(9).and_then(|at| line.part(at, 8));
     Some(Answer::certain_if(
-        version.is_some_and(|version| version.starts_with(b" HTTP/1.")),
+        is_text(line) && version.is_some_and(|version| version.starts_with(b" HTTP/1.")),
     ))
 }
 
@@ -124,7 +124,13 @@ enum Method {
 struct Read {
     framing: Framing,
     /// Another protocol begins.
-    switches: bool,
+    switches: Option<Switch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Switch {
+    Http2,
+    Other,
 }
 
 #[derive(Debug)]
@@ -158,9 +164,10 @@ impl Parser for Http {
                 Ok(None) => return Next::More,
                 Ok(Some((taken, read))) => {
                     rest = &rest[taken..];
-                    if read.switches {
-                        output.complete();
-                        return Next::Done;
+                    match read.switches {
+                        Some(Switch::Http2) => return Next::Become(http2::parser(), rest.len()),
+                        Some(Switch::Other) => return Next::Done,
+                        None => (),
                     }
                     let side = &mut self.sides[direction.index()];
                     side.body = Some(Body::new(read.framing)).filter(|body| !body.is_over());
@@ -238,9 +245,9 @@ impl Http {
         bytes: &[u8],
         output: &mut Output<'_>,
     ) -> Result<Option<(usize, Read)>, Trouble> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        let length = match request.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let length = match request.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(Trouble::TooLong),
@@ -288,7 +295,7 @@ impl Http {
             length,
             Read {
                 framing: framing.of_request(),
-                switches: false,
+                switches: None,
             },
         )))
     }
@@ -329,9 +336,14 @@ impl Http {
         bytes: &[u8],
         output: &mut Output<'_>,
     ) -> Result<Option<(usize, Read)>, Trouble> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
-        let length = match response.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            &mut fields,
+        );
+        let length = match parsed {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(Trouble::TooLong),
@@ -372,14 +384,19 @@ impl Http {
             },
         );
         let has_body = !(is_interim || matches!(code, 204 | 304) || method == Some(Method::Head));
-        let switches =
-            code == 101 || (method == Some(Method::Connect) && (200..300).contains(&code));
-        if code == 101
-            && field(response.headers, "upgrade")
-                .is_some_and(|to| to.eq_ignore_ascii_case(b"websocket"))
-        {
+        let to = field(response.headers, "upgrade")
+            .filter(|_| code == 101)
+            .unwrap_or_default();
+        let switches = if to.eq_ignore_ascii_case(b"h2c") {
+            output.refine(Protocol::Http2, Some(Protocol::Http), true);
+            Some(Switch::Http2)
+        } else if to.eq_ignore_ascii_case(b"websocket") {
             output.refine(Protocol::WebSocket, Some(Protocol::Http), true);
-        }
+            Some(Switch::Other)
+        } else {
+            let tunnels = method == Some(Method::Connect) && (200..300).contains(&code);
+            (code == 101 || tunnels).then_some(Switch::Other)
+        };
         if !is_interim {
             output.complete();
         }
