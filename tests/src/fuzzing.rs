@@ -15,14 +15,18 @@ pub const REWRITE_BYTES: usize = 36;
 /// A fuzz target: its name, which is also its corpus's, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("parse", parse),
     ("rewrite", rewrite),
     ("quoted", quoted),
     ("configuration", configuration),
+    ("signatures", signatures),
     ("session", session),
     ("capture", capture),
 ];
+
+mod signatures;
+pub use self::signatures::signatures;
 
 /// A frame: whatever was read lies inside it.
 pub fn parse(frame: &[u8]) {
