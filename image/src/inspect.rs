@@ -64,7 +64,7 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
     };
     let file = File::open(&args.file).map_err(unreadable)?;
     let (reports, summary) =
-        capture::inspect(file, &inspector).map_err(|source| InspectError::NoCapture {
+        capture::inspect(file, &inspector, None).map_err(|source| InspectError::NoCapture {
             file: args.file.clone(),
             source,
         })?;

@@ -6,7 +6,9 @@ use crate::identify::{BEGINNING_BYTES, Candidates, Seen};
 use crate::parser::{Next, Output, Parser};
 use crate::protocols;
 use crate::stream::Piece;
-use crate::{Anomaly, Direction, Endpoints, Event, HostSource, Identity, Inspector, Protocol};
+use crate::{
+    Anomaly, Direction, Endpoints, Event, Fact, HostSource, Identity, Inspector, Protocol,
+};
 
 /// Everything about a session but its transport.
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl Conversation {
         *seen += bytes.len() as u64;
         let within = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
         if !within.is_empty() {
+            output(&mut self.identity, around).fact(direction, 0, Fact::Stream(within));
             self.stream(direction, within, around);
         }
         if within.len() < bytes.len() {

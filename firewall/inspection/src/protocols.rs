@@ -53,6 +53,8 @@ mod vnc;
 mod wireguard;
 mod x11;
 
+pub(crate) use http::without_port;
+
 use crate::Protocol;
 use crate::identify::Dissector;
 use crate::parser::Parser;

@@ -346,6 +346,7 @@ fn run(sample: &Sample, turns: &[Turn]) -> Outcome {
 /// Facts with parts of a body put together, as cuts go through bodies.
 fn note(facts: &mut Vec<String>, event: &Event<'_>) {
     let body = match event.fact {
+        Fact::Stream(_) => return,
         Fact::HttpBody(part) | Fact::MailText(part) => {
             Some(String::from_utf8_lossy(part).into_owned())
         }

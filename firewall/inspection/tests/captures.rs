@@ -98,7 +98,7 @@ impl Score {
         };
         let inspector = Inspector::new(profile);
         let capture = File::open(file).expect("a capture");
-        let Ok((reports, _)) = capture::inspect(capture, &inspector) else {
+        let Ok((reports, _)) = capture::inspect(capture, &inspector, None) else {
             return;
         };
         let mut sessions: HashMap<Key, Vec<&Report>> = HashMap::new();

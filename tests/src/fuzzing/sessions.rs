@@ -38,7 +38,7 @@ pub fn capture(input: &[u8]) {
         gaps: Gaps::Skip,
         ..Profile::default()
     });
-    let _ = inspection::capture::inspect(input, &inspector);
+    let _ = inspection::capture::inspect(input, &inspector, None);
     assert_eq!(inspector.budget.used_bytes(), 0);
 }
 
