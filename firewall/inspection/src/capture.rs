@@ -16,9 +16,7 @@ use std::io::Read;
 use std::time::Duration;
 
 pub use file::CaptureError;
-pub use table::{MOST_SESSIONS, Report};
-
-use signatures::Scanner;
+pub use table::{MOST_SESSIONS, Report, Watched};
 
 use crate::Inspector;
 use fragments::Fragments;
@@ -38,15 +36,15 @@ pub struct Summary {
     pub ended: Option<String>,
 }
 
-/// Reads a capture to its end, and looks for signatures where there is a scanner. Sessions are reported in the order in which they began.
+/// Reads a capture to its end. Sessions are reported in the order in which they began.
 pub fn inspect(
     capture: impl Read + Send,
     inspector: &Inspector,
-    scanner: Option<&mut Scanner>,
+    watched: Option<Watched<'_>>,
 ) -> Result<(Vec<Report>, Summary), CaptureError> {
     let mut summary = Summary::default();
     let mut fragments = Fragments::default();
-    let mut table = Table::new(inspector, scanner);
+    let mut table = Table::new(inspector, watched);
     let mut last = Duration::ZERO;
     summary.ended = file::packets(capture, &mut |record| {
         summary.packets += 1;

@@ -7,7 +7,7 @@ use crate::parser::{Next, Output, Parser};
 use crate::protocols;
 use crate::stream::Piece;
 use crate::{
-    Anomaly, Direction, Endpoints, Event, Fact, HostSource, Identity, Inspector, Protocol,
+    Anomaly, Direction, Endpoints, Event, Fact, HostSource, Identity, Inspector, Profile, Protocol,
 };
 
 /// Everything about a session but its transport.
@@ -15,6 +15,10 @@ use crate::{
 pub(crate) struct Conversation {
     pub(crate) identity: Identity,
     stage: Stage,
+    depth_bytes: u64,
+    most_datagrams: u32,
+    /// What comes is handed on, parsed or not.
+    hands_on: bool,
     /// Bytes that came, by direction.
     seen_bytes: [u64; 2],
     datagrams: u32,
@@ -46,25 +50,20 @@ pub(crate) struct Around<'a> {
 }
 
 impl Conversation {
-    pub(crate) fn tcp() -> Self {
-        Self::new(Stage::Open(Box::new(Beginning {
-            candidates: Candidates::tcp(),
-            bytes: Default::default(),
-            first: None,
-        })))
+    pub(crate) fn tcp(profile: &Profile) -> Self {
+        Self {
+            hands_on: profile.whole_streams,
+            ..Self::open(Candidates::tcp(), profile)
+        }
     }
 
-    pub(crate) fn udp() -> Self {
-        Self::new(Stage::Open(Box::new(Beginning {
-            candidates: Candidates::udp(),
-            bytes: Default::default(),
-            first: None,
-        })))
+    pub(crate) fn udp(profile: &Profile) -> Self {
+        Self::open(Candidates::udp(), profile)
     }
 
     /// A protocol of its own number in the IP header.
-    pub(crate) fn decided(protocol: Option<Protocol>) -> Self {
-        let mut conversation = Self::new(Stage::Over);
+    pub(crate) fn decided(protocol: Option<Protocol>, profile: &Profile) -> Self {
+        let mut conversation = Self::new(Stage::Over, profile);
         if let Some(protocol) = protocol {
             conversation.identity.refine(protocol, None, true);
         }
@@ -72,10 +71,22 @@ impl Conversation {
         conversation
     }
 
-    fn new(stage: Stage) -> Self {
+    fn open(candidates: Candidates, profile: &Profile) -> Self {
+        let beginning = Beginning {
+            candidates,
+            bytes: Default::default(),
+            first: None,
+        };
+        Self::new(Stage::Open(Box::new(beginning)), profile)
+    }
+
+    fn new(stage: Stage, profile: &Profile) -> Self {
         Self {
             identity: Identity::default(),
             stage,
+            depth_bytes: profile.depth_bytes,
+            most_datagrams: profile.datagrams,
+            hands_on: false,
             seen_bytes: [0; 2],
             datagrams: 0,
             missed_beginning: false,
@@ -89,7 +100,7 @@ impl Conversation {
 
     /// Nothing that comes will be looked at.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        matches!(self.stage, Stage::Over) && !self.hands_on
     }
 
     pub(crate) fn piece(
@@ -102,7 +113,7 @@ impl Conversation {
             return self.gap(direction, around);
         };
         let seen = &mut self.seen_bytes[direction.index()];
-        let left = around.inspector.profile.depth_bytes.saturating_sub(*seen);
+        let left = self.depth_bytes.saturating_sub(*seen);
         *seen += bytes.len() as u64;
         let within = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
         if !within.is_empty() {
@@ -110,6 +121,7 @@ impl Conversation {
             self.stream(direction, within, around);
         }
         if within.len() < bytes.len() {
+            self.hands_on = false;
             self.finish(around);
         }
     }
@@ -127,9 +139,7 @@ impl Conversation {
             } else {
                 // A stream's beginning is bounded by its bytes; datagrams are counted.
                 self.datagrams += 1;
-                if beginning.candidates.is_empty()
-                    || self.datagrams >= around.inspector.profile.datagrams
-                {
+                if beginning.candidates.is_empty() || self.datagrams >= self.most_datagrams {
                     self.finish(around);
                 }
                 return;
@@ -137,7 +147,7 @@ impl Conversation {
         }
         let seen = &mut self.seen_bytes[direction.index()];
         *seen += payload.len() as u64;
-        if *seen > around.inspector.profile.depth_bytes {
+        if *seen > self.depth_bytes {
             return self.finish(around);
         }
         self.parse(direction, payload, around);
@@ -146,6 +156,9 @@ impl Conversation {
     /// There will be no more: what has no answer yet gets the likeliest.
     pub(crate) fn finish(&mut self, around: &mut Around<'_>) {
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        if matches!(stage, Stage::Over) {
+            return;
+        }
         if let Stage::Open(beginning) = stage {
             let ports = (
                 around.endpoints.initiator.port(),

@@ -24,6 +24,8 @@ pub struct Profile {
     /// Of each direction of a TCP session: what is not acknowledged, or waits for what is missing.
     pub held_bytes: usize,
     pub gaps: Gaps,
+    /// Streams are handed on to their depth, also when there is nothing more to parse: signatures look into all of it.
+    pub whole_streams: bool,
 }
 
 impl Default for Profile {
@@ -33,6 +35,7 @@ impl Default for Profile {
             datagrams: 24,
             held_bytes: 256 << 10,
             gaps: Gaps::Wait,
+            whole_streams: false,
         }
     }
 }

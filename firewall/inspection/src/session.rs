@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::conversation::{Around, Conversation};
 use crate::stream::{Stream, Taken};
-use crate::{Direction, Event, Identity, Inspector};
+use crate::{Direction, Event, Identity, Inspector, Profile};
 
 /// Who talks to whom, by which IP protocol. Ports are 0 where it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,14 +73,19 @@ pub struct Session {
 }
 
 impl Session {
+    /// By the inspector's own profile.
     #[must_use]
     pub fn new(endpoints: Endpoints, inspector: &Inspector) -> Self {
+        Self::by(&inspector.profile, endpoints, inspector)
+    }
+
+    #[must_use]
+    pub fn by(profile: &Profile, endpoints: Endpoints, inspector: &Inspector) -> Self {
         let conversation = match endpoints.ip_protocol {
-            TCP => Conversation::tcp(),
-            UDP => Conversation::udp(),
-            other => Conversation::decided(crate::protocols::by_ip_protocol(other)),
+            TCP => Conversation::tcp(profile),
+            UDP => Conversation::udp(profile),
+            other => Conversation::decided(crate::protocols::by_ip_protocol(other), profile),
         };
-        let profile = &inspector.profile;
         let stream = || Stream::new(profile.held_bytes, &inspector.budget, profile.gaps);
         Self {
             endpoints,

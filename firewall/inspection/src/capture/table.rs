@@ -1,6 +1,7 @@
 //! The sessions of a capture.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::bytes::Bytes as _;
 use crate::bytes::text;
 use crate::session::{TCP, UDP};
 use crate::{
-    Direction, Endpoints, Event, Fact, Identity, Inspector, Segment, Session, Verdict, Watch,
+    Anomaly, Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Segment, Session,
+    Verdict, Watch,
 };
 
 /// Sessions that are followed at a time.
@@ -43,14 +45,31 @@ pub struct Report {
     pub attributes: Vec<(&'static str, String)>,
     /// Segments that would not have been forwarded: other bytes at the same place, or outside of the connection.
     pub refused: u64,
+    /// Its ends may read it differently than it was read here. What a capture lacks does not count.
+    pub is_anomalous: bool,
     /// Signatures that matched, each once, in the order in which they did.
     pub matches: Vec<Match>,
+}
+
+/// Whose sessions signatures are looked for in.
+pub struct Watched<'a> {
+    pub scanner: &'a mut Scanner,
+    /// The profile of a session; `None` where none are looked for.
+    pub profile: &'a dyn Fn(&Endpoints) -> Option<Profile>,
+}
+
+impl fmt::Debug for Watched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("scanner", &self.scanner)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     inspector: &'a Inspector,
-    scanner: Option<&'a mut Scanner>,
+    watched: Option<Watched<'a>>,
     /// By both ends, the smaller first.
     open: HashMap<(u8, SocketAddr, SocketAddr), usize>,
     all: Vec<Followed>,
@@ -68,10 +87,10 @@ struct Followed {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(inspector: &'a Inspector, scanner: Option<&'a mut Scanner>) -> Self {
+    pub(super) fn new(inspector: &'a Inspector, watched: Option<Watched<'a>>) -> Self {
         Self {
             inspector,
-            scanner,
+            watched,
             open: HashMap::new(),
             all: Vec::new(),
         }
@@ -89,20 +108,20 @@ impl<'a> Table<'a> {
         let is_syn = packet.tcp.is_some_and(|tcp| tcp.flags & (SYN | ACK) == SYN);
         let index = match known {
             Some(index) if is_syn && self.all[index].is_closed() => {
-                self.all[index].end(self.inspector, self.scanner.as_deref_mut(), now);
+                self.all[index].end(self.inspector, scanner(&mut self.watched), now);
                 self.open(key, packet, now)
             }
             Some(index) => index,
             None if self.open.len() >= MOST_SESSIONS => return false,
             None => self.open(key, packet, now),
         };
-        self.all[index].packet(packet, self.inspector, self.scanner.as_deref_mut(), now);
+        self.all[index].packet(packet, self.inspector, scanner(&mut self.watched), now);
         true
     }
 
     pub(super) fn finish(mut self, now: Duration) -> Vec<Report> {
         let finish = |mut followed: Followed| {
-            followed.end(self.inspector, self.scanner.as_deref_mut(), now);
+            followed.end(self.inspector, scanner(&mut self.watched), now);
             followed.report
         };
         self.all.into_iter().map(finish).collect()
@@ -128,12 +147,17 @@ impl<'a> Table<'a> {
             responder,
         };
         let index = self.all.len();
+        let watched = self.watched.as_ref().and_then(|watched| {
+            let profile = (watched.profile)(&endpoints)?;
+            Some((profile, Watch::new(&endpoints, watched.scanner)))
+        });
+        let (profile, watch) = match watched {
+            Some((profile, watch)) => (profile, Some(watch)),
+            None => (self.inspector.profile, None),
+        };
         self.all.push(Followed {
-            session: Some(Session::new(endpoints, self.inspector)),
-            watch: self
-                .scanner
-                .as_deref()
-                .map(|scanner| Watch::new(&endpoints, scanner)),
+            session: Some(Session::by(&profile, endpoints, self.inspector)),
+            watch,
             report: Report {
                 endpoints,
                 began: now,
@@ -144,6 +168,7 @@ impl<'a> Table<'a> {
                 packets_to_decide: 0,
                 attributes: Vec::new(),
                 refused: 0,
+                is_anomalous: false,
                 matches: Vec::new(),
             },
             fins: [false; 2],
@@ -152,6 +177,10 @@ impl<'a> Table<'a> {
         self.open.insert(key, index);
         index
     }
+}
+
+fn scanner<'a>(watched: &'a mut Option<Watched<'_>>) -> Option<&'a mut Scanner> {
+    watched.as_mut().map(|watched| &mut *watched.scanner)
 }
 
 impl Followed {
@@ -194,9 +223,11 @@ impl Followed {
             watch.packet(&looked_at, scanner, now, &mut |one| add(matches, one));
         }
         let attributes = &mut self.report.attributes;
+        let is_anomalous = &mut self.report.is_anomalous;
         let watch = &mut self.watch;
         let mut sink = |event: &Event<'_>| {
             note(attributes, event);
+            *is_anomalous |= is_anomaly(&event.fact);
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| add(matches, one));
             }
@@ -222,10 +253,12 @@ impl Followed {
             return;
         };
         let attributes = &mut self.report.attributes;
+        let is_anomalous = &mut self.report.is_anomalous;
         let matches = &mut self.report.matches;
         let watch = &mut self.watch;
         session.finish(inspector, now, &mut |event| {
             note(attributes, event);
+            *is_anomalous |= is_anomaly(&event.fact);
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| add(matches, one));
             }
@@ -236,6 +269,10 @@ impl Followed {
         self.report.identity = session.identity().clone();
         self.report.packets_to_decide = session.packets_to_decide();
     }
+}
+
+fn is_anomaly(fact: &Fact<'_>) -> bool {
+    matches!(fact, Fact::Anomaly(anomaly) if *anomaly != Anomaly::Gap)
 }
 
 /// Signatures that are kept of one session.
