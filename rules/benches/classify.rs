@@ -210,6 +210,7 @@ fn synthetic() {
                 description: None,
                 enabled: true,
                 schedule: None,
+                inspect: None,
                 from: list(&zone(from).value),
                 to: list(&zone(to).value),
                 source,

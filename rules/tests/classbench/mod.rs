@@ -199,6 +199,7 @@ impl Document {
                 description: None,
                 enabled: true,
                 schedule: None,
+                inspect: None,
                 from: list("any"),
                 to: list("any"),
                 source: Some(list(&filter.source.to_string())),

@@ -233,6 +233,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 destination,
                 application,
                 schedule: None,
+                inspect: None,
                 action,
                 log: OneOrMany::default(),
             },
