@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use firewall::config::{self, Anomalies, Config, ConfigError, StartDocument};
 use inspection::capture::{self, CaptureError, MOST_SESSIONS, Report, Summary};
-use inspection::stream::Gaps;
 use inspection::{Inspector, Profile, Service, Services, ServicesError};
 use rules::Protocol;
 use serde_json::{Map, Value, json};
@@ -52,10 +51,7 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
         Some(file) => services(file)?,
         None => Services::built_in(),
     };
-    let profile = Profile {
-        gaps: Gaps::Skip,
-        ..Profile::default()
-    };
+    let profile = Profile::default();
     let inspector = Inspector {
         services,
         ..Inspector::new(profile)

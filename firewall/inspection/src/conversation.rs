@@ -135,7 +135,7 @@ impl Conversation {
         if let Stage::Open(beginning) = &mut self.stage {
             let ports = around.endpoints.ports(direction);
             if let Some(protocol) = beginning.candidates.datagram(payload, direction, ports) {
-                self.identified(protocol, around);
+                self.identified(protocol, true, around);
             } else {
                 // A stream's beginning is bounded by its bytes; datagrams are counted.
                 self.datagrams += 1;
@@ -191,9 +191,17 @@ impl Conversation {
             initiator_port: around.endpoints.initiator.port(),
             responder_port: around.endpoints.responder.port(),
         };
-        if let Some(protocol) = beginning.candidates.stream(&seen) {
+        let is_full = beginning.bytes[direction.index()].len() >= BEGINNING_BYTES;
+        let certain = beginning.candidates.stream(&seen).map(|it| (it, true));
+        // A request's target may be longer than what is looked at, and nothing in front of its end is certain.
+        let candidates = &beginning.candidates;
+        let found = certain.or_else(|| {
+            let is_likely = is_full && candidates.is_likely(Protocol::Http);
+            is_likely.then_some((Protocol::Http, false))
+        });
+        if let Some((protocol, is_certain)) = found {
             let [forward, reverse] = std::mem::take(&mut beginning.bytes);
-            self.identified(protocol, around);
+            self.identified(protocol, is_certain, around);
             let mut both = [(Direction::Forward, forward), (Direction::Reverse, reverse)];
             if first == Direction::Reverse {
                 both.reverse();
@@ -212,8 +220,8 @@ impl Conversation {
         }
     }
 
-    fn identified(&mut self, protocol: Protocol, around: &mut Around<'_>) {
-        output(&mut self.identity, around).refine(protocol, None, true);
+    fn identified(&mut self, protocol: Protocol, is_certain: bool, around: &mut Around<'_>) {
+        output(&mut self.identity, around).refine(protocol, None, is_certain);
         match protocols::parser(protocol) {
             Some(parser) => self.stage = Stage::Parsing(parser),
             None => {

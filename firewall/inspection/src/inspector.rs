@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::stream::Gaps;
 use crate::{Budget, Names, Services};
 
 /// One for all workers; nothing in it is changed by a session but the names that DNS teaches.
@@ -23,7 +22,6 @@ pub struct Profile {
     pub datagrams: u32,
     /// Of each direction of a TCP session: what is not acknowledged, or waits for what is missing.
     pub held_bytes: usize,
-    pub gaps: Gaps,
     /// Streams are handed on to their depth, also when there is nothing more to parse: signatures look into all of it.
     pub whole_streams: bool,
 }
@@ -34,7 +32,6 @@ impl Default for Profile {
             depth_bytes: 64 << 10,
             datagrams: 24,
             held_bytes: 256 << 10,
-            gaps: Gaps::Wait,
             whole_streams: false,
         }
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::protocols::quic::initial::tests::seal;
-use crate::stream::Gaps;
 use crate::{
     Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Protocol, Segment, Session,
 };
@@ -287,10 +286,7 @@ fn the_corpus_of_the_fuzz_target_has_every_sample() {
 type Outcome = (Identity, Vec<String>);
 
 fn inspector() -> Inspector {
-    Inspector::new(Profile {
-        gaps: Gaps::Wait,
-        ..Profile::default()
-    })
+    Inspector::new(Profile::default())
 }
 
 /// Runs turns whose pieces are segments or datagrams.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::conversation::{Around, Conversation};
-use crate::stream::{Stream, Taken};
+use crate::stream::{Piece, Stream, Taken};
 use crate::{Direction, Event, Identity, Inspector, Profile};
 
 /// Who talks to whom, by which IP protocol. Ports are 0 where it has none.
@@ -86,7 +86,7 @@ impl Session {
             UDP => Conversation::udp(profile),
             other => Conversation::decided(crate::protocols::by_ip_protocol(other), profile),
         };
-        let stream = || Stream::new(profile.held_bytes, &inspector.budget, profile.gaps);
+        let stream = || Stream::new(profile.held_bytes, &inspector.budget);
         Self {
             endpoints,
             conversation,
@@ -229,9 +229,13 @@ impl Session {
         };
         if let Some(acknowledgment) = segment.acknowledgment {
             let other = direction.opposite();
-            streams[other.index()].acknowledge(acknowledgment, &mut |piece| {
-                conversation.piece(other, piece, &mut around);
-            });
+            let stream = &mut streams[other.index()];
+            let mut parser = |piece: Piece<'_>| conversation.piece(other, piece, &mut around);
+            if segment.syn {
+                stream.answer(acknowledgment, &mut parser);
+            } else {
+                stream.acknowledge(acknowledgment, &mut parser);
+            }
         }
         if self.packets == 1 && !segment.syn {
             conversation.miss_beginning();

@@ -5,6 +5,7 @@
 
 mod buffers;
 mod http;
+mod uri;
 
 use std::time::Duration;
 

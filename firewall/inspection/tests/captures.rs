@@ -9,7 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use palisade_inspection::capture::{self, Report};
-use palisade_inspection::stream::Gaps;
 use palisade_inspection::{Inspector, Profile, Protocol};
 
 /// Of the flows that count.
@@ -92,11 +91,7 @@ struct Score {
 
 impl Score {
     fn capture(&mut self, file: &Path) {
-        let profile = Profile {
-            gaps: Gaps::Skip,
-            ..Profile::default()
-        };
-        let inspector = Inspector::new(profile);
+        let inspector = Inspector::new(Profile::default());
         let capture = File::open(file).expect("a capture");
         let Ok((reports, _)) = capture::inspect(capture, &inspector, None) else {
             return;

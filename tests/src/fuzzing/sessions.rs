@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use inspection::stream::Gaps;
 use inspection::{Direction, Endpoints, Identity, Inspector, Profile, Segment, Session};
 
 /// What one direction of a stream may hold here.
@@ -34,10 +33,7 @@ pub fn session(input: &[u8]) {
 
 /// A file.
 pub fn capture(input: &[u8]) {
-    let inspector = Inspector::new(Profile {
-        gaps: Gaps::Skip,
-        ..Profile::default()
-    });
+    let inspector = Inspector::new(Profile::default());
     let _ = inspection::capture::inspect(input, &inspector, None);
     assert_eq!(inspector.budget.used_bytes(), 0);
 }

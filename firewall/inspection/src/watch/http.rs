@@ -1,11 +1,12 @@
 //! The buffers of an HTTP head: Suricata's documentation, "HTTP Keywords".
 //!
-//! # Limits
-//! Of a target the path is decoded once, as servers do; what is behind the question mark stays as it is.
+//! Of a target the path is decoded once, as servers do; what is behind the question mark stays as it is. Where a server could read more
+//! into it, that is another URI beside the first: dots and doubled slashes resolved, the query decoded.
 
 use signatures::Buffer;
 
 use super::buffers::Buffers;
+use super::uri;
 use crate::Fact;
 use crate::bytes::Bytes;
 use crate::protocols::without_port;
@@ -36,7 +37,14 @@ impl Head {
                 let text = [method, b" ", target, b" ", version].concat();
                 let line = if line.is_empty() { &text } else { line };
                 buffers.push(Buffer::HttpMethod, method);
-                buffers.push(Buffer::HttpUri, &decoded(target));
+                let decoded = uri::decoded(target);
+                if let Some(resolved) = uri::resolved(target).filter(|uri| *uri != decoded) {
+                    buffers.push(Buffer::HttpUri, &resolved);
+                }
+                buffers.push(Buffer::HttpUri, &decoded);
+                if let Some(authority) = uri::authority(target) {
+                    host(&mut buffers, authority);
+                }
                 buffers.push(Buffer::HttpUriRaw, target);
                 buffers.push(Buffer::HttpProtocol, version);
                 buffers.push(Buffer::HttpRequestLine, line);
@@ -86,10 +94,7 @@ impl Head {
         self.fields.extend_from_slice(&field);
         self.fields.extend_from_slice(b"\r\n");
         if self.is_request && lower == b"host" {
-            let host = String::from_utf8_lossy(value).to_ascii_lowercase();
-            self.buffers
-                .push(Buffer::HttpHost, without_port(&host).as_bytes());
-            self.buffers.push(Buffer::HttpHostRaw, value);
+            host(&mut self.buffers, value);
         }
         let known = match (self.is_request, &lower[..]) {
             (true, b"user-agent") => Buffer::HttpUserAgent,
@@ -127,49 +132,9 @@ impl Head {
     }
 }
 
-/// RFC 3986 2.1, in the path; of an absolute target what is behind the authority.
-fn decoded(target: &[u8]) -> Vec<u8> {
-    let target = match memchr::memmem::find(target, b"://") {
-        Some(scheme) if scheme < 8 => {
-            let rest = &target[scheme + 3..];
-            memchr::memchr(b'/', rest).map_or(&b"/"[..], |slash| &rest[slash..])
-        }
-        _ => target,
-    };
-    let path = memchr::memchr(b'?', target).unwrap_or(target.len());
-    let mut decoded = Vec::with_capacity(target.len());
-    let mut rest = &target[..path];
-    while let Some((&first, behind)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| hex(behind)).flatten();
-        decoded.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() {
-            &behind[2..]
-        } else {
-            behind
-        };
-    }
-    decoded.extend_from_slice(&target[path..]);
-    decoded
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(digits.at(at)?).to_digit(16);
-    u8::try_from(digit(0)? << 4 | digit(1)?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_decoded_once_and_a_query_not() {
-        assert_eq!(
-            decoded(b"/%2e%2e/etc%2fpasswd?a=%41"),
-            b"/../etc/passwd?a=%41"
-        );
-        assert_eq!(decoded(b"/%252e"), b"/%2e");
-        assert_eq!(decoded(b"/%zz%4"), b"/%zz%4");
-        assert_eq!(decoded(b"http://www.example.com/a%20b"), b"/a b");
-        assert_eq!(decoded(b"/?u=http://x/"), b"/?u=http://x/");
-    }
+/// There may be several that differ: nobody knows which one counts for the receiver.
+fn host(buffers: &mut Buffers, raw: &[u8]) {
+    let lower = String::from_utf8_lossy(raw).to_ascii_lowercase();
+    buffers.push(Buffer::HttpHost, without_port(&lower).as_bytes());
+    buffers.push(Buffer::HttpHostRaw, raw);
 }

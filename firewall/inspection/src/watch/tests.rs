@@ -6,7 +6,6 @@ use std::sync::Arc;
 use signatures::{Engine, Limits, LoadOptions, PacketHeaders, Source};
 
 use super::*;
-use crate::stream::Gaps;
 use crate::{Inspector, Profile, Segment, Session, Verdict};
 
 /// A TCP session whose signatures are looked at.
@@ -28,10 +27,7 @@ impl Bench {
         let (rules, report) = signatures::load(&[source], &LoadOptions::default()).expect("rules");
         assert!(report.faults.is_empty(), "{:?}", report.faults);
         let scanner = Scanner::new(Arc::new(Engine::new(rules, Limits::default())));
-        let inspector = Inspector::new(Profile {
-            gaps: Gaps::Wait,
-            ..Profile::default()
-        });
+        let inspector = Inspector::new(Profile::default());
         let endpoints = Endpoints {
             ip_protocol: 6,
             initiator: SocketAddr::from(([192, 0, 2, 1], 40_000)),
