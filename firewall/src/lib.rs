@@ -20,6 +20,7 @@ pub mod route;
 #[cfg(test)]
 mod scratch;
 pub mod session;
+pub mod signatures;
 pub mod view;
 
 pub use appliance::{Appliance, BootError, CommitError, Kept};

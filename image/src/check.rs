@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use firewall::config::{self, ConfigError};
-use firewall::objects;
+use firewall::config::{self, ConfigError, StartDocument};
+use firewall::{objects, signatures};
 use rules::{Diagnostic, Place, Severity};
 use serde::Serialize;
 
@@ -51,6 +51,8 @@ fn findings(file: &Path) -> Result<Vec<Diagnostic>, CheckError> {
         Ok(mut config) => {
             let files = objects::check_files(&config);
             config.warnings.extend(files);
+            let rules = signatures::check(&config, StartDocument::at(file).directory());
+            config.warnings.extend(rules);
             config.warnings.extend(config.hygiene());
             config.warnings.sort_by_key(|finding| finding.place);
             Ok(config.warnings)

@@ -1,15 +1,15 @@
 //! `palisade inspect`: what is in a capture, by the same inspection that live traffic goes through, without a network.
 
 mod decision;
+mod watched;
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use firewall::config::{self, Config, ConfigError};
+use firewall::config::{self, Anomalies, Config, ConfigError, StartDocument};
 use inspection::capture::{self, CaptureError, MOST_SESSIONS, Report, Summary};
-use inspection::stream::Gaps;
 use inspection::{Inspector, Profile, Service, Services, ServicesError};
 use rules::Protocol;
 use serde_json::{Map, Value, json};
@@ -17,15 +17,16 @@ use serde_json::{Map, Value, json};
 use crate::show::grid::{Grid, left, right, wrapping};
 use crate::terminal::{self, printable};
 use decision::Decided;
+use watched::{Found, Signatures};
 
-/// Show the sessions of a capture: application, host, attributes, and what a configuration decides about them.
+/// Show the sessions of a capture: application, host, attributes, and what a configuration decides about them and finds in them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A pcap or pcapng file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The configuration whose policies are asked. A session's zones are those of the interfaces that its addresses
-    /// are behind.
+    /// The configuration whose policies are asked, and whose signatures are looked for. A session's zones are those of the
+    /// interfaces that its addresses are behind.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Services of your own, beside those that come with Palisade: YAML, a name, then `category`, `risk` and `domains`.
@@ -50,10 +51,7 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
         Some(file) => services(file)?,
         None => Services::built_in(),
     };
-    let profile = Profile {
-        gaps: Gaps::Skip,
-        ..Profile::default()
-    };
+    let profile = Profile::default();
     let inspector = Inspector {
         services,
         ..Inspector::new(profile)
@@ -63,14 +61,24 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
         source,
     };
     let file = File::open(&args.file).map_err(unreadable)?;
-    let (reports, summary) =
-        capture::inspect(file, &inspector).map_err(|source| InspectError::NoCapture {
-            file: args.file.clone(),
-            source,
-        })?;
+    let mut signatures = match (&config, &args.config) {
+        (Some(config), Some(file)) => {
+            Signatures::of(config, StartDocument::at(file).directory(), profile)?
+        }
+        _ => None,
+    };
+    let (reports, summary) = match &mut signatures {
+        Some(signatures) => signatures.inspect(file, &inspector),
+        None => capture::inspect(file, &inspector, None),
+    }
+    .map_err(|source| InspectError::NoCapture {
+        file: args.file.clone(),
+        source,
+    })?;
     let seen = Seen {
         inspector: &inspector,
         config: config.as_ref(),
+        signatures: signatures.as_ref(),
     };
     let text = if args.json {
         reports
@@ -83,7 +91,10 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
     io::stdout()
         .write_all(text.as_bytes())
         .map_err(InspectError::Output)?;
-    for remark in remarks(&summary) {
+    let remarks = remarks(&summary)
+        .into_iter()
+        .chain(signatures.iter().flat_map(Signatures::remarks));
+    for remark in remarks {
         eprintln!("warning: {}", printable(&remark));
     }
     Ok(())
@@ -133,6 +144,7 @@ fn remarks(summary: &Summary) -> Vec<String> {
 struct Seen<'a> {
     inspector: &'a Inspector,
     config: Option<&'a Config>,
+    signatures: Option<&'a Signatures<'a>>,
 }
 
 impl Seen<'_> {
@@ -145,6 +157,25 @@ impl Seen<'_> {
 
     fn decided(&self, report: &Report) -> Option<Decided<'_>> {
         decision::of(self.config?, &report.endpoints)
+    }
+
+    fn found(&self, report: &Report, decided: Option<&Decided<'_>>) -> Vec<Found<'_>> {
+        let profile = decided.and_then(|decided| decided.profile);
+        self.signatures.map_or(Vec::new(), |signatures| {
+            signatures.found(&report.matches, profile)
+        })
+    }
+
+    /// The policy's, unless what is in the session says otherwise.
+    fn verdict(&self, report: &Report, decided: Option<&Decided<'_>>) -> Option<&'static str> {
+        let decided = decided?;
+        let found = self.found(report, Some(decided));
+        let is_dropped = report.is_anomalous
+            && decided
+                .profile
+                .is_some_and(|profile| profile.anomalies == Anomalies::Drop);
+        let inspected = watched::verdict(&found, is_dropped);
+        Some(inspected.unwrap_or_else(|| decided.verdict()))
     }
 
     fn object(&self, report: &Report) -> Value {
@@ -179,8 +210,8 @@ impl Seen<'_> {
             "from_zone": decided.as_ref().map(|decided| decided.from),
             "to_zone": decided.as_ref().map(|decided| decided.to),
             "policy": decided.as_ref().and_then(|decided| decided.policy),
-            "verdict": decided.as_ref().map(|decided| decided.verdict),
-            "signatures": [],
+            "verdict": self.verdict(report, decided.as_ref()),
+            "signatures": self.found(report, decided.as_ref()).iter().map(Found::object).collect::<Vec<_>>(),
         })
     }
 
@@ -200,6 +231,9 @@ impl Seen<'_> {
         ];
         if self.config.is_some() {
             columns.extend([left("POLICY"), left("VERDICT")]);
+        }
+        if self.signatures.is_some() {
+            columns.push(wrapping("SIGNATURES"));
         }
         columns.push(wrapping("ATTRIBUTES"));
         let mut grid = Grid::new(columns);
@@ -226,12 +260,17 @@ impl Seen<'_> {
                 (report.packets[0] + report.packets[1]).into(),
                 u64::from(report.packets_to_decide).into(),
             ];
+            let decided = self.decided(report);
             if self.config.is_some() {
-                let decided = self.decided(report);
                 let policy = decided
                     .as_ref()
                     .map(|decided| decided.policy.unwrap_or("(default)"));
-                cells.extend([policy.into(), decided.map(|decided| decided.verdict).into()]);
+                cells.extend([policy.into(), self.verdict(report, decided.as_ref()).into()]);
+            }
+            if self.signatures.is_some() {
+                let found = self.found(report, decided.as_ref());
+                let lines: Vec<String> = found.iter().map(Found::line).collect();
+                cells.push(lines.join("; ").into());
             }
             cells.push(attributes.join(" ").into());
             grid.row(cells);
@@ -269,6 +308,8 @@ pub(crate) enum InspectError {
         file: PathBuf,
         source: ServicesError,
     },
+    #[error(transparent)]
+    Signatures(#[from] firewall::signatures::SignaturesError),
     #[error("cannot write the sessions: {0}")]
     Output(io::Error),
 }
@@ -279,7 +320,8 @@ impl InspectError {
             Self::Config(_)
             | Self::Unreadable { .. }
             | Self::NoCapture { .. }
-            | Self::Services { .. } => true,
+            | Self::Services { .. }
+            | Self::Signatures(_) => true,
             Self::Output(_) => false,
         }
     }
@@ -291,6 +333,7 @@ impl InspectError {
             Self::Unreadable { .. }
             | Self::NoCapture { .. }
             | Self::Services { .. }
+            | Self::Signatures(_)
             | Self::Output(_) => Vec::new(),
         }
     }

@@ -30,6 +30,7 @@ mod run;
 mod secret;
 mod session;
 mod show;
+mod signatures;
 mod start;
 mod terminal;
 #[cfg(test)]
@@ -63,6 +64,7 @@ enum Command {
     Health(health::Args),
     Check(check::Args),
     Inspect(inspect::Args),
+    Signatures(signatures::Args),
     Show(show::Args),
     Clear(clear::Args),
     Session(session::Args),
@@ -105,6 +107,7 @@ fn obey(command: Command, begun: Instant) -> Result<Exit, Failure> {
         Command::Health(args) => return Ok(health::health(&args)?),
         Command::Check(args) => check::check(&args)?,
         Command::Inspect(args) => inspect::inspect(&args)?,
+        Command::Signatures(args) => signatures::signatures(&args)?,
         Command::Show(args) => show::show(&args)?,
         Command::Clear(args) => clear::clear(&args)?,
         Command::Session(args) => session::session(&args)?,
@@ -132,6 +135,8 @@ enum Failure {
     #[error(transparent)]
     Inspect(#[from] inspect::InspectError),
     #[error(transparent)]
+    Signatures(#[from] signatures::SignaturesError),
+    #[error(transparent)]
     Command(#[from] CommandError),
     #[error(transparent)]
     Config(#[from] config::ConfigError),
@@ -154,6 +159,7 @@ impl Failure {
             Self::Config(error) => return error.exit(),
             Self::Run(error) => return error.exit(),
             Self::Chain(error) => return error.exit(),
+            Self::Signatures(error) => return error.exit(),
             Self::Check(error) => error.is_wrong_input(),
             Self::Inspect(error) => error.is_wrong_input(),
             Self::Lab(_) | Self::Supervisor(_) | Self::LabServer(_) | Self::LabClient(_) => false,
@@ -174,6 +180,7 @@ impl Failure {
             Self::Run(error) => error.details(),
             Self::Chain(error) => error.details(),
             Self::Check(_)
+            | Self::Signatures(_)
             | Self::Lab(_)
             | Self::Supervisor(_)
             | Self::LabServer(_)

@@ -153,6 +153,81 @@ fn a_session_is_an_object_with_what_was_found_and_decided() {
     assert_eq!(session["attributes"]["http_status"][0], "200");
 }
 
+/// The configuration, with a profile for what goes to the server's port and rules beside it.
+fn watched(rules: &Scratch, profile: &str) -> String {
+    let file = rules.0.file_name().unwrap().to_str().unwrap();
+    let policies = "policies:\n  - { name: all, from: trust, to: untrust, inspect: standard, action: permit }\n";
+    let (head, _) = CONFIG.split_once("policies:").unwrap();
+    format!(
+        "{head}{policies}inspection:\n  standard: {profile}\nsignatures:\n  files: [{file}]\n  tuning: [{{ id: 2, action: drop }}]\n"
+    )
+}
+
+const RULES: &str = "alert http any any -> any any (msg:\"a page\"; http.uri; content:\"/index\"; classtype:web; sid:1; rev:3;)
+alert http any any -> any any (msg:\"a host\"; http.host; content:\"youtube.com\"; endswith; sid:2;)
+alert http any any -> any any (msg:\"no\"; http.host; content:\"other.example\"; sid:3;)
+alert http any any -> any any (content:\"x\"; lua:y.lua; sid:4;)
+";
+
+#[test]
+fn signatures_that_match_are_shown_and_decide_as_the_profile_says() {
+    let file = Scratch::new("watched.pcap", &http());
+    let rules = Scratch::new("watched.rules", RULES.as_bytes());
+    for (name, profile, verdict, action) in [
+        ("prevent", "{ signatures: prevent }", "deny", "drop"),
+        ("detect", "{ signatures: detect }", "permit", "alert"),
+    ] {
+        let text = watched(&rules, profile);
+        let config = Scratch::new(&format!("{name}.yaml"), text.as_bytes());
+        let config = config.0.to_str().unwrap();
+        let output = inspect(&[&file.0], &["--json", "--config", config]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let session: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(session["verdict"], verdict, "{name}");
+        assert_eq!(session["policy"], "all");
+        let found = session["signatures"].as_array().unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        let find = |id: u32| found.iter().find(|found| found["id"] == id).unwrap();
+        assert_eq!(find(1)["message"], "a page");
+        assert_eq!(find(1)["class"], "web");
+        assert_eq!(find(1)["revision"], 3);
+        assert_eq!(find(1)["action"], "alert");
+        assert_eq!(find(2)["action"], action, "{name}");
+        let warnings = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            warnings.contains("1 of 4 signatures can't be used"),
+            "{warnings}"
+        );
+        let table = inspect(&[&file.0], &["--config", config]);
+        let table = String::from_utf8(table.stdout).unwrap();
+        assert!(table.contains("a page"), "{table}");
+    }
+    let text = watched(&rules, "{ depth: all }");
+    let config = Scratch::new("off.yaml", text.as_bytes());
+    let output = inspect(
+        &[&file.0],
+        &["--json", "--config", config.0.to_str().unwrap()],
+    );
+    let session: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(session["signatures"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_bundle_that_is_to_load_whole_is_refused_with_the_rule() {
+    let file = Scratch::new("refused.pcap", &http());
+    let rules = Scratch::new("refused.rules", RULES.as_bytes());
+    let text = watched(&rules, "{ signatures: detect }")
+        .replace("  tuning", "  on-error: refuse\n  tuning");
+    let config = Scratch::new("refused.yaml", text.as_bytes());
+    let output = inspect(&[&file.0], &["--config", config.0.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("refused.rules:4: sid 4: 'lua' can't be used"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_table_is_for_people() {
     let file = Scratch::new("table.pcap", &http());

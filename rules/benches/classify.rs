@@ -211,6 +211,7 @@ fn synthetic() {
                 enabled: true,
                 schedule: None,
                 l7: None,
+                inspect: None,
                 from: list(&zone(from).value),
                 to: list(&zone(to).value),
                 source,

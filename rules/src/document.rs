@@ -204,6 +204,10 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub schedule: Option<Located<String>>,
+    /// The profile under `inspection` by which its sessions are looked into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub inspect: Option<Located<String>>,
     pub action: Action,
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
     #[schema(value_type = Vec<LogEvent>)]

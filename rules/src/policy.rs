@@ -44,6 +44,8 @@ pub struct Policy {
     pub enabled: bool,
     /// As the document says it.
     pub schedule: Option<String>,
+    /// As the document says it.
+    pub inspect: Option<String>,
     /// False while its schedule is off: then it matches nothing either.
     pub active: bool,
     pub from: Vec<String>,
@@ -262,6 +264,7 @@ fn compile_one(
         name: policy.name.value.clone(),
         enabled: policy.enabled,
         schedule: schedule.map(|name| name.value.clone()),
+        inspect: policy.inspect.as_ref().map(|name| name.value.clone()),
         active: schedule.is_none_or(|name| schedules.is_on(name, findings)),
         from: as_written(Some(&policy.from)),
         to: as_written(Some(&policy.to)),

@@ -1,9 +1,13 @@
 //! What the fuzz targets in `tests/fuzz` and the test over `tests/corpus` do with their input: one
 //! function per target, which panics where something does not hold.
 
+mod sessions;
+
 use abi::{DropReason, Rewrite};
 use packet::checksum::Sum;
 use packet::{Checksums, Headers, Mac, Parsed, Quoted, Transport};
+
+pub use sessions::{capture, session};
 
 /// What stands before the frame in the input of `rewrite` and `quoted`: addresses, ports.
 pub const REWRITE_BYTES: usize = 36;
@@ -11,12 +15,18 @@ pub const REWRITE_BYTES: usize = 36;
 /// A fuzz target: its name, which is also its corpus's, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 7] = [
     ("parse", parse),
     ("rewrite", rewrite),
     ("quoted", quoted),
     ("configuration", configuration),
+    ("signatures", signatures),
+    ("session", session),
+    ("capture", capture),
 ];
+
+mod signatures;
+pub use self::signatures::signatures;
 
 /// A frame: whatever was read lies inside it.
 pub fn parse(frame: &[u8]) {

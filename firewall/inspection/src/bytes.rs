@@ -83,6 +83,20 @@ fn array<const N: usize>(bytes: &[u8], position: usize) -> Option<[u8; N]> {
         .ok()
 }
 
+/// Whether the bytes begin with one of the words, in either case: `None` as long as they may.
+pub(crate) fn begins_any(bytes: &[u8], words: &[&[u8]]) -> Option<bool> {
+    if words
+        .iter()
+        .any(|word| bytes.begins_text(word) == Some(true))
+    {
+        return Some(true);
+    }
+    words
+        .iter()
+        .all(|word| bytes.begins_text(word) == Some(false))
+        .then_some(false)
+}
+
 /// Letters, digits, punctuation, blank and tab.
 pub(crate) fn is_printable(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\t')
@@ -105,6 +119,15 @@ mod tests {
         assert_eq!(bytes.be32(usize::MAX), None);
         assert_eq!(bytes.part(1, usize::MAX), None);
         assert!(bytes.after(9).is_empty());
+    }
+
+    #[test]
+    fn one_of_several_words_may_still_come() {
+        let words: [&[u8]; 2] = [b"EHLO ", b"HELO "];
+        assert_eq!(begins_any(b"E", &words), None);
+        assert_eq!(begins_any(b"", &words), None);
+        assert_eq!(begins_any(b"ehlo x", &words), Some(true));
+        assert_eq!(begins_any(b"X", &words), Some(false));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::io::Read;
 use std::time::Duration;
 
 pub use file::CaptureError;
-pub use table::{MOST_SESSIONS, Report};
+pub use table::{MOST_SESSIONS, Report, Watched};
 
 use crate::Inspector;
 use fragments::Fragments;
@@ -40,10 +40,11 @@ pub struct Summary {
 pub fn inspect(
     capture: impl Read + Send,
     inspector: &Inspector,
+    watched: Option<Watched<'_>>,
 ) -> Result<(Vec<Report>, Summary), CaptureError> {
     let mut summary = Summary::default();
     let mut fragments = Fragments::default();
-    let mut table = Table::new(inspector);
+    let mut table = Table::new(inspector, watched);
     let mut last = Duration::ZERO;
     summary.ended = file::packets(capture, &mut |record| {
         summary.packets += 1;

@@ -6,16 +6,22 @@ use crate::identify::{BEGINNING_BYTES, Candidates, Seen};
 use crate::parser::{Next, Output, Parser};
 use crate::protocols;
 use crate::stream::Piece;
-use crate::{Anomaly, Direction, Endpoints, Event, HostSource, Identity, Inspector, Protocol};
+use crate::{
+    Anomaly, Direction, Endpoints, Event, Fact, HostSource, Identity, Inspector, Profile, Protocol,
+};
 
 /// Everything about a session but its transport.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub(crate) identity: Identity,
     stage: Stage,
+    depth_bytes: u64,
+    most_datagrams: u32,
+    /// What comes is handed on, parsed or not.
+    hands_on: bool,
     /// Bytes that came, by direction.
     seen_bytes: [u64; 2],
-    packets: u32,
+    datagrams: u32,
     /// The first bytes never came by.
     missed_beginning: bool,
 }
@@ -44,37 +50,45 @@ pub(crate) struct Around<'a> {
 }
 
 impl Conversation {
-    pub(crate) fn tcp() -> Self {
-        Self::new(Stage::Open(Box::new(Beginning {
-            candidates: Candidates::tcp(),
-            bytes: Default::default(),
-            first: None,
-        })))
+    pub(crate) fn tcp(profile: &Profile) -> Self {
+        Self {
+            hands_on: profile.whole_streams,
+            ..Self::open(Candidates::tcp(), profile)
+        }
     }
 
-    pub(crate) fn udp() -> Self {
-        Self::new(Stage::Open(Box::new(Beginning {
-            candidates: Candidates::udp(),
-            bytes: Default::default(),
-            first: None,
-        })))
+    pub(crate) fn udp(profile: &Profile) -> Self {
+        Self::open(Candidates::udp(), profile)
     }
 
     /// A protocol of its own number in the IP header.
-    pub(crate) fn decided(protocol: Option<Protocol>) -> Self {
-        let mut conversation = Self::new(Stage::Over);
-        conversation.identity.protocol = protocol;
-        conversation.identity.certain = protocol.is_some();
-        conversation.identity.complete = true;
+    pub(crate) fn decided(protocol: Option<Protocol>, profile: &Profile) -> Self {
+        let mut conversation = Self::new(Stage::Over, profile);
+        if let Some(protocol) = protocol {
+            conversation.identity.refine(protocol, None, true);
+        }
+        conversation.identity.complete();
         conversation
     }
 
-    fn new(stage: Stage) -> Self {
+    fn open(candidates: Candidates, profile: &Profile) -> Self {
+        let beginning = Beginning {
+            candidates,
+            bytes: Default::default(),
+            first: None,
+        };
+        Self::new(Stage::Open(Box::new(beginning)), profile)
+    }
+
+    fn new(stage: Stage, profile: &Profile) -> Self {
         Self {
             identity: Identity::default(),
             stage,
+            depth_bytes: profile.depth_bytes,
+            most_datagrams: profile.datagrams,
+            hands_on: false,
             seen_bytes: [0; 2],
-            packets: 0,
+            datagrams: 0,
             missed_beginning: false,
         }
     }
@@ -86,15 +100,7 @@ impl Conversation {
 
     /// Nothing that comes will be looked at.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
-    }
-
-    /// A packet with a payload has come: how many are looked at has a bound.
-    pub(crate) fn packet(&mut self, around: &mut Around<'_>) {
-        self.packets += 1;
-        if self.packets > around.inspector.profile.packets && matches!(self.stage, Stage::Open(_)) {
-            self.finish(around);
-        }
+        matches!(self.stage, Stage::Over) && !self.hands_on
     }
 
     pub(crate) fn piece(
@@ -107,13 +113,15 @@ impl Conversation {
             return self.gap(direction, around);
         };
         let seen = &mut self.seen_bytes[direction.index()];
-        let left = around.inspector.profile.depth_bytes.saturating_sub(*seen);
+        let left = self.depth_bytes.saturating_sub(*seen);
         *seen += bytes.len() as u64;
         let within = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
         if !within.is_empty() {
+            output(&mut self.identity, around).fact(direction, 0, Fact::Stream(within));
             self.stream(direction, within, around);
         }
         if within.len() < bytes.len() {
+            self.hands_on = false;
             self.finish(around);
         }
     }
@@ -127,9 +135,11 @@ impl Conversation {
         if let Stage::Open(beginning) = &mut self.stage {
             let ports = around.endpoints.ports(direction);
             if let Some(protocol) = beginning.candidates.datagram(payload, direction, ports) {
-                self.identified(protocol, around);
+                self.identified(protocol, true, around);
             } else {
-                if beginning.candidates.is_empty() {
+                // A stream's beginning is bounded by its bytes; datagrams are counted.
+                self.datagrams += 1;
+                if beginning.candidates.is_empty() || self.datagrams >= self.most_datagrams {
                     self.finish(around);
                 }
                 return;
@@ -137,7 +147,7 @@ impl Conversation {
         }
         let seen = &mut self.seen_bytes[direction.index()];
         *seen += payload.len() as u64;
-        if *seen > around.inspector.profile.depth_bytes {
+        if *seen > self.depth_bytes {
             return self.finish(around);
         }
         self.parse(direction, payload, around);
@@ -146,6 +156,9 @@ impl Conversation {
     /// There will be no more: what has no answer yet gets the likeliest.
     pub(crate) fn finish(&mut self, around: &mut Around<'_>) {
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        if matches!(stage, Stage::Over) {
+            return;
+        }
         if let Stage::Open(beginning) = stage {
             let ports = (
                 around.endpoints.initiator.port(),
@@ -178,9 +191,17 @@ impl Conversation {
             initiator_port: around.endpoints.initiator.port(),
             responder_port: around.endpoints.responder.port(),
         };
-        if let Some(protocol) = beginning.candidates.stream(&seen) {
+        let is_full = beginning.bytes[direction.index()].len() >= BEGINNING_BYTES;
+        let certain = beginning.candidates.stream(&seen).map(|it| (it, true));
+        // A request's target may be longer than what is looked at, and nothing in front of its end is certain.
+        let candidates = &beginning.candidates;
+        let found = certain.or_else(|| {
+            let is_likely = is_full && candidates.is_likely(Protocol::Http);
+            is_likely.then_some((Protocol::Http, false))
+        });
+        if let Some((protocol, is_certain)) = found {
             let [forward, reverse] = std::mem::take(&mut beginning.bytes);
-            self.identified(protocol, around);
+            self.identified(protocol, is_certain, around);
             let mut both = [(Direction::Forward, forward), (Direction::Reverse, reverse)];
             if first == Direction::Reverse {
                 both.reverse();
@@ -199,8 +220,8 @@ impl Conversation {
         }
     }
 
-    fn identified(&mut self, protocol: Protocol, around: &mut Around<'_>) {
-        output(&mut self.identity, around).refine(protocol, None, true);
+    fn identified(&mut self, protocol: Protocol, is_certain: bool, around: &mut Around<'_>) {
+        output(&mut self.identity, around).refine(protocol, None, is_certain);
         match protocols::parser(protocol) {
             Some(parser) => self.stage = Stage::Parsing(parser),
             None => {

@@ -19,6 +19,8 @@ pub struct Event<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact<'a> {
+    /// The next bytes of a TCP stream, before anybody reads them.
+    Stream(&'a [u8]),
     /// The session's bytes are this protocol's; or more exactly than before, this one's.
     Protocol(Protocol),
     Anomaly(Anomaly),
@@ -113,6 +115,8 @@ pub struct Certificate {
     pub serial: String,
     /// SHA-1, likewise: what tools and signatures show.
     pub fingerprint: String,
+    /// The certificate itself.
+    pub der: Vec<u8>,
     /// Common name and DNS alternative names.
     pub names: Vec<String>,
     /// Seconds since 1970.

@@ -220,6 +220,11 @@ impl Candidates {
         certain
     }
 
+    pub(crate) fn is_likely(&self, protocol: Protocol) -> bool {
+        let mut all = self.said.iter().zip(TABLE);
+        all.any(|(said, dissector)| *said == Answer::Likely && dissector.protocol == protocol)
+    }
+
     /// Nobody is left to ask.
     pub(crate) fn is_empty(&self) -> bool {
         self.said.iter().all(|said| *said == Answer::NotForMe)

@@ -18,6 +18,7 @@ pub struct Identity {
     pub service: Option<ServiceId>,
     /// Nothing more will be learnt about any of this.
     pub complete: bool,
+    changes: u32,
 }
 
 /// Where a name is from, the weakest first.
@@ -32,6 +33,11 @@ pub enum HostSource {
 }
 
 impl Identity {
+    /// How often it has become another one.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes
+    }
+
     /// A better source's name takes the place of a weaker one's; the first of a kind stays.
     pub(crate) fn name(&mut self, host: &str, source: HostSource) -> bool {
         if self.host_source.is_some_and(|known| known >= source) {
@@ -39,6 +45,34 @@ impl Identity {
         }
         self.host = Some(Arc::from(host.to_ascii_lowercase()));
         self.host_source = Some(source);
+        self.changes += 1;
         true
+    }
+
+    /// What the bytes are, more exactly than before; whether that is news.
+    pub(crate) fn refine(
+        &mut self,
+        protocol: Protocol,
+        carrier: Option<Protocol>,
+        certain: bool,
+    ) -> bool {
+        let is_news = self.protocol != Some(protocol);
+        if is_news {
+            self.protocol = Some(protocol);
+            self.carrier = carrier;
+            self.certain = certain;
+            self.changes += 1;
+        } else if certain && !self.certain {
+            self.certain = true;
+            self.changes += 1;
+        }
+        is_news
+    }
+
+    pub(crate) fn complete(&mut self) {
+        if !self.complete {
+            self.complete = true;
+            self.changes += 1;
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::stream::Gaps;
 use crate::{Budget, Names, Services};
 
 /// One for all workers; nothing in it is changed by a session but the names that DNS teaches.
@@ -19,20 +18,21 @@ pub struct Inspector {
 pub struct Profile {
     /// Bytes of each direction that parsers are given. Behind them the session is taken for what it seemed to be.
     pub depth_bytes: u64,
-    /// Packets with a payload after which a protocol that could not be told is given up.
-    pub packets: u32,
+    /// Datagrams after which a protocol that could not be told is given up. Of a stream its first kilobyte decides.
+    pub datagrams: u32,
     /// Of each direction of a TCP session: what is not acknowledged, or waits for what is missing.
     pub held_bytes: usize,
-    pub gaps: Gaps,
+    /// Streams are handed on to their depth, also when there is nothing more to parse: signatures look into all of it.
+    pub whole_streams: bool,
 }
 
 impl Default for Profile {
     fn default() -> Self {
         Self {
             depth_bytes: 64 << 10,
-            packets: 24,
+            datagrams: 24,
             held_bytes: 256 << 10,
-            gaps: Gaps::Wait,
+            whole_streams: false,
         }
     }
 }

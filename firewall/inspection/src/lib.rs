@@ -6,7 +6,7 @@
 //! is stands in its [`Identity`]. All that sessions share is an [`Inspector`].
 //!
 //! A packet's way: `stream` (TCP only) → `identify`, until the bytes say which protocol this is → that protocol's
-//! parser → `services`, which knows whose name it is.
+//! parser → `services`, which knows whose name it is. `watch` makes of what was read what signatures look into.
 //!
 //! What must hold:
 //! - Nothing here panics on what came from the wire, reads a clock or does I/O.
@@ -28,9 +28,12 @@ mod names;
 mod parser;
 mod protocol;
 mod protocols;
+#[cfg(test)]
+mod samples;
 mod services;
 mod session;
 pub mod stream;
+mod watch;
 
 pub use budget::{Budget, Reservation};
 pub use fact::{Anomaly, Certificate, DnsAnswer, Event, Fact};
@@ -40,6 +43,7 @@ pub use names::Names;
 pub use protocol::Protocol;
 pub use services::{Risk, Service, ServiceId, Services, ServicesError};
 pub use session::{Endpoints, Segment, Session, Verdict};
+pub use watch::Watch;
 
 /// Whose packet it is; as in the session table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

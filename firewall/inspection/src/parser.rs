@@ -60,18 +60,13 @@ impl Output<'_> {
 
     /// What the bytes are, more exactly; with the protocol that carries it.
     pub(crate) fn refine(&mut self, protocol: Protocol, carrier: Option<Protocol>, certain: bool) {
-        if self.identity.protocol == Some(protocol) {
-            self.identity.certain |= certain;
-            return;
+        if self.identity.refine(protocol, carrier, certain) {
+            self.fact(Direction::Forward, 0, Fact::Protocol(protocol));
         }
-        self.identity.protocol = Some(protocol);
-        self.identity.carrier = carrier;
-        self.identity.certain = certain;
-        self.fact(Direction::Forward, 0, Fact::Protocol(protocol));
     }
 
     /// Nothing more will be learnt about who talks what to whom.
     pub(crate) fn complete(&mut self) {
-        self.identity.complete = true;
+        self.identity.complete();
     }
 }

@@ -10,8 +10,10 @@ mod dhcp;
 mod dns;
 mod dtls;
 mod ftp;
+mod gathered;
 mod git;
 mod http;
+mod http2;
 mod imap;
 mod industry;
 mod ipsec;
@@ -28,7 +30,7 @@ mod ntp;
 mod openvpn;
 mod pop3;
 mod postgresql;
-mod quic;
+pub(crate) mod quic;
 mod radius;
 mod rdp;
 mod redis;
@@ -51,6 +53,8 @@ mod vnc;
 mod wireguard;
 mod x11;
 
+pub(crate) use http::without_port;
+
 use crate::Protocol;
 use crate::identify::Dissector;
 use crate::parser::Parser;
@@ -59,6 +63,9 @@ use crate::parser::Parser;
 pub(crate) const TABLE: &[Dissector] = &[
     tls::DISSECTOR,
     http::DISSECTOR,
+    http2::DISSECTOR,
+    // Before DNS, whose messages NetBIOS's are, with names and types of its own.
+    netbios::DISSECTOR,
     dns::DISSECTOR,
     quic::DISSECTOR,
     ssh::DISSECTOR,
@@ -69,7 +76,6 @@ pub(crate) const TABLE: &[Dissector] = &[
     ntp::DISSECTOR,
     dhcp::DISSECTOR,
     dhcp::V6,
-    netbios::DISSECTOR,
     ssdp::DISSECTOR,
     smb::DISSECTOR,
     smtp::DISSECTOR,
@@ -80,6 +86,7 @@ pub(crate) const TABLE: &[Dissector] = &[
     sip::RTSP,
     rtp::RTCP,
     rtp::DISSECTOR,
+    rtp::LATE,
     rdp::DISSECTOR,
     telnet::DISSECTOR,
     vnc::DISSECTOR,
@@ -126,6 +133,7 @@ pub(crate) fn parser(protocol: Protocol) -> Option<Box<dyn Parser>> {
     match protocol {
         Protocol::Tls => Some(tls::parser()),
         Protocol::Http => Some(http::parser()),
+        Protocol::Http2 => Some(http2::parser()),
         Protocol::Dns | Protocol::Mdns | Protocol::Llmnr => Some(dns::parser(protocol)),
         Protocol::Quic => Some(quic::parser()),
         Protocol::Dtls => Some(dtls::parser()),

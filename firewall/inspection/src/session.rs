@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::conversation::{Around, Conversation};
-use crate::stream::{Stream, Taken};
-use crate::{Direction, Event, Identity, Inspector, Protocol};
+use crate::stream::{Piece, Stream, Taken};
+use crate::{Direction, Event, Identity, Inspector, Profile};
 
 /// Who talks to whom, by which IP protocol. Ports are 0 where it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,15 +73,20 @@ pub struct Session {
 }
 
 impl Session {
+    /// By the inspector's own profile.
     #[must_use]
     pub fn new(endpoints: Endpoints, inspector: &Inspector) -> Self {
+        Self::by(&inspector.profile, endpoints, inspector)
+    }
+
+    #[must_use]
+    pub fn by(profile: &Profile, endpoints: Endpoints, inspector: &Inspector) -> Self {
         let conversation = match endpoints.ip_protocol {
-            TCP => Conversation::tcp(),
-            UDP => Conversation::udp(),
-            other => Conversation::decided(crate::protocols::by_ip_protocol(other)),
+            TCP => Conversation::tcp(profile),
+            UDP => Conversation::udp(profile),
+            other => Conversation::decided(crate::protocols::by_ip_protocol(other), profile),
         };
-        let profile = &inspector.profile;
-        let stream = || Stream::new(profile.held_bytes, &inspector.budget, profile.gaps);
+        let stream = || Stream::new(profile.held_bytes, &inspector.budget);
         Self {
             endpoints,
             conversation,
@@ -107,10 +112,23 @@ impl Session {
         self.decided_at
     }
 
-    /// No further packet changes anything: the session can be left alone.
+    /// No further packet changes anything: the session can be left alone. Until the receiver has acknowledged what was inspected, it
+    /// can't: another copy could differ.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.conversation.is_over()
+            && self
+                .streams
+                .as_ref()
+                .is_none_or(|streams| streams.iter().all(Stream::is_done))
+    }
+
+    /// Bytes that are held of the session's streams.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.streams
+            .as_ref()
+            .map_or(0, |streams| streams.iter().map(Stream::held_bytes).sum())
     }
 
     /// Times are since any fixed moment, the same for all sessions of an inspector.
@@ -126,9 +144,9 @@ impl Session {
         if self.is_over() {
             return Verdict::Forward;
         }
-        let before = self.conversation.identity.clone();
+        let before = self.conversation.identity.changes();
         let verdict = self.take(direction, segment, inspector, now, sink);
-        self.note(&before);
+        self.note(before);
         verdict
     }
 
@@ -145,16 +163,15 @@ impl Session {
         if self.is_over() {
             return;
         }
-        let before = self.conversation.identity.clone();
+        let before = self.conversation.identity.changes();
         let mut around = Around {
             inspector,
             endpoints: &self.endpoints,
             now,
             sink,
         };
-        self.conversation.packet(&mut around);
         self.conversation.datagram(direction, payload, &mut around);
-        self.note(&before);
+        self.note(before);
     }
 
     /// The session has ended: what has no answer yet gets the likeliest.
@@ -167,7 +184,7 @@ impl Session {
         if self.is_over() {
             return;
         }
-        let before = self.conversation.identity.clone();
+        let before = self.conversation.identity.changes();
         let mut around = Around {
             inspector,
             endpoints: &self.endpoints,
@@ -183,7 +200,7 @@ impl Session {
             }
         }
         self.conversation.finish(&mut around);
-        self.note(&before);
+        self.note(before);
     }
 
     /// Puts what was sent first in place of what a segment that differs would bring.
@@ -212,9 +229,13 @@ impl Session {
         };
         if let Some(acknowledgment) = segment.acknowledgment {
             let other = direction.opposite();
-            streams[other.index()].acknowledge(acknowledgment, &mut |piece| {
-                conversation.piece(other, piece, &mut around);
-            });
+            let stream = &mut streams[other.index()];
+            let mut parser = |piece: Piece<'_>| conversation.piece(other, piece, &mut around);
+            if segment.syn {
+                stream.answer(acknowledgment, &mut parser);
+            } else {
+                stream.acknowledge(acknowledgment, &mut parser);
+            }
         }
         if self.packets == 1 && !segment.syn {
             conversation.miss_beginning();
@@ -226,7 +247,6 @@ impl Session {
         let sequence = segment.sequence.wrapping_add(u32::from(segment.syn));
         let mut taken = Taken::Yes;
         if !segment.payload.is_empty() && !segment.rst {
-            conversation.packet(&mut around);
             taken = stream.segment(sequence, segment.payload, &mut |piece| {
                 conversation.piece(direction, piece, &mut around);
             });
@@ -235,6 +255,9 @@ impl Session {
             taken = stream.fin(sequence.wrapping_add(segment.payload.len() as u32));
         }
         if conversation.is_over() {
+            streams.iter_mut().for_each(Stream::close);
+        }
+        if self.is_over() {
             self.streams = None;
         }
         match taken {
@@ -246,17 +269,9 @@ impl Session {
         }
     }
 
-    fn note(&mut self, before: &Identity) {
-        if *before != self.conversation.identity {
+    fn note(&mut self, before: u32) {
+        if before != self.conversation.identity.changes() {
             self.decided_at = self.packets;
         }
-    }
-}
-
-impl Session {
-    /// For sessions without ports, whose protocol says it all.
-    #[must_use]
-    pub fn protocol(&self) -> Option<Protocol> {
-        self.conversation.identity.protocol
     }
 }

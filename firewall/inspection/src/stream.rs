@@ -37,16 +37,8 @@ pub struct Stream {
     kept: VecDeque<Chunk>,
     reserved: Reservation,
     limit_bytes: usize,
-    gaps: Gaps,
-}
-
-/// Whether bytes that never came by can be done without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gaps {
-    /// Everything comes by sooner or later: on the path.
-    Wait,
-    /// The receiver acknowledges what was never seen: in a capture.
-    Skip,
+    /// Nothing more is inspected, and so nothing more kept.
+    is_closed: bool,
 }
 
 /// What the parser is given.
@@ -91,7 +83,7 @@ impl Chunk {
 
 impl Stream {
     #[must_use]
-    pub fn new(limit_bytes: usize, budget: &Arc<Budget>, gaps: Gaps) -> Self {
+    pub fn new(limit_bytes: usize, budget: &Arc<Budget>) -> Self {
         Self {
             first: None,
             next: 0,
@@ -100,7 +92,7 @@ impl Stream {
             kept: VecDeque::new(),
             reserved: Reservation::new(budget),
             limit_bytes,
-            gaps,
+            is_closed: false,
         }
     }
 
@@ -133,6 +125,13 @@ impl Stream {
         let Some((start, payload)) = self.not_acknowledged(start as u64, payload) else {
             return Taken::Yes;
         };
+        if self.is_closed {
+            return if self.differs(start, payload) {
+                Taken::Differs
+            } else {
+                Taken::Yes
+            };
+        }
         if start == self.next && self.kept.back().is_none_or(|last| last.end() <= start) {
             return self.in_order(start, payload, parser);
         }
@@ -162,6 +161,24 @@ impl Stream {
         Taken::Yes
     }
 
+    /// The receiver's SYN, which says what it waits for: which of several SYNs it took. What belonged to another one it never got.
+    pub fn answer(&mut self, acknowledgment: u32, parser: &mut dyn FnMut(Piece<'_>)) {
+        let at = self.first.map(|_| self.offset(acknowledgment));
+        let is_sent = at.is_some_and(|at| (0..=self.next as i64).contains(&at));
+        if is_sent || self.acknowledged > 0 {
+            return self.acknowledge(acknowledgment, parser);
+        }
+        if self.next > 0 {
+            parser(Piece::Gap(0));
+        }
+        for chunk in self.kept.drain(..) {
+            self.reserved.shrink(chunk.cost());
+        }
+        self.first = Some(acknowledgment);
+        self.next = 0;
+        self.end = None;
+    }
+
     /// The receiver has everything up to this sequence number.
     pub fn acknowledge(&mut self, sequence: u32, parser: &mut dyn FnMut(Piece<'_>)) {
         if self.first.is_none() {
@@ -173,7 +190,11 @@ impl Stream {
         }
         // A FIN counts as a byte.
         let at = self.end.map_or(at as u64, |end| end.min(at as u64));
-        if at > self.next && self.gaps == Gaps::Skip {
+        if self.is_closed {
+            self.next = self.next.max(at);
+        }
+        // In a capture it was lost; on the path it came another way, and nobody knows what it was.
+        if at > self.next {
             self.skip_to(at, parser);
         }
         self.acknowledged = at.min(self.next);
@@ -190,6 +211,18 @@ impl Stream {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.end == Some(self.next)
+    }
+
+    /// From here on nothing is inspected. What was, or was forwarded while it waited for its turn, is still compared with other
+    /// copies until the receiver has it.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Closed, and nothing is left to compare with.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_closed && self.kept.is_empty()
     }
 
     /// Bytes that are held.
@@ -329,7 +362,7 @@ mod tests {
     use super::*;
 
     fn stream() -> Stream {
-        let mut stream = Stream::new(1_000, &Budget::new(10_000), Gaps::Wait);
+        let mut stream = Stream::new(1_000, &Budget::new(10_000));
         assert_eq!(stream.syn(99), Taken::Yes);
         stream
     }
@@ -383,22 +416,22 @@ mod tests {
     }
 
     #[test]
-    fn acknowledgments_free_what_is_held_but_not_what_the_parser_has_not_seen() {
+    fn what_was_inspected_is_compared_after_the_inspection_too() {
         let mut stream = stream();
-        give(&mut stream, 100, b"ab");
-        give(&mut stream, 105, b"f");
-        stream.acknowledge(106, &mut |_| ());
-        assert_eq!(stream.held_bytes(), 1 + CHUNK_BYTES);
-        assert_eq!(
-            give(&mut stream, 102, b"cde"),
-            (Taken::Yes, b"cdef".to_vec())
-        );
+        give(&mut stream, 100, b"GET /good");
+        stream.close();
+        assert!(!stream.is_done());
+        assert_eq!(give(&mut stream, 105, b"evil").0, Taken::Differs);
+        assert_eq!(give(&mut stream, 109, b" and more"), (Taken::Yes, vec![]));
+        stream.acknowledge(118, &mut |_| panic!("news"));
+        assert!(stream.is_done());
+        assert_eq!(stream.held_bytes(), 0);
     }
 
     #[test]
     fn a_stream_that_has_no_room_refuses() {
         let budget = Budget::new(10_000);
-        let mut stream = Stream::new(300, &budget, Gaps::Wait);
+        let mut stream = Stream::new(300, &budget);
         stream.syn(0);
         assert_eq!(give(&mut stream, 1, &[1; 200]).0, Taken::Yes);
         assert_eq!(give(&mut stream, 201, &[2; 200]).0, Taken::Full);
@@ -423,7 +456,7 @@ mod tests {
 
     #[test]
     fn data_in_a_syn_and_sequence_numbers_that_wrap() {
-        let mut stream = Stream::new(1_000, &Budget::new(10_000), Gaps::Wait);
+        let mut stream = Stream::new(1_000, &Budget::new(10_000));
         stream.syn(u32::MAX - 2);
         assert_eq!(
             give(&mut stream, u32::MAX - 1, b"abcd"),
@@ -434,8 +467,8 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_skipped_where_the_receiver_has_what_was_not_seen() {
-        let mut stream = Stream::new(1_000, &Budget::new(10_000), Gaps::Skip);
+    fn a_gap_is_skipped_and_told_where_the_receiver_has_what_was_not_seen() {
+        let mut stream = Stream::new(1_000, &Budget::new(10_000));
         stream.syn(99);
         let mut seen = Vec::new();
         let mut parser = |piece: Piece<'_>| {
@@ -449,5 +482,24 @@ mod tests {
         stream.segment(112, b"end", &mut parser);
         stream.finish(&mut parser);
         assert_eq!(seen, ["4 missing", "later", "3 missing", "end"]);
+    }
+
+    #[test]
+    fn the_receivers_syn_says_which_of_two_was_taken() {
+        let mut stream = Stream::new(1_000, &Budget::new(10_000));
+        stream.syn(99);
+        stream.syn(49);
+        give(&mut stream, 100, b"held");
+        stream.answer(100, &mut |_| panic!("news"));
+        assert_eq!(stream.held_bytes(), 0);
+        assert_eq!(
+            give(&mut stream, 100, b"seen"),
+            (Taken::Yes, b"seen".to_vec())
+        );
+        // Once more, and data in the SYN that was taken with it.
+        stream.answer(100, &mut |_| panic!("news"));
+        stream.answer(104, &mut |_| panic!("news"));
+        assert_eq!(stream.held_bytes(), 0);
+        assert_eq!(give(&mut stream, 104, b"on"), (Taken::Yes, b"on".to_vec()));
     }
 }

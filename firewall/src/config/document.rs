@@ -37,6 +37,11 @@ pub struct Document {
     #[schema(value_type = BTreeMap<String, document::Schedule>)]
     pub schedules: Named<document::Schedule>,
     pub policies: Vec<document::Policy>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, InspectionProfile>)]
+    pub inspection: Named<InspectionProfile>,
+    #[serde(skip_serializing_if = "Signatures::is_default")]
+    pub signatures: Signatures,
     #[schema(value_type = nat::document::Nat)]
     pub nat: Located<nat::document::Nat>,
 }
@@ -148,4 +153,154 @@ pub struct Route {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub interface: Option<Located<String>>,
+}
+
+/// Rules of intrusion signatures, and what is changed of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Signatures {
+    /// `rules/*.rules`: full paths, or paths from where the configuration is.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub files: OneOrMany<Located<String>>,
+    #[serde(skip_serializing_if = "OnError::is_default")]
+    pub on_error: OnError,
+    /// What `$NAME` stands for: ports where the name ends in `_PORTS`, else addresses.
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    pub variables: Named<VariableItems>,
+    /// In their order; later ones win.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Tuning>)]
+    pub tuning: Vec<Located<Tuning>>,
+}
+
+pub type VariableItems = OneOrMany<Located<String>>;
+
+impl Signatures {
+    fn is_default(&self) -> bool {
+        self.files.is_empty()
+            && self.on_error.is_default()
+            && self.variables.is_empty()
+            && self.tuning.is_empty()
+    }
+}
+
+/// What becomes of a bundle with rules that can't be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// The others load.
+    #[default]
+    Skip,
+    /// None loads.
+    Refuse,
+}
+
+impl OnError {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A change of one rule, or of a class of rules.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tuning {
+    /// The rule's `sid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub id: Option<Located<u32>>,
+    /// Its `gid`; 1 unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator: Option<u32>,
+    /// Every rule of this `classtype`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Located<String>>,
+    /// Only for what comes from there: then it can only be off.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub from: OneOrMany<Located<String>>,
+    /// Only for what goes there.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub to: OneOrMany<Located<String>>,
+    /// Only for what comes from or goes there.
+    #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub address: OneOrMany<Located<String>>,
+    #[schema(value_type = TuningAction)]
+    pub action: Located<TuningAction>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TuningAction {
+    Alert,
+    Drop,
+    Reject,
+    Pass,
+    /// Also where it is commented out.
+    On,
+    Off,
+}
+
+/// How the sessions of a policy are looked into.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InspectionProfile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[schema(value_type = SignatureUse)]
+    pub signatures: Located<SignatureUse>,
+    /// Of each direction: `1MiB`, or `all`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub depth: Option<Located<String>>,
+    pub urgent: UrgentData,
+    pub ambiguous: AmbiguousSegments,
+    /// `drop` where signatures prevent, else `permit`, unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomalies: Option<Anomalies>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureUse {
+    #[default]
+    Off,
+    /// Matches are told; nothing is dropped for them.
+    Detect,
+    /// And rules that drop or reject do.
+    Prevent,
+}
+
+/// TCP's urgent data, which receivers read in different ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UrgentData {
+    /// It is part of the stream, and the receiver is told nothing else.
+    #[default]
+    Clear,
+    Drop,
+}
+
+/// Sessions whose ends may read them differently: malformed HTTP or TLS, a body with two lengths, bytes that never came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anomalies {
+    Permit,
+    Drop,
+}
+
+/// Segments with other bytes than were sent before at the same place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AmbiguousSegments {
+    #[default]
+    Drop,
+    /// The bytes that were sent first are put in.
+    Restore,
 }

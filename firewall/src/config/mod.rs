@@ -13,6 +13,7 @@ pub mod edit;
 mod events;
 mod feeds;
 mod finding;
+mod inspection;
 mod interfaces;
 mod json;
 mod mistake;
@@ -20,6 +21,7 @@ mod pass;
 mod reader;
 mod report;
 mod routes;
+mod signatures;
 mod stand_in;
 mod start;
 mod system;
@@ -37,14 +39,18 @@ use serde::de::DeserializeOwned;
 use yaml::Kind;
 
 pub use device::Device;
-pub use document::{Attach, Document, Mode, PacketDriver};
+pub use document::{
+    AmbiguousSegments, Anomalies, Attach, Document, Mode, PacketDriver, SignatureUse, UrgentData,
+};
 pub use edit::{PatchError, PatchProblem};
 pub use events::EventBounds;
 pub use feeds::{Feed, FeedLimits, FeedSource};
 pub use finding::{Finding, findings};
+pub use inspection::{DEFAULT_DEPTH_BYTES, Inspection, InspectionProfile};
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
+pub use signatures::{RuleFiles, SignatureRules};
 pub use start::{Start, StartDocument};
 pub use system::{CertificateFiles, Management, System, Workers};
 pub use yaml::MAX_BYTES;
@@ -66,6 +72,8 @@ pub struct Config {
     /// The country database.
     pub countries: Option<PathBuf>,
     pub rules: Rules,
+    pub inspection: Inspection,
+    pub signatures: SignatureRules,
     pub nat: nat::NatRules,
     pub warnings: Vec<Diagnostic>,
 }
@@ -126,6 +134,8 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     system::check_management_zones(&document, findings);
     let interfaces = interfaces::compile(&document, &names, findings);
     let routes = routes::compile(&document, &interfaces, findings);
+    let inspection = inspection::compile(&document, findings);
+    let signatures = signatures::compile(&document.signatures, findings);
     let nat = nat::NatRules::compile(&document.nat.value, &names, findings);
     if system.mode == Mode::Wire && document.nat.value != nat::document::Nat::default() {
         findings.error(
@@ -144,6 +154,8 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
         feeds,
         countries,
         rules,
+        inspection,
+        signatures,
         nat,
         warnings: Vec::new(),
     }
@@ -172,6 +184,7 @@ impl Config {
         let sections = sections(&self.document);
         let names = rules::hygiene::check(sections, nat.address_items(), &mut findings);
         nat::hygiene::check(nat, &names, &mut findings);
+        inspection::check_unused(&self.document, &mut findings);
         findings.into_sorted()
     }
 

@@ -64,6 +64,18 @@ impl StartDocument {
         &self.path
     }
 
+    /// Where paths in it begin that are not full.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        if self.path.is_dir() {
+            return &self.path;
+        }
+        match self.path.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        }
+    }
+
     /// # Errors
     /// It is not there, or can't be read. Whether what was read can be enforced is for others to say.
     pub fn read(&self) -> Result<Start, ConfigError> {

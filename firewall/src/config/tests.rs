@@ -342,9 +342,9 @@ fn a_key_that_resembles_nothing_is_answered_with_the_keys_there_are() {
         "routes: [{ to: 10.0.0.0/8, interface: left, metric: 5 }]\n",
         &["8:45 unknown key 'metric': one of to, via, interface"],
     );
-    let found = findings(&format!("{SMALL}inspection: {{}}\n"));
+    let found = findings(&format!("{SMALL}colour: {{}}\n"));
     assert!(
-        found[0].starts_with("8:1 unknown key 'inspection': one of version, system"),
+        found[0].starts_with("8:1 unknown key 'colour': one of version, system"),
         "{found:?}"
     );
 }
@@ -788,5 +788,126 @@ fn feeds_and_name_servers_are_checked() {
     small_with(
         "policies:\n  - { name: p, from: trust, to: untrust, action: permit, schedule: never }\n",
         &["9:68 no schedule is named 'never'"],
+    );
+}
+
+const WATCHED: &str = r#"signatures:
+  files: [rules/*.rules, /etc/palisade/local.rules]
+  on-error: refuse
+  variables: { EXTERNAL_NET: "!$HOME_NET", HOME_NET: [192.0.2.0/24, "2001:db8::/32"], HTTP_PORTS: [80, 8080], OUR_PORTS: "1024:" }
+  tuning:
+    - { id: 2010935, action: drop }
+    - { class: attempted-recon, action: off }
+    - { id: 2001219, from: $HOME_NET, action: off }
+inspection:
+  standard: { signatures: prevent, depth: 256KiB, urgent: drop, ambiguous: restore }
+  names: { depth: all }
+policies:
+  - { name: web, from: trust, to: untrust, inspect: standard, action: permit }
+  - { name: rest, from: trust, to: untrust, action: permit }
+"#;
+
+#[test]
+fn a_policy_leads_to_the_profile_that_it_names() {
+    let config = parse(&format!("{SMALL}{WATCHED}"), "test.yaml").unwrap();
+    let profile = config.inspection.of(rules::PolicyId(0)).unwrap();
+    assert_eq!(profile.name, "standard");
+    assert_eq!(profile.signatures, SignatureUse::Prevent);
+    assert_eq!(profile.depth_bytes, 256 << 10);
+    assert_eq!(profile.urgent, UrgentData::Drop);
+    assert_eq!(profile.ambiguous, AmbiguousSegments::Restore);
+    assert_eq!(profile.anomalies, Anomalies::Drop);
+    assert_eq!(config.inspection.profiles()[1].anomalies, Anomalies::Permit);
+    assert_eq!(config.inspection.of(rules::PolicyId(1)), None);
+    assert_eq!(config.inspection.of(rules::PolicyId(2)), None);
+    assert_eq!(config.inspection.profiles()[1].depth_bytes, u64::MAX);
+    let patterns: Vec<_> = config
+        .signatures
+        .files
+        .iter()
+        .map(|files| files.pattern.as_str())
+        .collect();
+    assert_eq!(patterns, ["rules/*.rules", "/etc/palisade/local.rules"]);
+    assert_eq!(
+        config
+            .hygiene()
+            .iter()
+            .map(|finding| finding.message.as_str())
+            .filter(|message| message.contains("inspection"))
+            .collect::<Vec<_>>(),
+        ["no policy uses inspection profile 'names'"]
+    );
+    let shown = serde_json::to_value(&config.document).unwrap();
+    assert_eq!(shown["signatures"]["tuning"][2]["from"][0], "$HOME_NET");
+    assert_eq!(shown["policies"][0]["inspect"], "standard");
+}
+
+#[test]
+fn what_is_not_inspected_yet_is_said() {
+    small_with(
+        WATCHED,
+        &[
+            "20:53 what is forwarded is not inspected yet: profiles count for `palisade inspect` alone",
+        ],
+    );
+}
+
+#[test]
+fn profiles_that_can_not_be_are_refused_where_they_are_written() {
+    small_with(
+        "inspection:
+  any-thing: { signatures: detect, depth: 1KiB }
+  other: { signatures: prefent }
+policies:
+  - { name: web, from: trust, to: untrust, inspect: any-thin, action: permit }
+  - { name: no, from: trust, to: untrust, inspect: any-thing, action: deny }
+  - { name: damaged, from: trust, to: untrust, inspect: other, action: deny }
+",
+        &[
+            "9:28 inspection profile 'any-thing' needs signatures, and there are none: signatures: files",
+            "9:43 1KiB is too little to tell anything by: at least 4KiB",
+            "10:24 'prefent' is not one of off, detect, prevent [prevent]",
+            "12:53 no inspection profile is named 'any-thin' [any-thing]",
+            "13:52 policy 'no' lets nothing through that could be inspected",
+            "14:57 policy 'damaged' lets nothing through that could be inspected",
+        ],
+    );
+}
+
+#[test]
+fn signatures_that_can_not_be_are_refused_where_they_are_written() {
+    small_with(
+        r#"signatures:
+  files: [rules/, "ru*/a.rules", "a[.rules"]
+  on-error: skipp
+  variables: { HOME_NET: 192.0.2.300, OWN: "$NOBODY", A: $B, B: $A, HTTP_PORTS: 99999, "A-B": any, C: [$D, "!192.0.2.1"], D: 192.0.2.1 }
+  tuning:
+    - { action: off }
+    - { id: 1, class: web, action: off }
+    - { id: 1, from: 192.0.2.1, to: 192.0.2.2, action: off }
+    - { id: 1, from: 192.0.2.1, action: drop }
+    - { id: 1, from: 192.0.2.x, action: off }
+    - { id: 1, action: dorp }
+    - { class: web, generator: 3, action: off }
+"#,
+        &[
+            "9:19 'ru*/a.rules': * and ? stand for files of one directory",
+            "9:34 'a[.rules' is no pattern: invalid range pattern",
+            "10:13 'skipp' is not one of skip, refuse [skip]",
+            "11:26 HOME_NET: '192.0.2.300' is no address or prefix",
+            "11:44 OWN: unknown variable '$NOBODY'",
+            "11:58 A: unknown variable '$B'",
+            "11:65 B: unknown variable '$A'",
+            "11:81 HTTP_PORTS: '99999' is no port or range of ports",
+            "11:95 'A-B' is no name of a variable, as in HOME_NET",
+            "11:104 C: '$C' holds nothing",
+            "13:7 which rules? id: NUMBER, or class: NAME",
+            "14:23 a change is for an id or for a class, not for both",
+            "15:22 one of from, to and address",
+            "16:41 for certain addresses a rule can only be off",
+            "17:22 '192.0.2.x' is no address or prefix",
+            "18:24 'dorp' is not one of alert, drop, reject, pass, on, off [drop]",
+            "19:16 a generator goes with an id",
+        ],
     );
 }

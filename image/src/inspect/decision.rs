@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use firewall::config::Config;
+use firewall::config::{Config, InspectionProfile};
 use inspection::Endpoints;
 use rules::{Action, Protocol, Question, Tuple, ZoneId};
 
@@ -17,7 +17,9 @@ pub(super) struct Decided<'a> {
     pub(super) to: &'a str,
     /// `None` is the default.
     pub(super) policy: Option<&'a str>,
-    pub(super) verdict: &'static str,
+    /// By which its sessions are inspected, if they are.
+    pub(super) profile: Option<&'a InspectionProfile>,
+    pub(super) action: Action,
 }
 
 pub(super) fn of<'a>(config: &'a Config, endpoints: &Endpoints) -> Option<Decided<'a>> {
@@ -41,12 +43,27 @@ pub(super) fn of<'a>(config: &'a Config, endpoints: &Endpoints) -> Option<Decide
         policy: decision
             .policy
             .map(|policy| config.rules.policy(policy).name.as_str()),
-        verdict: match decision.action {
-            Action::Permit => "permit",
-            Action::Deny => "deny",
-            Action::Reject => "reject",
-        },
+        profile: decision
+            .policy
+            .filter(|_| decision.action == Action::Permit)
+            .and_then(|policy| config.inspection.of(policy)),
+        action: decision.action,
     })
+}
+
+impl Decided<'_> {
+    /// In the words of policies.
+    pub(super) fn verdict(&self) -> &'static str {
+        verdict(self.action)
+    }
+}
+
+pub(super) fn verdict(action: Action) -> &'static str {
+    match action {
+        Action::Permit => "permit",
+        Action::Deny => "deny",
+        Action::Reject => "reject",
+    }
 }
 
 /// The appliance's own addresses are in the zone `host`.
@@ -111,7 +128,7 @@ policies:
         let decided = of(&config, &endpoints)?;
         Some((
             decided.policy.map(str::to_owned),
-            decided.verdict.to_owned(),
+            decided.verdict().to_owned(),
         ))
     }
 

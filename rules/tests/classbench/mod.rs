@@ -200,6 +200,7 @@ impl Document {
                 enabled: true,
                 schedule: None,
                 l7: None,
+                inspect: None,
                 from: list("any"),
                 to: list("any"),
                 source: Some(list(&filter.source.to_string())),

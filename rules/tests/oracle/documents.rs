@@ -236,6 +236,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 application,
                 schedule: None,
                 l7: None,
+                inspect: None,
                 action,
                 log: OneOrMany::default(),
             },

@@ -16,6 +16,8 @@ pub(super) struct Packet<'a> {
     /// As the IP header says it.
     pub(super) ip_bytes: u64,
     pub(super) tcp: Option<Tcp>,
+    /// What signatures ask of the IP header.
+    pub(super) ip: Ip,
     pub(super) payload: Cow<'a, [u8]>,
 }
 
@@ -25,6 +27,15 @@ pub(super) struct Tcp {
     pub(super) acknowledgment: u32,
     /// RFC 9293 3.1: FIN, SYN, RST, PSH, ACK, URG from the lowest bit on.
     pub(super) flags: u8,
+    pub(super) window: u16,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ip {
+    pub(super) ttl_hops: u8,
+    pub(super) tos: u8,
+    pub(super) identification: Option<u16>,
+    pub(super) is_reassembled: bool,
 }
 
 struct Network<'a> {
@@ -32,6 +43,7 @@ struct Network<'a> {
     destination: IpAddr,
     protocol: u8,
     fragment: Option<Fragment>,
+    ip: Ip,
     ip_bytes: u64,
     payload: &'a [u8],
 }
@@ -76,6 +88,12 @@ fn v4(packet: &[u8]) -> Option<Network<'_>> {
             offset,
             more,
         }),
+        ip: Ip {
+            ttl_hops: packet.at(8)?,
+            tos: packet.at(1)?,
+            identification: packet.be16(4),
+            is_reassembled: more || offset > 0,
+        },
         ip_bytes: total as u64,
         payload: packet.get(header..total.min(packet.len()))?,
     })
@@ -127,6 +145,12 @@ fn v6(packet: &[u8]) -> Option<Network<'_>> {
         destination: address(24)?,
         protocol,
         fragment,
+        ip: Ip {
+            ttl_hops: packet.at(7)?,
+            tos: (packet.be16(0)? >> 4) as u8,
+            identification: None,
+            is_reassembled: fragment.is_some(),
+        },
         ip_bytes: 40 + length as u64,
         payload: rest,
     })
@@ -141,6 +165,7 @@ fn transport<'a>(network: &Network<'_>, payload: Cow<'a, [u8]>) -> Option<Packet
                 sequence: bytes.be32(4)?,
                 acknowledgment: bytes.be32(8)?,
                 flags: bytes.at(13)?,
+                window: bytes.be16(14)?,
             };
             if header < 20 {
                 return None;
@@ -166,6 +191,7 @@ fn transport<'a>(network: &Network<'_>, payload: Cow<'a, [u8]>) -> Option<Packet
         destination: SocketAddr::new(network.destination, ports.1),
         ip_bytes: network.ip_bytes,
         tcp,
+        ip: network.ip,
         payload,
     })
 }

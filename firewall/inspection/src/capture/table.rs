@@ -1,13 +1,20 @@
 //! The sessions of a capture.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use signatures::{IcmpHeader, Match, PacketHeaders, Scanner, TcpHeader};
+
 use super::ip::{Packet, Tcp};
+use crate::bytes::Bytes as _;
 use crate::bytes::text;
 use crate::session::{TCP, UDP};
-use crate::{Direction, Endpoints, Event, Fact, Identity, Inspector, Segment, Session, Verdict};
+use crate::{
+    Anomaly, Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Segment, Session,
+    Verdict, Watch,
+};
 
 /// Sessions that are followed at a time.
 pub const MOST_SESSIONS: usize = 262_144;
@@ -38,11 +45,31 @@ pub struct Report {
     pub attributes: Vec<(&'static str, String)>,
     /// Segments that would not have been forwarded: other bytes at the same place, or outside of the connection.
     pub refused: u64,
+    /// Its ends may read it differently than it was read here. What a capture lacks does not count.
+    pub is_anomalous: bool,
+    /// Signatures that matched, each once, in the order in which they did.
+    pub matches: Vec<Match>,
+}
+
+/// Whose sessions signatures are looked for in.
+pub struct Watched<'a> {
+    pub scanner: &'a mut Scanner,
+    /// The profile of a session; `None` where none are looked for.
+    pub profile: &'a dyn Fn(&Endpoints) -> Option<Profile>,
+}
+
+impl fmt::Debug for Watched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("scanner", &self.scanner)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     inspector: &'a Inspector,
+    watched: Option<Watched<'a>>,
     /// By both ends, the smaller first.
     open: HashMap<(u8, SocketAddr, SocketAddr), usize>,
     all: Vec<Followed>,
@@ -52,6 +79,7 @@ pub(super) struct Table<'a> {
 struct Followed {
     /// `None` when it has ended.
     session: Option<Session>,
+    watch: Option<Watch>,
     report: Report,
     /// FINs, by direction.
     fins: [bool; 2],
@@ -59,9 +87,10 @@ struct Followed {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(inspector: &'a Inspector) -> Self {
+    pub(super) fn new(inspector: &'a Inspector, watched: Option<Watched<'a>>) -> Self {
         Self {
             inspector,
+            watched,
             open: HashMap::new(),
             all: Vec::new(),
         }
@@ -79,20 +108,20 @@ impl<'a> Table<'a> {
         let is_syn = packet.tcp.is_some_and(|tcp| tcp.flags & (SYN | ACK) == SYN);
         let index = match known {
             Some(index) if is_syn && self.all[index].is_closed() => {
-                self.all[index].end(self.inspector, now);
+                self.all[index].end(self.inspector, scanner(&mut self.watched), now);
                 self.open(key, packet, now)
             }
             Some(index) => index,
             None if self.open.len() >= MOST_SESSIONS => return false,
             None => self.open(key, packet, now),
         };
-        self.all[index].packet(packet, self.inspector, now);
+        self.all[index].packet(packet, self.inspector, scanner(&mut self.watched), now);
         true
     }
 
-    pub(super) fn finish(self, now: Duration) -> Vec<Report> {
+    pub(super) fn finish(mut self, now: Duration) -> Vec<Report> {
         let finish = |mut followed: Followed| {
-            followed.end(self.inspector, now);
+            followed.end(self.inspector, scanner(&mut self.watched), now);
             followed.report
         };
         self.all.into_iter().map(finish).collect()
@@ -118,8 +147,17 @@ impl<'a> Table<'a> {
             responder,
         };
         let index = self.all.len();
+        let watched = self.watched.as_ref().and_then(|watched| {
+            let profile = (watched.profile)(&endpoints)?;
+            Some((profile, Watch::new(&endpoints, watched.scanner)))
+        });
+        let (profile, watch) = match watched {
+            Some((profile, watch)) => (profile, Some(watch)),
+            None => (self.inspector.profile, None),
+        };
         self.all.push(Followed {
-            session: Some(Session::new(endpoints, self.inspector)),
+            session: Some(Session::by(&profile, endpoints, self.inspector)),
+            watch,
             report: Report {
                 endpoints,
                 began: now,
@@ -130,6 +168,8 @@ impl<'a> Table<'a> {
                 packets_to_decide: 0,
                 attributes: Vec::new(),
                 refused: 0,
+                is_anomalous: false,
+                matches: Vec::new(),
             },
             fins: [false; 2],
             reset: false,
@@ -139,12 +179,22 @@ impl<'a> Table<'a> {
     }
 }
 
+fn scanner<'a>(watched: &'a mut Option<Watched<'_>>) -> Option<&'a mut Scanner> {
+    watched.as_mut().map(|watched| &mut *watched.scanner)
+}
+
 impl Followed {
     fn is_closed(&self) -> bool {
         self.reset || self.fins == [true; 2]
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, inspector: &Inspector, now: Duration) {
+    fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        inspector: &Inspector,
+        mut scanner: Option<&mut Scanner>,
+        now: Duration,
+    ) {
         let direction = if packet.source == self.report.endpoints.initiator {
             Direction::Forward
         } else {
@@ -156,13 +206,37 @@ impl Followed {
         let Some(session) = &mut self.session else {
             return;
         };
+        let matches = &mut self.report.matches;
+        if let (Some(watch), Some(scanner)) = (&mut self.watch, scanner.as_deref_mut()) {
+            // A capture that begins within a connection has no handshake to wait for.
+            let is_syn = packet.tcp.is_some_and(|tcp| tcp.flags & SYN != 0);
+            if self.report.packets.iter().all(|packets| *packets > 0) && !is_syn {
+                watch.set_established();
+            }
+            let headers = headers(packet);
+            let behind = if headers.icmp.is_some() { 8 } else { 0 };
+            let looked_at = signatures::Packet {
+                direction: direction.into(),
+                payload: packet.payload.after(behind),
+                headers,
+            };
+            watch.packet(&looked_at, scanner, now, &mut |one| add(matches, one));
+        }
         let attributes = &mut self.report.attributes;
-        let mut sink = |event: &Event<'_>| note(attributes, event);
+        let is_anomalous = &mut self.report.is_anomalous;
+        let watch = &mut self.watch;
+        let mut sink = |event: &Event<'_>| {
+            note(attributes, event);
+            *is_anomalous |= is_anomaly(&event.fact);
+            if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
+                watch.event(event, scanner, now, &mut |one| add(matches, one));
+            }
+        };
         match (packet.ip_protocol, packet.tcp) {
             (TCP, Some(tcp)) => {
                 self.fins[direction.index()] |= tcp.flags & FIN != 0;
                 self.reset |= tcp.flags & RST != 0;
-                let segment = segment(tcp, &packet.payload);
+                let segment = segment(tcp, without_padding(tcp, &packet.payload));
                 let verdict = session.segment(direction, &segment, inspector, now, &mut sink);
                 self.report.refused += u64::from(match verdict {
                     Verdict::Forward | Verdict::ClearUrgent => false,
@@ -174,13 +248,71 @@ impl Followed {
         }
     }
 
-    fn end(&mut self, inspector: &Inspector, now: Duration) {
-        if let Some(mut session) = self.session.take() {
-            let attributes = &mut self.report.attributes;
-            session.finish(inspector, now, &mut |event| note(attributes, event));
-            self.report.identity = session.identity().clone();
-            self.report.packets_to_decide = session.packets_to_decide();
+    fn end(&mut self, inspector: &Inspector, mut scanner: Option<&mut Scanner>, now: Duration) {
+        let Some(mut session) = self.session.take() else {
+            return;
+        };
+        let attributes = &mut self.report.attributes;
+        let is_anomalous = &mut self.report.is_anomalous;
+        let matches = &mut self.report.matches;
+        let watch = &mut self.watch;
+        session.finish(inspector, now, &mut |event| {
+            note(attributes, event);
+            *is_anomalous |= is_anomaly(&event.fact);
+            if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
+                watch.event(event, scanner, now, &mut |one| add(matches, one));
+            }
+        });
+        if let (Some(mut watch), Some(scanner)) = (self.watch.take(), scanner) {
+            watch.finish(scanner, now, &mut |one| add(matches, one));
         }
+        self.report.identity = session.identity().clone();
+        self.report.packets_to_decide = session.packets_to_decide();
+    }
+}
+
+fn is_anomaly(fact: &Fact<'_>) -> bool {
+    matches!(fact, Fact::Anomaly(anomaly) if *anomaly != Anomaly::Gap)
+}
+
+/// Signatures that are kept of one session.
+const MOST_MATCHES: usize = 64;
+
+fn add(matches: &mut Vec<Match>, one: Match) {
+    let is_known = matches.iter().any(|known| known.rule == one.rule);
+    if one.is_told && !is_known && matches.len() < MOST_MATCHES {
+        matches.push(one);
+    }
+}
+
+/// IANA's numbers.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+fn headers(packet: &Packet<'_>) -> PacketHeaders<'static> {
+    let is_icmp = matches!(packet.ip_protocol, ICMP | ICMPV6);
+    let icmp = || {
+        Some(IcmpHeader {
+            kind: packet.payload.at(0)?,
+            code: packet.payload.at(1)?,
+            id: packet.payload.be16(4),
+            sequence: packet.payload.be16(6),
+        })
+    };
+    PacketHeaders {
+        ttl: packet.ip.ttl_hops,
+        tos: packet.ip.tos,
+        identification: packet.ip.identification,
+        is_reassembled: packet.ip.is_reassembled,
+        tcp: packet.tcp.map(|tcp| TcpHeader {
+            flags: tcp.flags,
+            sequence: tcp.sequence,
+            acknowledgement: tcp.acknowledgment,
+            window: tcp.window,
+            maximum_segment: None,
+        }),
+        icmp: is_icmp.then(icmp).flatten(),
+        ..PacketHeaders::default()
     }
 }
 
@@ -194,6 +326,13 @@ fn segment(tcp: Tcp, payload: &[u8]) -> Segment<'_> {
         urgent: tcp.flags & URG != 0,
         payload,
     }
+}
+
+/// Some devices count a short frame's padding to the packet: up to six zeros in a bare acknowledgment are that.
+fn without_padding(tcp: Tcp, payload: &[u8]) -> &[u8] {
+    let is_padding =
+        tcp.flags == ACK && payload.len() <= 6 && payload.iter().all(|byte| *byte == 0);
+    if is_padding { &[] } else { payload }
 }
 
 /// Keeps what is worth showing of a fact.
@@ -257,7 +396,8 @@ fn note(attributes: &mut Vec<(&'static str, String)>, event: &Event<'_>) {
         }
         Fact::User(user) => keep("user", user),
         Fact::Name { what, value } => keep(what, value),
-        Fact::Protocol(_)
+        Fact::Stream(_)
+        | Fact::Protocol(_)
         | Fact::HttpHeadEnd { .. }
         | Fact::HttpBody(_)
         | Fact::HttpEnd

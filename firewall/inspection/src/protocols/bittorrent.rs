@@ -66,27 +66,38 @@ fn dht(datagram: &Datagram<'_>) -> Option<Answer> {
 fn utp(datagram: &Datagram<'_>) -> Option<Answer> {
     let payload = datagram.payload;
     let first = payload.at(0)?;
-    if payload.len() < 20 || first & 0xf != 1 || first >> 4 > 4 || payload.at(1)? > 2 {
+    if payload.len() < 20 || !is_utp(payload) || payload.at(1)? > 2 {
         // Ends of torrents send DHT and other things from the same port.
         return Some(Answer::NotForMe);
     }
-    let (connection, is_syn) = (payload.be16(2)?, first >> 4 == 4);
+    let connection = payload.be16(2)?;
     let answered = datagram.other.is_some_and(|other| {
         let other = other.bytes();
         let known = other.be16(2).unwrap_or(0);
-        let near = connection == known
-            || connection.wrapping_add(1) == known
-            || known.wrapping_add(1) == connection;
-        other.at(0).is_some_and(|first| first & 0xf == 1 && first >> 4 <= 4)
-            && near
+        // The two ends' numbers differ by one, but for the first packet's.
+        is_utp(other)
+            && connection.wrapping_sub(known).wrapping_add(1) <= 2
             // What is acknowledged was sent.
             && payload.be16(18) == other.be16(16)
     });
-    Some(if answered {
-        Answer::Certain
-    } else if is_syn && payload.be16(18) == Some(0) {
-        Answer::Likely
-    } else {
-        Answer::Maybe
+    let goes_on = datagram.before.is_some_and(|before| {
+        let before = before.bytes();
+        is_utp(before)
+            && before.be16(2) == Some(connection)
+            && before.be16(16).map(|number| number.wrapping_add(1)) == payload.be16(16)
+    });
+    Some(match datagram.said {
+        _ if answered => Answer::Certain,
+        Answer::Likely if goes_on => Answer::Certain,
+        _ if goes_on => Answer::Likely,
+        _ if first >> 4 == 4 && payload.be16(18) == Some(0) => Answer::Likely,
+        said => said.min(Answer::Maybe),
     })
+}
+
+/// BEP 29: version 1 and a type.
+fn is_utp(bytes: &[u8]) -> bool {
+    bytes
+        .at(0)
+        .is_some_and(|first| first & 0xf == 1 && first >> 4 <= 4)
 }

@@ -26,10 +26,11 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
         // A map that has the language's version.
         STARTUP if length < 4_096 => {
             let body = first.after(9);
-            if memchr::memmem::find(body, b"CQL_VERSION").is_some() {
+            let map = &body[..body.len().min(length as usize)];
+            if memchr::memmem::find(map, b"CQL_VERSION").is_some() {
                 return Some(Answer::Certain);
             }
-            Some(Answer::maybe_if(body.len() < length as usize))
+            Some(Answer::maybe_if(map.len() < length as usize))
         }
         OPTIONS if length == 0 => {
             let second = seen.second();

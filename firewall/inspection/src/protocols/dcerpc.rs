@@ -32,11 +32,16 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
         };
         let (fragment, authentication) = (number(8)?, number(10)?);
         let fits = fragment >= 16 && authentication < fragment;
-        // A bind says its sizes and contexts; others say less.
-        Some(if fits && matches!(kind, 11..=14) {
-            Answer::Certain
-        } else {
-            Answer::likely_if(fits)
-        })
+        if !fits {
+            return Some(Answer::NotForMe);
+        }
+        // A bind and its answer say how large fragments may be; C706 12.6.3.1 has 1,432 as the least. Others say less.
+        if !matches!(kind, 11 | 12 | 14 | 15) {
+            return Some(Answer::Likely);
+        }
+        let sizes = number(16)? >= 1_432 && number(18)? >= 1_432;
+        let asks = matches!(kind, 11 | 14);
+        let contexts = !asks || ((1..=64).contains(&bytes.at(24)?) && bytes.be24(25)? == 0);
+        Some(Answer::certain_if(sizes && contexts))
     }))
 }

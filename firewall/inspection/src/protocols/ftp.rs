@@ -1,6 +1,6 @@
 //! FTP's control connection: RFC 959, AUTH RFC 4217.
 
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, begins_any};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
 use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
@@ -29,19 +29,10 @@ const FIRST: [&[u8]; 8] = [
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     let greeting = greeting(seen.first(), &[b"FTP"]);
-    let command = |bytes: &[u8]| {
-        FIRST
-            .iter()
-            .map(|word| bytes.begins_text(word))
-            .max()
-            .flatten()
-    };
-    let answer = match (greeting, command(seen.second())) {
-        (Answer::NotForMe, _) => Answer::NotForMe,
+    let answer = match (greeting, begins_any(seen.second(), &FIRST)) {
+        (Answer::NotForMe, _) | (_, Some(false)) => Answer::NotForMe,
         (_, Some(true)) | (Answer::Certain, None) => Answer::Certain,
         (greeting, None) => greeting,
-        (_, Some(false)) if open(seen.second()) => Answer::Maybe,
-        (_, Some(false)) => Answer::NotForMe,
     };
     // A client alone, with its password, as only FTP's clients send it.
     let lines: Vec<&[u8]> = seen
@@ -52,14 +43,11 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
         [user, password, ..] if is_command(user, b"USER") && is_command(password, b"PASS") => {
             answer.max(Answer::Likely)
         }
-        [user] | [user, _] if open(user) || is_command(user, b"USER") => answer.max(Answer::Maybe),
+        [user] | [user, _] if user.begins_text(b"USER ") != Some(false) => {
+            answer.max(Answer::Maybe)
+        }
         _ => answer,
     })
-}
-
-/// Whether it may become one of the first commands.
-fn open(bytes: &[u8]) -> bool {
-    FIRST.iter().any(|word| bytes.begins_text(word).is_none())
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {

@@ -2,7 +2,8 @@
 
 use crate::bytes::{Bytes, text};
 use crate::identify::{Answer, Dissector, Seen};
-use crate::parser::{Next, Output, Parser};
+use crate::parser::{Output, Parser};
+use crate::protocols::gathered::{Gathered, Look, Opening};
 use crate::{Direction, Fact, HostSource, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -37,16 +38,35 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(Git)
+    Box::new(Gathered::new(Git))
 }
 
 #[derive(Debug)]
 struct Git;
 
-impl Parser for Git {
-    /// `git-upload-pack /project\0host=…\0`
-    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
-        let mut parts = bytes.after(4).split(|byte| *byte == 0);
+impl Opening for Git {
+    /// `git-upload-pack /project\0host=…\0`, behind its length in hex.
+    fn look(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        is_all: bool,
+        output: &mut Output<'_>,
+    ) -> Look {
+        if direction == Direction::Reverse {
+            return Look::Enough;
+        }
+        let digits = bytes
+            .part(0, 4)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let length = digits
+            .and_then(|digits| usize::from_str_radix(digits, 16).ok())
+            .unwrap_or(usize::MAX);
+        if bytes.len() < length && !is_all {
+            return Look::Wait;
+        }
+        let line = bytes.get(4..bytes.len().min(length)).unwrap_or_default();
+        let mut parts = line.split(|byte| *byte == 0);
         if let Some(command) = parts.next() {
             output.fact(direction, 0, Fact::Command(command));
         }
@@ -54,6 +74,6 @@ impl Parser for Git {
             let host = text(host);
             output.host(super::http::without_port(&host), HostSource::Session);
         }
-        Next::Done
+        Look::Done
     }
 }

@@ -7,7 +7,9 @@
 mod body;
 
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 
+use super::http2;
 use crate::bytes::{Bytes, text};
 use crate::identify::{Answer, BEGINNING_BYTES, Dissector, Seen};
 use crate::parser::{Next, Output, Parser};
@@ -26,10 +28,17 @@ const HEAD_BYTES: usize = 16 << 10;
 const MOST_FIELDS: usize = 128;
 /// Requests that wait for their answers.
 const MOST_OPEN: usize = 64;
+/// Whose inline commands look like HTTP/0.9.
+const REDIS_PORT: u16 = 6_379;
+/// `https`, and some room.
+const SCHEME_BYTES: usize = 8;
 /// The longest registered method is UPDATEREDIRECTREF.
 const METHOD_BYTES: usize = 20;
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
+    if simple_request(seen.first()) && seen.responder_port != REDIS_PORT {
+        return Some(Answer::Certain);
+    }
     Some(seen.either(|bytes| {
         if bytes.begins(b"HTTP/") != Some(false) {
             status_line(bytes)
@@ -50,45 +59,79 @@ fn status_line(bytes: &[u8]) -> Option<Answer> {
     ))
 }
 
-/// RFC 9112 3. The version is at its end, and what makes it HTTP.
+/// RFC 9112 3. The version is at its end, and what makes it HTTP. Servers forgive what stands in front of that: empty lines, small letters,
+/// other blanks; what the parser doesn't take of that it says.
 fn request_line(bytes: &[u8]) -> Option<Answer> {
-    let method = bytes
-        .iter()
-        .take(METHOD_BYTES + 1)
-        .position(|byte| *byte == b' ');
+    let is_full = bytes.len() >= BEGINNING_BYTES;
+    let bytes = bytes.after(empty_lines(bytes));
+    let method = bytes.iter().take(METHOD_BYTES + 1).position(is_blank);
     let is_method = |bytes: &[u8]| {
         bytes
             .iter()
-            .all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+            .all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
     };
     let Some(method) = method else {
-        return Some(Answer::maybe_if(
-            bytes.len() <= METHOD_BYTES && is_method(bytes),
-        ));
-    };
-    let target = bytes.after(method + 1);
-    if method < 3
-        || !is_method(&bytes[..method])
-        || target.first().is_some_and(|byte| *byte <= b' ')
-    {
-        return Some(Answer::NotForMe);
-    }
-    let Some(line) = bytes.line() else {
-        let is_target = target.iter().all(|byte| *byte >= b' ');
-        return Some(if bytes.len() >= BEGINNING_BYTES {
-            Answer::likely_if(is_target && target[0] == b'/')
+        let may_be = bytes.len() <= METHOD_BYTES && is_method(bytes);
+        return Some(if is_full {
+            Answer::likely_if(may_be)
         } else {
-            Answer::maybe_if(is_target || target.ends_with(b"\r"))
+            Answer::maybe_if(may_be)
         });
     };
-    let version = line
-        .trim_ascii_end()
-        .len()
-        .checked_sub(9)
-        .and_then(|at| line.part(at, 8));
+    if method == 0 || !is_method(&bytes[..method]) {
+        return Some(Answer::NotForMe);
+    }
+    let is_text = |line: &[u8]| line.iter().all(|byte| *byte >= b' ' || is_blank(byte));
+    let Some(line) = bytes.line() else {
+        let is_line = is_text(bytes.strip_suffix(b"\r").unwrap_or(bytes));
+        let target = bytes[method..].trim_ascii_start();
+        let is_target =
+            target.starts_with(b"/") || target.starts_with(b"\\") || is_absolute(target);
+        return Some(if is_full {
+            Answer::likely_if(is_line && is_target)
+        } else {
+            Answer::maybe_if(is_line)
+        });
+    };
+    let version = line.trim_ascii_end().rsplit(is_blank).next()?;
+    // RFC 9113 3.4: another protocol's preface.
+    let is_http2 = &bytes[..method] == b"PRI" && version == b"HTTP/2.0";
     Some(Answer::certain_if(
-        version.is_some_and(|version| version.starts_with(b" HTTP/1.")),
+        is_text(line) && is_version(version) && !is_http2,
     ))
+}
+
+fn is_version(word: &[u8]) -> bool {
+    let number = word.get(5..).unwrap_or_default();
+    word.begins_text(b"HTTP/") == Some(true)
+        && !number.is_empty()
+        && number
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'.')
+}
+
+/// A request of HTTP/0.9, which has no version: RFC 1945 4.1.
+fn simple_request(bytes: &[u8]) -> bool {
+    let bytes = bytes.after(empty_lines(bytes));
+    let line = bytes.line().unwrap_or_default();
+    let target = line.get(4..).unwrap_or_default();
+    line.starts_with(b"GET ") && target.starts_with(b"/") && target.iter().all(u8::is_ascii_graphic)
+}
+
+/// RFC 9112 2.2: empty lines in front of a request are to be ignored.
+fn empty_lines(bytes: &[u8]) -> usize {
+    let is_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    bytes.iter().take_while(is_end).count()
+}
+
+/// RFC 9112 3: what lenient readers take for a blank.
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\x0b' | b'\x0c')
+}
+
+/// RFC 9112 3.2.2.
+fn is_absolute(target: &[u8]) -> bool {
+    memchr::memmem::find(target, b"://").is_some_and(|scheme| scheme <= SCHEME_BYTES)
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -124,7 +167,13 @@ enum Method {
 struct Read {
     framing: Framing,
     /// Another protocol begins.
-    switches: bool,
+    switches: Option<Switch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Switch {
+    Http2,
+    Other,
 }
 
 #[derive(Debug)]
@@ -158,9 +207,10 @@ impl Parser for Http {
                 Ok(None) => return Next::More,
                 Ok(Some((taken, read))) => {
                     rest = &rest[taken..];
-                    if read.switches {
-                        output.complete();
-                        return Next::Done;
+                    match read.switches {
+                        Some(Switch::Http2) => return Next::Become(http2::parser(), rest.len()),
+                        Some(Switch::Other) => return Next::Done,
+                        None => (),
                     }
                     let side = &mut self.sides[direction.index()];
                     side.body = Some(Body::new(read.framing)).filter(|body| !body.is_over());
@@ -209,11 +259,7 @@ impl Http {
             kept.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES.saturating_sub(before))]);
             &kept
         };
-        // RFC 9112 2.2: empty lines in front of a request are to be ignored.
-        let empty = whole
-            .iter()
-            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-            .count();
+        let empty = empty_lines(whole);
         let read = if whole[empty..].starts_with(b"HTTP/") {
             self.response(direction, &whole[empty..], output)?
         } else {
@@ -238,9 +284,9 @@ impl Http {
         bytes: &[u8],
         output: &mut Output<'_>,
     ) -> Result<Option<(usize, Read)>, Trouble> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        let length = match request.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let length = match request.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(Trouble::TooLong),
@@ -251,6 +297,9 @@ impl Http {
         else {
             return Err(Trouble::Malformed);
         };
+        if output.identity.protocol == Some(Protocol::Http) {
+            output.refine(Protocol::Http, None, true);
+        }
         let transaction = self.begin(direction);
         output.fact(
             direction,
@@ -266,7 +315,7 @@ impl Http {
                 },
             },
         );
-        let framing = fields_of(direction, transaction, request.headers, output);
+        let framing = fields_of(direction, transaction, version, request.headers, output);
         output.fact(
             direction,
             transaction,
@@ -288,7 +337,7 @@ impl Http {
             length,
             Read {
                 framing: framing.of_request(),
-                switches: false,
+                switches: None,
             },
         )))
     }
@@ -329,9 +378,14 @@ impl Http {
         bytes: &[u8],
         output: &mut Output<'_>,
     ) -> Result<Option<(usize, Read)>, Trouble> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
-        let length = match response.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            &mut fields,
+        );
+        let length = match parsed {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(Trouble::TooLong),
@@ -363,7 +417,7 @@ impl Http {
                 reason: response.reason.unwrap_or_default().as_bytes(),
             },
         );
-        let framing = fields_of(direction, transaction, response.headers, output);
+        let framing = fields_of(direction, transaction, version, response.headers, output);
         output.fact(
             direction,
             transaction,
@@ -372,14 +426,19 @@ impl Http {
             },
         );
         let has_body = !(is_interim || matches!(code, 204 | 304) || method == Some(Method::Head));
-        let switches =
-            code == 101 || (method == Some(Method::Connect) && (200..300).contains(&code));
-        if code == 101
-            && field(response.headers, "upgrade")
-                .is_some_and(|to| to.eq_ignore_ascii_case(b"websocket"))
-        {
+        let to = field(response.headers, "upgrade")
+            .filter(|_| code == 101)
+            .unwrap_or_default();
+        let switches = if to.eq_ignore_ascii_case(b"h2c") {
+            output.refine(Protocol::Http2, Some(Protocol::Http), true);
+            Some(Switch::Http2)
+        } else if to.eq_ignore_ascii_case(b"websocket") {
             output.refine(Protocol::WebSocket, Some(Protocol::Http), true);
-        }
+            Some(Switch::Other)
+        } else {
+            let tunnels = method == Some(Method::Connect) && (200..300).contains(&code);
+            (code == 101 || tunnels).then_some(Switch::Other)
+        };
         if !is_interim {
             output.complete();
         }
@@ -409,10 +468,11 @@ impl Http {
 fn fields_of(
     direction: Direction,
     transaction: u32,
+    version: u8,
     headers: &[httparse::Header<'_>],
     output: &mut Output<'_>,
 ) -> body::Fields {
-    let mut fields = body::Fields::default();
+    let mut fields = body::Fields::new(version);
     for header in headers {
         output.fact(
             direction,

@@ -1,6 +1,6 @@
 //! IMAP: RFC 9051 (and RFC 3501).
 
-use crate::bytes::{Bytes, is_printable};
+use crate::bytes::{Bytes, begins_any, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
 use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
@@ -27,34 +27,24 @@ const FIRST: [&[u8]; 7] = [
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     let greetings: [&[u8]; 3] = [b"* OK", b"* PREAUTH", b"* BYE"];
-    match greetings
-        .iter()
-        .map(|word| seen.first().begins_text(word))
-        .max()?
-    {
-        Some(true) => (),
-        _ if greetings
-            .iter()
-            .any(|word| seen.first().begins_text(word).is_none()) =>
-        {
-            return None;
-        }
-        _ => return Some(Answer::NotForMe),
+    if !begins_any(seen.first(), &greetings)? {
+        return Some(Answer::NotForMe);
     }
     let line = seen.first().line()?;
     if memchr::memmem::find(&line.to_ascii_uppercase(), b"IMAP").is_some() {
         return Some(Answer::Certain);
     }
-    let Some(command) = seen.second().line() else {
-        let is_text = seen
-            .second()
-            .iter()
-            .all(|byte| is_printable(*byte) || *byte == b'\r');
-        return Some(Answer::likely_if(is_text));
-    };
-    Some(Answer::certain_if(
-        FIRST.iter().any(|word| is_command(argument(command), word)),
-    ))
+    // The client's first line, as far as it has come.
+    let second = seen.second();
+    let line = second.line();
+    let text = line.unwrap_or(second.strip_suffix(b"\r").unwrap_or(second));
+    if !text.iter().all(|byte| is_printable(*byte)) {
+        return Some(Answer::NotForMe);
+    }
+    let is_first = |command: &[u8]| FIRST.iter().any(|word| is_command(argument(command), word));
+    Some(line.map_or(Answer::Likely, |command| {
+        Answer::certain_if(is_first(command))
+    }))
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {

@@ -1,7 +1,7 @@
 //! memcached: its sources' `doc/protocol.txt` and `doc/protocol-binary.xml`.
 
 use crate::Protocol;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, begins_any};
 use crate::identify::{Answer, Datagram, Dissector, Seen};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -36,23 +36,16 @@ const REPLIES: [&[u8]; 9] = [
     b"ERROR\r\n",
 ];
 
-fn best(bytes: &[u8], words: &[&[u8]]) -> Option<bool> {
-    if words.iter().any(|word| bytes.begins(word) == Some(true)) {
-        return Some(true);
-    }
-    words
-        .iter()
-        .all(|word| bytes.begins(word) == Some(false))
-        .then_some(false)
-}
-
 /// A command alone may be anybody's word; with its answer it is memcached.
 fn tcp(seen: &Seen<'_>) -> Option<Answer> {
     if seen.first().at(0)? == 0x80 {
         return binary(seen);
     }
     Some(
-        match (best(seen.first(), &COMMANDS), best(seen.second(), &REPLIES)) {
+        match (
+            begins_any(seen.first(), &COMMANDS),
+            begins_any(seen.second(), &REPLIES),
+        ) {
             (Some(false), _) | (_, Some(false)) => Answer::NotForMe,
             (Some(true), Some(true)) => Answer::Certain,
             (Some(true), None) => Answer::Likely,
@@ -92,6 +85,6 @@ fn udp(datagram: &Datagram<'_>) -> Option<Answer> {
     let text = payload.after(8);
     let is_text = [&COMMANDS[..], &REPLIES[..]]
         .iter()
-        .any(|words| best(text, words) == Some(true));
+        .any(|words| begins_any(text, words) == Some(true));
     Some(Answer::certain_if(is_text))
 }

@@ -32,11 +32,16 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
                 let end = memchr::memchr(0, &name[..name.len().min(130)])?;
                 bytes.le32(16)? & 0xffff_ff01 == 0 && name[..end].contains(&b'.')
             }
-            // OP_REPLY: flags, a cursor, where it stands, how many documents.
+            // OP_REPLY, to some request: flags, a cursor, where it stands, how many documents, and the first of them.
             1 => {
-                bytes.le32(16)? & 0xffff_fff0 == 0
-                    && bytes.le32(32)? <= 1_000_000
-                    && bytes.le32(28)? <= 1_000_000
+                let (flags, place, count) = (bytes.le32(16)?, bytes.le32(28)?, bytes.le32(32)?);
+                let is_head = bytes.le32(8)? != 0 && flags & 0xffff_fff0 == 0;
+                let first = size(36)?;
+                is_head
+                    && place <= 1_000_000
+                    && count <= 1_000_000
+                    && fits(first, 36)
+                    && (count > 1 || first + 36 == length as usize)
             }
             // OP_COMPRESSED: what it was, how large, and by what.
             2_012 => matches!(bytes.le32(16)?, 1 | 2_004 | 2_013) && bytes.at(24)? <= 3,

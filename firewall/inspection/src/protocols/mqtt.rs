@@ -2,7 +2,8 @@
 
 use crate::bytes::Bytes;
 use crate::identify::{Answer, Dissector, Seen};
-use crate::parser::{Next, Output, Parser};
+use crate::parser::{Output, Parser};
+use crate::protocols::gathered::{Gathered, Look, Opening};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -41,30 +42,41 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(Mqtt)
+    Box::new(Gathered::new(Mqtt))
 }
 
 #[derive(Debug)]
 struct Mqtt;
 
-impl Parser for Mqtt {
-    /// The client's name, as far as it is in the first piece.
-    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
-        let name = || {
-            let header = bytes.after(variable(bytes)?);
-            let protocol = 2 + usize::from(header.be16(0)?);
-            let level = header.at(protocol)?;
-            let mut at = protocol + 4;
-            if level == 5 {
-                // Properties, RFC-like variable length; those of clients fit one byte.
-                at += 1 + usize::from(header.at(at).filter(|length| length & 0x80 == 0)?);
-            }
-            header.part(at + 2, usize::from(header.be16(at)?))
-        };
-        if let Some(value) = name() {
+impl Opening for Mqtt {
+    fn look(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        is_all: bool,
+        output: &mut Output<'_>,
+    ) -> Look {
+        if direction == Direction::Reverse {
+            return Look::Enough;
+        }
+        if let Some(value) = client(bytes) {
             let what = "mqtt_client";
             output.fact(direction, 0, Fact::Name { what, value });
+            return Look::Done;
         }
-        Next::Done
+        if is_all { Look::Done } else { Look::Wait }
     }
+}
+
+/// The client's name, behind the protocol's name and level, flags, the keep-alive time, and what version 5 adds.
+fn client(connect: &[u8]) -> Option<&[u8]> {
+    let header = connect.after(variable(connect)?);
+    let protocol = 2 + usize::from(header.be16(0)?);
+    let level = header.at(protocol)?;
+    let mut at = protocol + 4;
+    if level == 5 {
+        // Properties; those of clients take less than 128 bytes.
+        at += 1 + usize::from(header.at(at).filter(|length| length & 0x80 == 0)?);
+    }
+    header.part(at + 2, usize::from(header.be16(at)?))
 }

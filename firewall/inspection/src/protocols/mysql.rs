@@ -2,7 +2,8 @@
 
 use crate::bytes::{Bytes, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
-use crate::parser::{Next, Output, Parser};
+use crate::parser::{Output, Parser};
+use crate::protocols::gathered::{Gathered, Look, Opening};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -52,19 +53,26 @@ fn version(greeting: &[u8]) -> Option<&[u8]> {
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(MySql)
+    Box::new(Gathered::new(MySql))
 }
 
 #[derive(Debug)]
 struct MySql;
 
-impl Parser for MySql {
-    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
-        if bytes.at(4) == Some(10)
-            && let Some(version) = version(bytes)
-        {
+impl Opening for MySql {
+    fn look(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        _: bool,
+        output: &mut Output<'_>,
+    ) -> Look {
+        if direction == Direction::Forward {
+            return Look::Enough;
+        }
+        if let Some(version) = version(bytes).filter(|_| bytes.at(4) == Some(10)) {
             output.fact(direction, 0, Fact::Software(version));
         }
-        Next::Done
+        Look::Done
     }
 }

@@ -24,9 +24,19 @@ fn udp(datagram: &Datagram<'_>) -> Option<Answer> {
     if (0x10..=0x16).contains(&payload.at(0)?) && payload.be16(8)? == 138 {
         return Some(Answer::Certain);
     }
+    // A question or an answer, of type NB or NBSTAT, or behind a scope.
     let (questions, answers) = (payload.be16(4)?, payload.be16(6)?);
-    let has_name = (questions <= 1 && answers <= 1) && is_name(payload.after(12)).unwrap_or(false);
-    Some(Answer::certain_if(has_name))
+    let rest = payload.after(12);
+    let is_kind = rest.at(33) != Some(0) || matches!(rest.be16(34), Some(0x20 | 0x21));
+    let has_name = questions <= 1 && answers <= 1 && is_name(rest).unwrap_or(false) && is_kind;
+    // Nothing else is at both ports, however damaged.
+    let is_here = datagram.source_port == datagram.destination_port
+        && matches!(datagram.source_port, 137 | 138);
+    Some(if has_name {
+        Answer::Certain
+    } else {
+        Answer::likely_if(is_here)
+    })
 }
 
 fn tcp(seen: &Seen<'_>) -> Option<Answer> {

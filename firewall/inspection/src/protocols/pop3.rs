@@ -26,16 +26,17 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     if !matches!(seen.first().at(3)?, b' ' | b'\r' | b'\n') {
         return Some(Answer::NotForMe);
     }
-    let Some(command) = seen.second().line() else {
-        let is_text = seen
-            .second()
-            .iter()
-            .all(|byte| is_printable(*byte) || *byte == b'\r');
-        return Some(Answer::likely_if(is_text));
-    };
-    Some(Answer::certain_if(
-        FIRST.iter().any(|word| is_command(command, word)),
-    ))
+    // The client's first line, as far as it has come.
+    let second = seen.second();
+    let line = second.line();
+    let text = line.unwrap_or(second.strip_suffix(b"\r").unwrap_or(second));
+    if !text.iter().all(|byte| is_printable(*byte)) {
+        return Some(Answer::NotForMe);
+    }
+    let is_first = |command: &[u8]| FIRST.iter().any(|word| is_command(command, word));
+    Some(line.map_or(Answer::Likely, |command| {
+        Answer::certain_if(is_first(command))
+    }))
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {

@@ -2,7 +2,8 @@
 
 use crate::bytes::Bytes;
 use crate::identify::{Answer, Dissector, Seen};
-use crate::parser::{Next, Output, Parser};
+use crate::parser::{Output, Parser};
+use crate::protocols::gathered::{Gathered, Look, Opening};
 use crate::protocols::tls;
 use crate::{Direction, Fact, Protocol};
 
@@ -48,44 +49,59 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::<PostgreSql>::default()
+    Box::new(Gathered::new(PostgreSql::default()))
 }
 
 #[derive(Debug, Default)]
 struct PostgreSql {
-    asked_for_tls: bool,
+    /// Bytes of the requests for encryption; each is answered by one byte.
+    asked_bytes: usize,
+    answers: usize,
 }
 
-impl Parser for PostgreSql {
-    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
-        match direction {
-            Direction::Forward if bytes.starts_with(&SSL_REQUEST) => {
-                self.asked_for_tls = true;
-                Next::More
-            }
-            Direction::Reverse if self.asked_for_tls => match bytes.first() {
-                Some(b'S') => Next::Become(tls::parser(), bytes.len() - 1),
-                Some(b'N') => {
-                    self.asked_for_tls = false;
-                    Next::More
+impl Opening for PostgreSql {
+    fn look(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        is_all: bool,
+        output: &mut Output<'_>,
+    ) -> Look {
+        if direction == Direction::Reverse {
+            return match bytes.get(self.answers) {
+                Some(b'S' | b'G') if self.asked_bytes > 0 => {
+                    Look::Become(tls::parser(), self.answers + 1)
                 }
-                Some(_) | None => Next::Done,
-            },
-            Direction::Forward if bytes.part(4, 2) == Some(&START) => {
-                let texts: Vec<&[u8]> = bytes.after(8).split(|byte| *byte == 0).take(32).collect();
-                for pair in texts.chunks_exact(2) {
-                    match pair[0] {
-                        b"user" => output.fact(direction, 0, Fact::User(pair[1])),
-                        b"database" => {
-                            let (what, value) = ("database", pair[1]);
-                            output.fact(direction, 0, Fact::Name { what, value });
-                        }
-                        _ => (),
-                    }
+                Some(b'N') if self.asked_bytes > 0 => {
+                    self.answers += 1;
+                    Look::Wait
                 }
-                Next::Done
-            }
-            Direction::Forward | Direction::Reverse => Next::Done,
+                Some(_) => Look::Enough,
+                None => Look::Wait,
+            };
         }
+        let mut message = bytes.after(self.asked_bytes);
+        while message.starts_with(&SSL_REQUEST) || message.starts_with(&GSS_REQUEST) {
+            self.asked_bytes += SSL_REQUEST.len();
+            message = bytes.after(self.asked_bytes);
+        }
+        let length = message.be32(0).map_or(usize::MAX, |length| length as usize);
+        if message.len() < length && !is_all {
+            return Look::Wait;
+        }
+        if message.part(4, 2) == Some(&START) {
+            let texts: Vec<&[u8]> = message.after(8).split(|byte| *byte == 0).take(32).collect();
+            for pair in texts.chunks_exact(2) {
+                match pair[0] {
+                    b"user" => output.fact(direction, 0, Fact::User(pair[1])),
+                    b"database" => {
+                        let (what, value) = ("database", pair[1]);
+                        output.fact(direction, 0, Fact::Name { what, value });
+                    }
+                    _ => (),
+                }
+            }
+        }
+        Look::Done
     }
 }

@@ -8,7 +8,7 @@
 
 mod crypto;
 mod google;
-mod initial;
+pub(crate) mod initial;
 
 use crate::bytes::Bytes;
 use crate::identify::{Answer, Datagram, Dissector};
@@ -29,15 +29,13 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
 
 fn recognise(datagram: &Datagram<'_>) -> Option<Answer> {
     let payload = datagram.payload;
-    if google::is_public_header(payload) {
+    if google::is_public_header(payload) || google::is_rejection(payload) {
         return Some(Answer::Certain);
     }
     let first = payload.at(0)?;
     if first & 0x80 == 0 {
         // RFC 9000 17.3: nothing in a short header says what it is; but it may follow upon a long one.
-        return Some(Answer::maybe_if(
-            datagram.has_port(443) && first & 0x40 != 0,
-        ));
+        return Some(Answer::maybe_if(datagram.has_port(443)));
     }
     let long = Long::read(payload)?;
     Some(match long.version {

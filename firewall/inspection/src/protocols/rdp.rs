@@ -2,7 +2,8 @@
 
 use crate::bytes::Bytes;
 use crate::identify::{Answer, Dissector, Seen};
-use crate::parser::{Next, Output, Parser};
+use crate::parser::{Output, Parser};
+use crate::protocols::gathered::{Gathered, Look, Opening};
 use crate::protocols::tls;
 use crate::{Direction, Fact, Protocol};
 
@@ -14,6 +15,8 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
     udp_ports: &[],
 };
 
+/// MS-RDPBCGR 2.2.1.1.1 and 2.2.1.1.2: `mstshash=` or `mstscookie`.
+const COOKIE: &[u8] = b"Cookie: msts";
 /// Where X.224's variable part begins.
 const VARIABLE: usize = 11;
 
@@ -26,63 +29,56 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
         }
         let kind = bytes.at(5)?;
         let variable = bytes.get(VARIABLE..bytes.len().min(length))?;
-        let negotiation =
-            |kinds: &[u8], part: &[u8]| matches!(part, [kind, _, 8, 0, ..] if kinds.contains(kind));
-        Some(match kind {
+        if bytes.len() < length && variable.len() < COOKIE.len() {
+            return Some(Answer::maybe_if(matches!(kind, 0xe0 | 0xd0)));
+        }
+        Some(match (kind, variable) {
             // A connection request: a cookie, what is asked for, or both.
-            0xe0 if variable.starts_with(b"Cookie: msts") => Answer::Certain,
-            0xe0 if negotiation(&[1], variable) => Answer::Certain,
+            (0xe0, _) if variable.starts_with(COOKIE) => Answer::Certain,
+            (0xe0, [1, _, 8, 0, ..]) => Answer::Certain,
             // A confirmation with what was chosen, or why not.
-            0xd0 if negotiation(&[2, 3], variable) => Answer::Certain,
-            0xe0 | 0xd0 if length == VARIABLE => Answer::Likely,
-            0xe0 | 0xd0 if bytes.len() < length && b"Cookie: msts".starts_with(variable) => {
-                Answer::Maybe
-            }
+            (0xd0, [2 | 3, _, 8, 0, ..]) => Answer::Certain,
+            (0xe0 | 0xd0, []) => Answer::Likely,
             _ => Answer::NotForMe,
         })
     }))
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::new(Rdp {
-        cookie: Vec::new(),
-        left: [None; 2],
-    })
+    Box::new(Gathered::new(Rdp::default()))
 }
 
 /// Reads the user in the cookie, then the TLS that most ends agree on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rdp {
-    cookie: Vec<u8>,
-    /// Of the first TPKT, by direction; `None` before it.
-    left: [Option<usize>; 2],
+    /// Whether a direction's first TPKT has come.
+    seen: [bool; 2],
 }
 
-impl Parser for Rdp {
-    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
-        let left = &mut self.left[direction.index()];
-        let length = || Some(usize::from(bytes.be16(2)?));
-        let Some(length) = left.or_else(length) else {
-            return Next::Done;
-        };
-        let part = &bytes[..bytes.len().min(length)];
-        *left = Some(length - part.len());
-        if direction == Direction::Forward && self.cookie.len() < 256 {
-            self.cookie.extend_from_slice(part);
-            if let Some(at) = memchr::memmem::find(&self.cookie, b"mstshash=")
-                && let Some(user) = self.cookie[at + 9..].line()
-            {
-                output.fact(direction, 0, Fact::User(user));
-            }
+impl Opening for Rdp {
+    fn look(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        is_all: bool,
+        output: &mut Output<'_>,
+    ) -> Look {
+        let length = bytes.be16(2).map_or(usize::MAX, usize::from);
+        if bytes.len() < length && !is_all {
+            return Look::Wait;
+        }
+        let request = &bytes[..bytes.len().min(length)];
+        if let Some(at) = memchr::memmem::find(request, b"mstshash=")
+            && let Some(user) = request[at + 9..].line()
+        {
+            output.fact(direction, 0, Fact::User(user));
         }
         output.complete();
-        if self.left == [Some(0); 2] {
-            return Next::Become(tls::parser(), bytes.len() - part.len());
-        }
-        if bytes.len() > part.len() {
-            Next::Done
+        self.seen[direction.index()] = true;
+        if self.seen == [true; 2] {
+            Look::Become(tls::parser(), request.len())
         } else {
-            Next::More
+            Look::Enough
         }
     }
 }

@@ -14,6 +14,11 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
     udp_ports: &[],
 };
 
+pub(crate) const LATE: Dissector = Dissector {
+    udp: Some(late),
+    ..DISSECTOR
+};
+
 pub(crate) const RTCP: Dissector = Dissector {
     protocol: Protocol::Rtcp,
     tcp: None,
@@ -26,19 +31,27 @@ pub(crate) const RTCP: Dissector = Dissector {
 const STEP: u16 = 8;
 
 fn rtp(datagram: &Datagram<'_>) -> Option<Answer> {
-    let payload = datagram.payload;
-    if !is_rtp(payload) {
+    if !is_rtp(datagram.payload) {
         return Some(Answer::NotForMe);
     }
-    let goes_on = datagram
-        .before
-        .is_some_and(|before| goes_on(before, payload));
-    Some(match (datagram.before, goes_on, datagram.said) {
-        (None, _, said) => said.max(Answer::Maybe),
-        (Some(_), true, Answer::Likely) => Answer::Certain,
-        (Some(_), true, _) => Answer::Likely,
-        (Some(_), false, _) => Answer::Maybe,
-    })
+    Some(series(datagram, Answer::Certain))
+}
+
+/// Behind a greeting of somebody's own it is that somebody's protocol, of which RTP is a part: likely at best.
+fn late(datagram: &Datagram<'_>) -> Option<Answer> {
+    Some(series(datagram, Answer::Likely))
+}
+
+fn series(datagram: &Datagram<'_>, most: Answer) -> Answer {
+    let goes_on = is_rtp(datagram.payload)
+        && datagram
+            .before
+            .is_some_and(|before| goes_on(before, datagram.payload));
+    match (goes_on, datagram.said) {
+        (true, Answer::Likely) => most,
+        (true, _) => Answer::Likely,
+        (false, _) => Answer::Maybe,
+    }
 }
 
 /// RFC 3551 6: payload types that are assigned or dynamic.
@@ -65,28 +78,32 @@ fn goes_on(before: &Head, payload: &[u8]) -> bool {
 
 fn rtcp(datagram: &Datagram<'_>) -> Option<Answer> {
     let payload = datagram.payload;
-    if !matches!(payload.at(1)?, 200 | 201) {
+    if !is_report(payload) {
         return Some(Answer::NotForMe);
     }
+    let same_source = datagram.before.is_some_and(|before| {
+        is_report(before.bytes()) && before.bytes().be32(4) == payload.be32(4)
+    });
     let mut rest = payload;
     let mut packets = 0;
-    while !rest.is_empty() {
-        if rest.at(0)? >> 6 != 2 || !(192..=223).contains(&rest.at(1)?) {
-            // SRTCP (RFC 3711 3.4) is encrypted behind the first packet's sender.
-            return Some(Answer::maybe_if(packets > 0));
-        }
+    while !rest.is_empty() && rest[0] >> 6 == 2 && (192..=223).contains(&rest.at(1)?) {
         let Some(behind) = rest.get((usize::from(rest.be16(2)?) + 1) * 4..) else {
-            return Some(Answer::maybe_if(packets > 0));
+            break;
         };
         rest = behind;
         packets += 1;
     }
-    let same_source = datagram.before.is_some_and(|before| {
-        before.bytes().be32(4) == payload.be32(4) && matches!(before.bytes().at(1), Some(200 | 201))
-    });
-    Some(if packets > 1 || same_source {
-        Answer::Certain
-    } else {
-        Answer::Likely
+    // SRTCP (RFC 3711 3.4) is encrypted behind the first packet's sender.
+    Some(match (rest.is_empty(), packets) {
+        (true, 2..) => Answer::Certain,
+        (true, _) if same_source => Answer::Certain,
+        (true, _) => Answer::Likely,
+        (false, 1..) if same_source => Answer::Likely,
+        (false, _) => Answer::maybe_if(packets > 0),
     })
+}
+
+/// A sender's or receiver's report begins every packet.
+fn is_report(bytes: &[u8]) -> bool {
+    bytes.at(0).is_some_and(|first| first >> 6 == 2) && matches!(bytes.at(1), Some(200 | 201))
 }

@@ -2,7 +2,8 @@
 
 use crate::bytes::Bytes;
 use crate::identify::{Answer, BEGINNING_BYTES, Datagram, Dissector, Seen};
-use crate::parser::{Next, Output, Parser};
+use crate::parser::{Output, Parser};
+use crate::protocols::gathered::{Gathered, Look, Opening};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -66,54 +67,56 @@ fn message(bytes: &[u8], version: &[u8]) -> Option<Answer> {
     }
 }
 
-/// Reads the first message's head, as far as it comes in one datagram or piece.
 pub(crate) fn parser() -> Box<dyn Parser> {
-    Box::<Heads>::default()
+    Box::new(Gathered::new(Head))
 }
 
-#[derive(Debug, Default)]
-struct Heads {
-    told: [bool; 2],
-}
+/// Each direction's first head.
+#[derive(Debug)]
+struct Head;
 
-impl Parser for Heads {
-    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
-        let index = direction.index();
-        if !self.told[index] {
-            self.told[index] = true;
-            for line in bytes.split(|byte| *byte == b'\n').take(64) {
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                let Some(colon) = memchr::memchr(b':', line) else {
-                    continue;
-                };
-                let value = line[colon + 1..].trim_ascii();
-                match &line[..colon].to_ascii_lowercase()[..] {
-                    b"user-agent" | b"server" => output.fact(direction, 0, Fact::Software(value)),
-                    b"from" | b"f" => output.fact(
-                        direction,
-                        0,
-                        Fact::Name {
-                            what: "sip_from",
-                            value,
-                        },
-                    ),
-                    b"to" | b"t" => output.fact(
-                        direction,
-                        0,
-                        Fact::Name {
-                            what: "sip_to",
-                            value,
-                        },
-                    ),
-                    _ => (),
-                }
+impl Opening for Head {
+    fn look(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        is_all: bool,
+        output: &mut Output<'_>,
+    ) -> Look {
+        if !is_all && memchr::memmem::find(bytes, b"\r\n\r\n").is_none() {
+            return Look::Wait;
+        }
+        for line in bytes.split(|byte| *byte == b'\n').take(64) {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                break;
             }
-            output.complete();
+            let Some(colon) = memchr::memchr(b':', line) else {
+                continue;
+            };
+            let value = line[colon + 1..].trim_ascii();
+            match &line[..colon].to_ascii_lowercase()[..] {
+                b"user-agent" | b"server" => output.fact(direction, 0, Fact::Software(value)),
+                b"from" | b"f" => output.fact(
+                    direction,
+                    0,
+                    Fact::Name {
+                        what: "sip_from",
+                        value,
+                    },
+                ),
+                b"to" | b"t" => output.fact(
+                    direction,
+                    0,
+                    Fact::Name {
+                        what: "sip_to",
+                        value,
+                    },
+                ),
+                _ => (),
+            }
         }
-        if self.told == [true; 2] {
-            Next::Done
-        } else {
-            Next::More
-        }
+        output.complete();
+        Look::Enough
     }
 }

@@ -1,6 +1,6 @@
 //! SMTP: RFC 5321, STARTTLS RFC 3207, LMTP RFC 2033.
 
-use crate::bytes::{Bytes, is_printable};
+use crate::bytes::{Bytes, begins_any, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
 use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
@@ -14,27 +14,23 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
     udp_ports: &[],
 };
 
+const HELLO: [&[u8]; 3] = [b"EHLO ", b"HELO ", b"LHLO "];
+
 /// A greeting, and what only SMTP's client says to it.
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
-    let hello = |bytes: &[u8]| {
-        let words: [&[u8]; 3] = [b"EHLO ", b"HELO ", b"LHLO "];
-        words.iter().map(|word| bytes.begins_text(word)).max()
-    };
     let greeting = greeting(seen.first(), &[b"SMTP", b"LMTP"]);
-    Some(
-        match (
-            greeting,
-            hello(seen.first()).flatten(),
-            hello(seen.second()).flatten(),
-        ) {
-            (_, Some(true), _) | (Answer::Likely, _, Some(true)) | (Answer::Certain, _, _) => {
-                Answer::Certain
-            }
-            (Answer::NotForMe, Some(false), _) | (_, _, Some(false)) => Answer::NotForMe,
-            (Answer::NotForMe, None, _) => Answer::Maybe,
-            (other, _, _) => other,
-        },
-    )
+    let (first, second) = (
+        begins_any(seen.first(), &HELLO),
+        begins_any(seen.second(), &HELLO),
+    );
+    Some(match (greeting, first, second) {
+        (_, Some(true), _) | (Answer::Likely, _, Some(true)) | (Answer::Certain, _, _) => {
+            Answer::Certain
+        }
+        (Answer::NotForMe, Some(false), _) | (_, _, Some(false)) => Answer::NotForMe,
+        (Answer::NotForMe, None, _) => Answer::Maybe,
+        (greeting, _, _) => greeting,
+    })
 }
 
 /// How much a line looks like a `220` greeting: certain where it names what it speaks.

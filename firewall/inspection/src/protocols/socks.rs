@@ -13,6 +13,9 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
     udp_ports: &[],
 };
 
+/// Nobody's name is longer.
+const USER_BYTES: usize = 256;
+
 /// A greeting is so short that only its answer makes it certain.
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     let (first, second) = (seen.first(), seen.second());
@@ -40,14 +43,15 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
                 return Some(Answer::NotForMe);
             }
             let user = first.get(8..)?;
-            if memchr::memchr(0, user).is_none() {
-                return Some(Answer::maybe_if(user.len() < 256));
+            if memchr::memchr(0, &user[..user.len().min(USER_BYTES)]).is_none() {
+                return Some(Answer::maybe_if(user.len() < USER_BYTES));
             }
             if second.is_empty() {
                 return Some(Answer::Likely);
             }
+            let reply = second.part(0, 8)?;
             Some(Answer::certain_if(
-                second[0] == 0 && matches!(second.at(1)?, 0x5a..=0x5d),
+                reply[0] == 0 && matches!(reply[1], 0x5a..=0x5d),
             ))
         }
         _ => Some(Answer::NotForMe),

@@ -36,13 +36,17 @@ fn tcp(seen: &Seen<'_>) -> Option<Answer> {
 
 fn message(bytes: &[u8], is_whole: bool) -> Option<Answer> {
     let (kind, length) = (bytes.be16(0)?, usize::from(bytes.be16(2)?));
-    if kind >> 14 != 0 || length % 4 != 0 {
+    if kind >> 14 != 0 {
         return Some(Answer::NotForMe);
     }
+    // Not everybody pads attributes to four bytes, but with the cookie and its length it is nothing else.
     let cookie = bytes.be32(4)?;
     let fits = !is_whole || bytes.len() >= HEADER_BYTES + length;
     if cookie == COOKIE {
         return Some(Answer::certain_if(fits));
+    }
+    if !length.is_multiple_of(4) {
+        return Some(Answer::NotForMe);
     }
     if !is_whole {
         return Some(Answer::NotForMe);
@@ -109,7 +113,8 @@ impl Stun {
         if count < CONSECUTIVE {
             return Next::More;
         }
-        output.refine(Protocol::Rtp, Some(Protocol::Stun), true);
+        // As in `rtp`: behind something else it is likely at best.
+        output.refine(Protocol::Rtp, Some(Protocol::Stun), false);
         Next::Done
     }
 }

@@ -34,9 +34,14 @@ fn recognise(datagram: &Datagram<'_>) -> Option<Answer> {
             let mode = texts.next().unwrap_or_default().to_ascii_lowercase();
             let is_file =
                 !file.is_empty() && file.iter().all(|byte| is_printable(*byte) || *byte >= 0x80);
-            Answer::certain_if(
-                is_file && [&b"netascii"[..], b"octet", b"mail"].contains(&&mode[..]),
-            )
+            let modes = [&b"netascii"[..], b"octet", b"mail"];
+            // Without a name it asks for nothing, but says it in the same words.
+            let has_mode = payload.ends_with(b"octet\0") || payload.ends_with(b"netascii\0");
+            if is_file && modes.contains(&&mode[..]) {
+                Answer::Certain
+            } else {
+                Answer::likely_if(has_mode)
+            }
         }
         DATA if payload.len() >= 4 && payload.len() <= 4 + BLOCK_BYTES => {
             let follows = other(ACKNOWLEDGMENT)

@@ -50,19 +50,35 @@ fn end(bytes: &[u8]) -> Option<Answer> {
     }
 }
 
-/// A hello in a record of its own, or the record's first part of one.
+/// A hello, in as many records as its sender likes: receivers put even single bytes together. Of the records' version they mind the first byte.
 fn handshake_record(bytes: &[u8]) -> Option<Answer> {
-    let length = usize::from(record_length(bytes)?);
-    if !(4..=RECORD_BYTES).contains(&length) {
-        return Some(Answer::NotForMe);
-    }
-    match bytes.at(5)? {
-        // A record may hold less than the message, but its header.
-        1 | 2 if bytes.be24(6)? >= 38 => Some(Answer::certain_if(bytes.be16(9)? >> 8 == 3)),
-        1 | 2 => Some(Answer::NotForMe),
+    let mut head = [0; 6];
+    let mut known = 0;
+    let mut rest = bytes;
+    while known < head.len() {
+        if rest.at(0)? != HANDSHAKE || rest.at(1)? != 3 {
+            return Some(Answer::NotForMe);
+        }
+        let length = usize::from(rest.be16(3)?);
+        if length > RECORD_BYTES {
+            return Some(Answer::NotForMe);
+        }
+        let content = rest.after(5);
+        let content = &content[..content.len().min(length)];
+        for (to, byte) in head[known..].iter_mut().zip(content) {
+            *to = *byte;
+        }
+        known = head.len().min(known + content.len());
         // HelloRequest, Certificate … Finished, or encrypted: the middle of something.
-        _ => later_record(bytes),
+        if known > 0 && !matches!(head[0], 1 | 2) {
+            return later_record(bytes);
+        }
+        if content.len() < length && known < head.len() {
+            return None;
+        }
+        rest = rest.after(5 + length);
     }
+    Some(Answer::certain_if(head[..].be24(1)? >= 38 && head[4] == 3))
 }
 
 /// The length, where the two bytes in front of it are a version.
@@ -90,9 +106,8 @@ fn later_record(bytes: &[u8]) -> Option<Answer> {
     if next.len() < 3 {
         return Some(Answer::Likely);
     }
-    let follows = (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&next[0])
-        && next[1] == 3
-        && next[2] == bytes[2];
+    let follows =
+        (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&next[0]) && next[1] == 3 && next[2] <= 4;
     Some(Answer::certain_if(follows))
 }
 

@@ -32,11 +32,14 @@ fn recognise(datagram: &Datagram<'_>) -> Option<Answer> {
         // The second MAC is zeros unless the responder is under load.
         (INITIATION, 148) if payload[132..].iter().all(|byte| *byte == 0) => Answer::Certain,
         (INITIATION, 148) => Answer::Likely,
-        (RESPONSE, 92) => match other(INITIATION) {
+        // Some fill it up to look like something else.
+        (INITIATION, 149..) => Answer::Maybe,
+        (RESPONSE, 92..) => match other(INITIATION) {
             Some(initiation) if initiation.bytes().part(4, 4) == payload.part(8, 4) => {
                 Answer::Certain
             }
             Some(_) => Answer::NotForMe,
+            None if payload.len() > 92 => Answer::Maybe,
             None if payload[76..].iter().all(|byte| *byte == 0) => Answer::Certain,
             None => Answer::Likely,
         },

@@ -14,6 +14,8 @@ pub(crate) enum Framing {
 /// What the fields say about it.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
+    /// HTTP/1.0 knows no chunks.
+    is_old: bool,
     length: Option<u64>,
     chunked: bool,
     other_coding: bool,
@@ -21,6 +23,14 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    /// By the minor version.
+    pub(crate) fn new(version: u8) -> Self {
+        Self {
+            is_old: version == 0,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn field(&mut self, name: &str, value: &[u8]) {
         if name.eq_ignore_ascii_case("content-length") {
             // A list of the same number is allowed, RFC 9110 8.6; every other is a contradiction.
@@ -45,7 +55,11 @@ impl Fields {
 
     /// Whether ends may disagree about where the body ends.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        self.contradiction || (self.length.is_some() && self.chunked) || self.other_coding
+        // RFC 9112 6.1: also where an old version says so.
+        self.contradiction
+            || (self.length.is_some() && self.chunked)
+            || self.other_coding
+            || (self.is_old && self.chunked)
     }
 
     pub(crate) fn of_request(&self) -> Framing {

@@ -9,6 +9,11 @@ pub(crate) fn is_public_header(datagram: &[u8]) -> bool {
     flags & 0xc9 == 0x09 && is_version(version)
 }
 
+/// The responder's refusal, with the token that the next hello is to have: `REJ`, seven values, the first of them `STK`.
+pub(crate) fn is_rejection(datagram: &[u8]) -> bool {
+    memchr::memmem::find(&datagram[..datagram.len().min(80)], b"REJ\0\x07\0\0\0STK\0").is_some()
+}
+
 fn is_version(version: &[u8]) -> bool {
     matches!(version, [b'Q', b'0', tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit())
 }

@@ -29,6 +29,11 @@ pub(crate) enum Version {
     Unknown(u32),
 }
 
+/// draft-ietf-quic-tls-22 5.2.
+const DRAFT_22: [u8; 20] = [
+    0x7f, 0xbc, 0xdb, 0x0e, 0x7c, 0x66, 0xbb, 0xe9, 0x19, 0x3a, 0x96, 0xcd, 0x21, 0x51, 0x9e, 0xbd,
+    0x7a, 0x02, 0x64, 0x4a,
+];
 /// RFC 9001 5.2.
 const VERSION_1: [u8; 20] = [
     0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17, 0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad,
@@ -65,7 +70,8 @@ impl Version {
             },
             0xff00_001d..=0xff00_0020 => ietf(DRAFT_29),
             // mvfst's own numbers (facebook/mvfst, quic/QuicConstants.h) are versions of the drafts of their time.
-            0xff00_0017..=0xff00_001c | 0xface_b001 | 0xface_b002 => ietf(DRAFT_23),
+            0xff00_0017..=0xff00_001c | 0xface_b002 => ietf(DRAFT_23),
+            0xff00_0015..=0xff00_0016 | 0xface_b001 => ietf(DRAFT_22),
             number if number.to_be_bytes()[0] == b'Q' && is_digits(number) => Self::Google(number),
             number if number.to_be_bytes()[0] == b'T' && is_digits(number) => Self::Google(number),
             number => Self::Unknown(number),
@@ -313,5 +319,80 @@ impl Initial<'_> {
             )
             .ok()?;
         Some(plain.to_vec())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An initiator's Initial packet, protected, with a packet number of four bytes.
+    pub(crate) fn seal(version: u32, destination: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
+        let keys = Keys::derive(version, destination).expect("a known version");
+        let is_second = version == 0x6b33_43cf;
+        let mut packet = vec![if is_second { 0xd3 } else { 0xc3 }];
+        packet.extend(version.to_be_bytes());
+        packet.push(u8::try_from(destination.len()).expect("a short id"));
+        packet.extend(destination);
+        packet.extend([0, 0]);
+        let length = u16::try_from(4 + frames.len() + 16).expect("a short packet");
+        packet.extend((0x4000 | length).to_be_bytes());
+        let number_at = packet.len();
+        packet.extend(number.to_be_bytes());
+        let mut nonce = keys.iv;
+        for (byte, digit) in nonce[8..].iter_mut().zip(number.to_be_bytes()) {
+            *byte ^= digit;
+        }
+        let mut sealed = frames.to_vec();
+        keys.packet
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(&packet),
+                &mut sealed,
+            )
+            .expect("sealing");
+        packet.extend(sealed);
+        let sample = &packet[number_at + 4..number_at + 4 + SAMPLE_BYTES];
+        let mask = keys.header.new_mask(sample).expect("a mask");
+        packet[0] ^= mask[0] & 0x0f;
+        for index in 0..4 {
+            packet[number_at + index] ^= mask[1 + index];
+        }
+        packet
+    }
+
+    /// RFC 9001 A.2.
+    #[test]
+    fn the_keys_are_those_of_the_specifications_example() {
+        let keys =
+            Keys::derive(1, &[0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08]).expect("keys");
+        let sample = [
+            0xd1, 0xb1, 0xc9, 0x8d, 0xd7, 0x68, 0x9f, 0xb8, 0xec, 0x11, 0xd2, 0x42, 0xb1, 0x23,
+            0xdc, 0x9b,
+        ];
+        assert_eq!(
+            keys.header.new_mask(&sample).expect("a mask"),
+            [0x43, 0x7b, 0x9a, 0xec, 0x36]
+        );
+    }
+
+    #[test]
+    fn a_packet_of_another_session_does_not_open() {
+        let packet = seal(1, b"12345678", 0, &[0; 100]);
+        let (initial, _) = Long::read(&packet)
+            .expect("a header")
+            .packet(&packet)
+            .expect("a packet");
+        let initial = initial.expect("an Initial");
+        assert!(
+            initial
+                .open(&Keys::derive(1, b"12345678").expect("keys"))
+                .is_some()
+        );
+        assert!(
+            initial
+                .open(&Keys::derive(1, b"87654321").expect("keys"))
+                .is_none()
+        );
     }
 }

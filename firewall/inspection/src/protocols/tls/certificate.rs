@@ -66,6 +66,7 @@ impl Leaf {
             issuer: certificate.issuer().to_string(),
             serial: colons(certificate.raw_serial()),
             fingerprint: colons(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref()),
+            der: der.to_vec(),
             names,
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),

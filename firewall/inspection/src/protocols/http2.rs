@@ -1,0 +1,269 @@
+//! HTTP/2 in cleartext, and gRPC in it: RFC 9113 (frames), RFC 7541 (HPACK), grpc.io, "gRPC over HTTP2".
+//!
+//! # Limits
+//! A block of fields is put together up to 16 KiB; of a block that is longer nothing is read, and as the tables of the two
+//! ends can't be followed from there, the reading ends.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use loona_hpack::Decoder;
+
+use super::http::without_port;
+use crate::bytes::{Bytes, text};
+use crate::identify::{Answer, Dissector, Seen};
+use crate::parser::{Next, Output, Parser};
+use crate::{Anomaly, Direction, Fact, HostSource, Protocol};
+
+pub(crate) const DISSECTOR: Dissector = Dissector {
+    protocol: Protocol::Http2,
+    tcp: Some(recognise),
+    udp: None,
+    tcp_ports: &[],
+    udp_ports: &[],
+};
+
+/// RFC 9113 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADER_BYTES: usize = 9;
+const BLOCK_BYTES: usize = 16 << 10;
+/// RFC 9113 6.5.2: the table's size unless a SETTINGS frame said otherwise. Ends that ask for more get no more here.
+const TABLE_BYTES: usize = 64 << 10;
+const MOST_FIELDS: usize = 256;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+fn recognise(seen: &Seen<'_>) -> Option<Answer> {
+    Some(Answer::certain_if(seen.first().begins(&PREFACE[..18])?))
+}
+
+pub(crate) fn parser() -> Box<dyn Parser> {
+    Box::new(Http2 {
+        sides: [Side::new(PREFACE.len()), Side::new(0)],
+    })
+}
+
+#[derive(Debug)]
+struct Http2 {
+    sides: [Side; 2],
+}
+
+struct Side {
+    /// Of the preface.
+    skip: usize,
+    header: [u8; HEADER_BYTES],
+    header_bytes: usize,
+    /// Of the frame.
+    left: usize,
+    /// Bytes of the frame that came.
+    came: usize,
+    block: Vec<u8>,
+    decoder: Decoder<'static>,
+}
+
+impl fmt::Debug for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Side")
+            .field("header", &self.header)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Side {
+    fn new(skip: usize) -> Self {
+        let mut decoder = Decoder::new();
+        decoder.set_max_allowed_table_size(TABLE_BYTES);
+        Self {
+            skip,
+            header: [0; HEADER_BYTES],
+            header_bytes: 0,
+            left: 0,
+            came: 0,
+            block: Vec::new(),
+            decoder,
+        }
+    }
+
+    fn kind(&self) -> u8 {
+        self.header[3]
+    }
+
+    fn flags(&self) -> u8 {
+        self.header[4]
+    }
+
+    /// Requests have odd numbers from 1 on.
+    fn transaction(&self) -> u32 {
+        let stream = self.header.as_slice().be32(5).unwrap_or(0) & 0x7fff_ffff;
+        stream.saturating_sub(1) / 2
+    }
+}
+
+/// Not what HTTP/2 allows, or more than is kept.
+struct Lost;
+
+impl Parser for Http2 {
+    fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
+        let side = &mut self.sides[direction.index()];
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if side.skip > 0 {
+                let skipped = rest.len().min(side.skip);
+                side.skip -= skipped;
+                rest = &rest[skipped..];
+                continue;
+            }
+            if side.header_bytes < HEADER_BYTES {
+                let taken = rest.len().min(HEADER_BYTES - side.header_bytes);
+                side.header[side.header_bytes..side.header_bytes + taken]
+                    .copy_from_slice(&rest[..taken]);
+                side.header_bytes += taken;
+                rest = &rest[taken..];
+                side.left = side.header.as_slice().be24(0).unwrap_or(0) as usize;
+                side.came = 0;
+                if side.header_bytes < HEADER_BYTES {
+                    break;
+                }
+            }
+            let (part, behind) = rest.split_at(rest.len().min(side.left));
+            rest = behind;
+            side.left -= part.len();
+            if side.frame(direction, part, output).is_err() {
+                output.anomaly(direction, Anomaly::HttpMalformed);
+                output.complete();
+                return Next::Done;
+            }
+            side.came += part.len();
+            if side.left == 0 {
+                side.header_bytes = 0;
+            }
+        }
+        Next::More
+    }
+}
+
+impl Side {
+    /// Part of a frame, and its end when nothing is left.
+    fn frame(
+        &mut self,
+        direction: Direction,
+        part: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<(), Lost> {
+        match self.kind() {
+            DATA => {
+                // Padding, which nobody uses, would be shown as part of the body.
+                if !part.is_empty() {
+                    output.fact(direction, self.transaction(), Fact::HttpBody(part));
+                }
+                if self.left == 0 && self.flags() & END_STREAM != 0 {
+                    output.fact(direction, self.transaction(), Fact::HttpEnd);
+                }
+                Ok(())
+            }
+            HEADERS | CONTINUATION => {
+                if self.kind() == HEADERS && self.came == 0 {
+                    self.block.clear();
+                }
+                if self.block.len() + part.len() > BLOCK_BYTES {
+                    return Err(Lost);
+                }
+                self.block.extend_from_slice(part);
+                if self.left > 0 {
+                    return Ok(());
+                }
+                if self.kind() == HEADERS {
+                    self.unpad()?;
+                }
+                if self.flags() & END_HEADERS != 0 {
+                    self.fields(direction, output)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// RFC 9113 6.2.
+    fn unpad(&mut self) -> Result<(), Lost> {
+        let mut start = 0;
+        let mut padding = 0;
+        if self.flags() & PADDED != 0 {
+            padding = usize::from(self.block.as_slice().at(0).ok_or(Lost)?);
+            start = 1;
+        }
+        if self.flags() & PRIORITY != 0 {
+            start += 5;
+        }
+        let end = self
+            .block
+            .len()
+            .checked_sub(padding)
+            .filter(|end| *end >= start)
+            .ok_or(Lost)?;
+        self.block.truncate(end);
+        self.block.drain(..start);
+        Ok(())
+    }
+
+    fn fields(&mut self, direction: Direction, output: &mut Output<'_>) -> Result<(), Lost> {
+        let block = std::mem::take(&mut self.block);
+        let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        self.decoder
+            .decode_with_cb(&block, |name: Cow<'_, [u8]>, value: Cow<'_, [u8]>| {
+                if fields.len() < MOST_FIELDS {
+                    fields.push((name.into_owned(), value.into_owned()));
+                }
+            })
+            .map_err(|_| Lost)?;
+        let transaction = self.transaction();
+        let value = |name: &[u8]| {
+            fields
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.as_slice())
+        };
+        let version = b"HTTP/2";
+        if let Some(method) = value(b":method") {
+            let target = value(b":path").unwrap_or_default();
+            let fact = Fact::HttpRequest {
+                line: b"",
+                method,
+                target,
+                version,
+            };
+            output.fact(direction, transaction, fact);
+        } else if let Some(code) = value(b":status") {
+            let code = text(code).parse().unwrap_or(0);
+            let fact = Fact::HttpStatus {
+                line: b"",
+                version,
+                code,
+                reason: b"",
+            };
+            output.fact(direction, transaction, fact);
+        }
+        for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(b":")) {
+            output.fact(direction, transaction, Fact::HttpHeader { name, value });
+        }
+        output.fact(direction, transaction, Fact::HttpHeadEnd { raw: b"" });
+        if self.flags() & END_STREAM != 0 {
+            output.fact(direction, transaction, Fact::HttpEnd);
+        }
+        if let Some(host) = value(b":authority").or_else(|| value(b"host")) {
+            output.host(without_port(&text(host)), HostSource::Session);
+        }
+        if value(b"content-type").is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+            output.refine(Protocol::Grpc, Some(Protocol::Http2), true);
+        }
+        output.complete();
+        Ok(())
+    }
+}
