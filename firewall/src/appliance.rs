@@ -15,6 +15,7 @@ mod transmitters;
 mod worker;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -54,6 +55,8 @@ pub struct Appliance {
     running: Running,
     attachments: Arc<Mutex<Attachments>>,
     keeper: JoinHandle<()>,
+    /// Where paths in the configuration begin that are not full.
+    directory: PathBuf,
 }
 
 /// What the first ports are made of; [`Attachments`] go on from there.
@@ -74,6 +77,8 @@ pub struct Kept {
     pub history: Opening,
     /// Where session events are stored.
     pub events: Events,
+    /// Where paths in the configuration begin that are not full.
+    pub directory: PathBuf,
 }
 
 /// What runs once everything is attached.
@@ -123,8 +128,9 @@ impl Appliance {
             ports,
             settings: host::Applied::default(),
         };
+        let directory = kept.directory.clone();
         match start::all(config, kept, &plan, &mut base, random, enforcing).await {
-            Ok(running) => Self::keep(running, base).await,
+            Ok(running) => Self::keep(running, base, directory).await,
             Err(error) => {
                 base.take_away().await;
                 Err(error)
@@ -133,7 +139,7 @@ impl Appliance {
     }
 
     /// From here on ports may come and go.
-    async fn keep(mut running: Running, base: Base) -> Result<Self, BootError> {
+    async fn keep(mut running: Running, base: Base, directory: PathBuf) -> Result<Self, BootError> {
         let memories = std::mem::take(&mut running.memories);
         let shared = running.shared.clone();
         let mut attachments = Attachments::new(base, shared.clone(), memories);
@@ -153,6 +159,7 @@ impl Appliance {
             running,
             attachments,
             keeper,
+            directory,
         })
     }
 
@@ -184,6 +191,11 @@ impl Appliance {
         if let Some(what) = needs_restart(&before.config, &config) {
             return Err(CommitError::NeedsRestart(what));
         }
+        // Reading them takes a while, and nothing has changed yet.
+        let (config, engine) =
+            crate::signatures::engine(config, self.directory.clone(), before.signatures.clone())
+                .await;
+        let engine = engine?;
         let places = attachments.places.clone();
         let begun = attachments.places.admit(&config)?;
         let control = &self.running.control;
@@ -198,7 +210,8 @@ impl Appliance {
         let places = attachments.places.of(&config);
         let hits = control.history().hits();
         let now = jiff::Timestamp::now();
-        let generation = Arc::new(Generation::new(number, config, &places, hits, now));
+        let generation = Generation::new(number, config, &places, hits, now);
+        let generation = Arc::new(generation.with_signatures(engine));
         shared.generations.remember(&generation);
         // Sessions that it permits become its own first, and so never leave the kernel.
         shared.upcoming.store(Some(generation.clone()));

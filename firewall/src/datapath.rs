@@ -36,7 +36,6 @@ use crate::route::{Gateway, NextHopId};
 use crate::session::Flow;
 
 pub use generations::Generations;
-pub use inspect::Inspectors;
 pub use shared::{
     Applications, Event, EventKind, Generation, SessionFacts, Shared, Waker, WorkerHandle,
 };
@@ -191,8 +190,8 @@ pub(crate) struct Permitted {
     idle_timeout: Option<std::time::Duration>,
     log: rules::Log,
     application: u16,
-    /// What the session carries is looked into.
-    inspects: bool,
+    /// What the session carries may lead to another decision.
+    is_open: bool,
 }
 
 /// A packet that its session takes.

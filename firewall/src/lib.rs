@@ -5,6 +5,7 @@ pub mod appliance;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod content;
 pub mod control;
 pub mod counters;
 pub mod datapath;

@@ -84,6 +84,16 @@ fn line(event: &Event, names: &Names) {
             host = host.as_deref().unwrap_or_default(),
             began_under = names.began_under.as_deref().unwrap_or_default()
         ),
+        EventKind::Signature { id, found } => line!(
+            "signature",
+            session = id,
+            generator = found.generator,
+            signature = found.number,
+            name = found.message,
+            class = found.class.as_deref().unwrap_or_default(),
+            action = found.action.name()
+        ),
+        EventKind::Ambiguous { id, what } => line!("ambiguous", session = id, what = what),
         EventKind::ContentDenied {
             id,
             before: _,

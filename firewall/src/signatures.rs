@@ -6,11 +6,12 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rules::{Diagnostic, Place, Severity};
-use signatures::{LoadReport, OnFault, Ruleset, Source};
+use signatures::{Engine, Limits, LoadReport, OnFault, Ruleset, Source};
 
-use crate::config::{Config, RuleFiles};
+use crate::config::{Config, RuleFiles, SignatureUse};
 
 /// Thirty times what is published for free.
 pub const MAX_BYTES: u64 = 128 << 20;
@@ -67,6 +68,42 @@ pub fn load(config: &Config, directory: &Path) -> Result<Loaded, SignaturesError
             unread,
             report: error.report,
         }),
+    }
+}
+
+/// What a configuration's profiles look for, compiled; the configuration comes back. Those that were looked for `before` give what
+/// they have counted to the new ones. `None` where no profile wants any.
+pub(crate) async fn engine(
+    config: Config,
+    directory: PathBuf,
+    before: Option<Arc<Engine>>,
+) -> (Config, Result<Option<Arc<Engine>>, SignaturesError>) {
+    let wants_any = config
+        .inspection
+        .profiles()
+        .iter()
+        .any(|profile| profile.signatures != SignatureUse::Off);
+    if !wants_any {
+        return (config, Ok(None));
+    }
+    let compiling = tokio::task::spawn_blocking(move || {
+        let engine = load(&config, &directory).map(|loaded| {
+            for unread in &loaded.unread {
+                tracing::warn!(files = unread.name, why = unread.why, "no signatures");
+            }
+            let engine = match before {
+                Some(before) => before.replaced_by(loaded.ruleset),
+                None => Engine::new(loaded.ruleset, Limits::default()),
+            };
+            let (loaded, faulty) = (loaded.report.loaded(), loaded.report.faulty());
+            tracing::info!(loaded, faulty, "signatures");
+            Some(Arc::new(engine))
+        });
+        (config, engine)
+    });
+    match compiling.await {
+        Ok(compiled) => compiled,
+        Err(died) => std::panic::resume_unwind(died.into_panic()),
     }
 }
 

@@ -156,7 +156,8 @@ impl Seen<'_> {
     }
 
     fn decided(&self, report: &Report) -> Option<Decided<'_>> {
-        decision::of(self.config?, &report.endpoints)
+        let content = decision::content(report, &self.inspector.services);
+        decision::of(self.config?, &report.endpoints, &content)
     }
 
     fn found(&self, report: &Report, decided: Option<&Decided<'_>>) -> Vec<Found<'_>> {

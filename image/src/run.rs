@@ -138,6 +138,7 @@ impl Boot<'_> {
         let mut objects_changed = objects.changes();
         let events = Events::new();
         let file = start.path().to_owned();
+        let directory = start.directory().to_owned();
         let options = Options {
             start,
             state_dir: args.state_dir.clone(),
@@ -152,6 +153,7 @@ impl Boot<'_> {
             // The directory is this process's alone from here on.
             history: History::begin(&args.state_dir),
             events: events.clone(),
+            directory,
         };
         let settings = DeviceSettings {
             stop_forwarding: true,

@@ -1,13 +1,20 @@
 //! What sessions carry, and policies that ask for it: told by the bytes, on whatever port.
 
+use std::env;
+use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::path::PathBuf;
+use std::process;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use palisade_tests::capture::{Capture, Captured};
+use palisade_tests::decode::Transport;
+use palisade_tests::frames::{self, Frame};
 use palisade_tests::in_both_modes;
-use palisade_tests::lab::{Attach, Edge, Family, PATIENCE, eventually};
+use palisade_tests::lab::{Attach, Chain, Edge, Family, PATIENCE, eventually};
 use serde_json::Value;
 
 in_both_modes!(
@@ -18,6 +25,9 @@ in_both_modes!(
     what_is_known_goes_to_the_fast_path,
     datagrams_are_decided_by_what_they_are,
     a_commit_decides_again_by_what_is_known,
+    a_signature_is_told_and_what_it_drops_goes_no_further,
+    other_signatures_come_without_a_session_lost,
+    what_was_sent_first_is_what_counts,
 );
 
 /// SSH, wherever it is, is refused.
@@ -251,3 +261,164 @@ policies:
         Ok(())
     })
 }
+
+/// A policy whose sessions are looked into for signatures, and those, in a file.
+struct Signatures {
+    file: PathBuf,
+}
+
+impl Signatures {
+    fn new(name: &str, attach: Attach, rules: &str) -> Result<Self> {
+        let file =
+            env::temp_dir().join(format!("palisade-{name}-{attach}-{}.rules", process::id()));
+        fs::write(&file, rules)?;
+        Ok(Self { file })
+    }
+
+    fn sections(&self, used: &str) -> String {
+        format!(
+            "policies:\n\
+             \x20 - {{ name: all, from: any, to: any, action: permit, inspect: standard }}\n\
+             inspection:\n\
+             \x20 standard: {{ signatures: {used} }}\n\
+             signatures:\n\
+             \x20 files: {}\n",
+            self.file.display()
+        )
+    }
+}
+
+impl Drop for Signatures {
+    fn drop(&mut self) {
+        // In a temporary directory: somebody else takes what is left.
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+const EVIL: &str = "drop http any any -> any any (msg:\"evil\"; flow:established,to_server; http.uri; content:\"/evil\"; classtype:trojan-activity; sid:1;)\n\
+    alert tcp any any -> any any (msg:\"word\"; flow:established; content:\"strange-word\"; sid:2;)\n\
+    reject http any any -> any any (msg:\"agent\"; http.user_agent; content:\"bad-agent\"; sid:3;)\n";
+
+fn request(target: &str, agent: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: example.com\r\nUser-Agent: {agent}\r\n\r\n")
+        .into_bytes()
+}
+
+fn a_signature_is_told_and_what_it_drops_goes_no_further(attach: Attach) -> Result<()> {
+    let signatures = Signatures::new("drops", attach, EVIL)?;
+    let mut edge = Edge::start("signatures", attach, &signatures.sections("prevent"))?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+    says(&mut client, &mut server, &request("/strange-word", "x"))?;
+    let told = logged(&edge, "signature")?;
+    ensure!(
+        told["signature"] == 2 && told["action"] == "alert",
+        "{told:#}"
+    );
+    says(&mut server, &mut client, ANSWER)?;
+    // In two segments, of which neither shows it.
+    let evil = request("/some/evil/thing", "x");
+    client.write_all(&evil[..12])?;
+    thread::sleep(Duration::from_millis(20));
+    client.write_all(&evil[12..])?;
+    eventually("a denial", || {
+        ensure!(edge.dropped("content-denied")? > 0);
+        Ok(())
+    })?;
+    server.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let mut got = Vec::new();
+    let _ = server.read_to_end(&mut got);
+    ensure!(
+        got.len() < evil.len() && evil.starts_with(&got),
+        "{}",
+        String::from_utf8_lossy(&got)
+    );
+    let told = logged(&edge, "signature")?;
+    ensure!(
+        told["signature"] == 1 && told["action"] == "drop",
+        "{told:#}"
+    );
+    ensure!(told["reason"] == "trojan-activity", "{told:#}");
+
+    let (mut client, mut server) = connection(&edge, Family::V4, 81)?;
+    client.write_all(&request("/", "bad-agent"))?;
+    is_reset(&mut client)?;
+    is_reset(&mut server)?;
+
+    // Where they only detect, they say so and drop nothing.
+    edge.reload(&signatures.sections("detect"))?;
+    let (mut client, mut server) = connection(&edge, Family::V6, 80)?;
+    says(&mut client, &mut server, &evil)?;
+    says(&mut server, &mut client, ANSWER)
+}
+
+fn other_signatures_come_without_a_session_lost(attach: Attach) -> Result<()> {
+    let signatures = Signatures::new("reload", attach, EVIL)?;
+    let mut edge = Edge::start("other-signatures", attach, &signatures.sections("prevent"))?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+    says(&mut client, &mut server, &request("/first", "x"))?;
+    says(&mut server, &mut client, ANSWER)?;
+    let other =
+        "drop http any any -> any any (msg:\"second\"; http.uri; content:\"/second\"; sid:7;)\n";
+    fs::write(&signatures.file, other)?;
+    edge.reload(&format!("{}# again\n", signatures.sections("prevent")))?;
+    says(&mut client, &mut server, &request("/evil", "x"))?;
+    says(&mut server, &mut client, ANSWER)?;
+    client.write_all(&request("/second", "x"))?;
+    eventually("a denial", || {
+        ensure!(edge.dropped("content-denied")? > 0);
+        Ok(())
+    })?;
+    let told = logged(&edge, "signature")?;
+    ensure!(told["signature"] == 7, "{told:#}");
+    Ok(())
+}
+
+/// What is sent again with other bytes, before its receiver had it, must not arrive: nobody knows which it would take.
+fn what_was_sent_first_is_what_counts(attach: Attach) -> Result<()> {
+    let signatures = Signatures::new("differs", attach, EVIL)?;
+    let edge = Edge::start("differs", attach, &signatures.sections("prevent"))?;
+    edge.know_neighbours()?;
+    let capture = Capture::start(&edge.server, "eth0")?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+    let first = request("/", "x");
+    says(&mut client, &mut server, &first)?;
+    let opened = |source: IpAddr| -> Result<u32> {
+        let is_syn = |packet: &Captured| {
+            packet.decode().is_ok_and(|decoded| {
+                decoded.source == source
+                    && matches!(decoded.transport, Transport::Tcp { flags, .. } if flags & SYN != 0)
+            })
+        };
+        match capture.wait_for(PATIENCE, is_syn)?.decode()?.transport {
+            Transport::Tcp { sequence, .. } => Ok(sequence),
+            _ => anyhow::bail!("not TCP"),
+        }
+    };
+    let next = opened(Family::V4.client)?.wrapping_add(1 + first.len() as u32);
+    let acknowledged = opened(Family::V4.server)?.wrapping_add(1);
+    let port = client.local_addr()?.port();
+    let sent = |at: u32, ttl: u8, payload: &[u8]| {
+        let frame = Frame::between(Chain::CLIENT_MAC, Chain::FW_LEFT_MAC)
+            .addresses(Family::V4.client, Family::V4.server)
+            .ttl(ttl)
+            .tcp(port, 80, ACK)
+            .tcp_state(next.wrapping_add(at), acknowledged, 500, &[])
+            .payload(payload)
+            .build();
+        frames::send(&edge.client, "eth0", &[frame])
+    };
+    // In front of them something is missing, so nobody has acknowledged them.
+    sent(10, 64, b"first")?;
+    sent(10, 64, b"other")?;
+    edge.wait_for_drops("stream-differs", 1)?;
+    sent(10, 64, b"first")?;
+    // Too few hops to be sure that its receiver sees it.
+    sent(20, 3, b"never")?;
+    edge.wait_for_drops("stream-ttl", 1)?;
+    ensure!(edge.dropped("stream-differs")? == 1);
+    Ok(())
+}
+
+/// RFC 9293 3.1.
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;

@@ -141,6 +141,8 @@ reasons! {
         57 InspectionMemory "inspection-memory",
         /// So few hops left that the receiver may never see what would be looked into.
         58 StreamTtl "stream-ttl",
+        /// Urgent data, which the session's profile drops.
+        59 StreamUrgent "stream-urgent",
     }
 }
 

@@ -105,6 +105,14 @@ pub enum Fact<'a> {
     },
 }
 
+impl Fact<'_> {
+    /// The ends may read the session differently than it was read here. What was never seen does not count.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Anomaly(anomaly) if *anomaly != Anomaly::Gap)
+    }
+}
+
 /// Of a TLS responder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {

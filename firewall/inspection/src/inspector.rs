@@ -9,7 +9,7 @@ use crate::{Budget, Names, Services};
 pub struct Inspector {
     pub profile: Profile,
     pub budget: Arc<Budget>,
-    pub names: Arc<Names>,
+    pub names: Names,
     pub services: Arc<Services>,
 }
 
@@ -44,7 +44,7 @@ impl Inspector {
         Self {
             profile,
             budget: Budget::new(64 << 20),
-            names: Arc::new(Names::new(65_536)),
+            names: Names::new(65_536),
             services: Services::built_in(),
         }
     }

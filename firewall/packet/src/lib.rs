@@ -42,6 +42,8 @@ pub use headers::{
     Checksums, Family, Fragment, Headers, IcmpHeader, Parsed, TcpHeader, Transport, parse,
 };
 pub use quoted::{Quoted, quoted, rewrite_quoted};
-pub use rewrite::{checksum_is_right, clear_urgent, complete_checksum, decrement_ttl, rewrite};
+pub use rewrite::{
+    checksum_is_right, clear_urgent, complete_checksum, decrement_ttl, fill_checksum, rewrite,
+};
 pub use transport::{IcmpRole, icmp_role};
 pub use view::{address, map_ipv4, to_ip};

@@ -173,6 +173,25 @@ pub fn checksum_is_right(headers: &Headers, segment: &[u8]) -> bool {
     sum.checksum() == 0
 }
 
+/// Sets the checksum of a whole TCP segment whose payload has changed.
+pub fn fill_checksum(frame: &mut [u8], headers: &Headers) {
+    const CHECKSUM: usize = 16;
+
+    let start = match headers.family {
+        Family::V4 => 12,
+        Family::V6 => 0,
+    };
+    let Some(segment) = frame.get_mut(headers.l4..headers.end) else {
+        return;
+    };
+    put(segment, CHECKSUM, &[0, 0]);
+    let sum = Sum::default()
+        .pseudo_header(&headers.key.source[start..], TCP, segment.len())
+        .bytes(&headers.key.destination[start..])
+        .bytes(segment);
+    put(segment, CHECKSUM, &sum.checksum().to_be_bytes());
+}
+
 /// Makes a TCP segment's urgent data ordinary: URG and its pointer (RFC 9293 3.1) are cleared.
 pub fn clear_urgent(frame: &mut [u8], headers: &Headers) {
     const FLAGS: usize = 12;

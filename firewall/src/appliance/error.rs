@@ -4,6 +4,7 @@ use std::io;
 
 use crate::ports::PortError;
 use crate::route::kernel::NetlinkError;
+use crate::signatures::SignaturesError;
 
 /// Why the appliance does not come up.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,8 @@ pub enum BootError {
         what: &'static str,
         source: afxdp::Error,
     },
+    #[error(transparent)]
+    Signatures(#[from] SignaturesError),
     #[error(transparent)]
     History(#[from] crate::history::OpenError),
     #[error("the tables are taken already")]
@@ -55,6 +58,8 @@ pub enum CommitError {
     /// A device that it adds is there, and can't be attached to.
     #[error(transparent)]
     NotAttached(PortError),
+    #[error(transparent)]
+    Signatures(#[from] SignaturesError),
     #[error(transparent)]
     Boot(#[from] BootError),
 }

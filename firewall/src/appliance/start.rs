@@ -17,6 +17,8 @@ use super::mirrored::mirrored;
 use super::sockets::{Memory, take_frames};
 use super::worker;
 use super::{Base, BootError, Kept, Running};
+use inspection::{Inspector, Profile};
+
 use crate::config::{Config, Mode};
 use crate::control::Control;
 use crate::datapath::{
@@ -61,12 +63,16 @@ pub(super) async fn all(
         objects,
         history,
         events: stored,
+        directory,
     } = kept;
     let history = history.opened().await?;
     let (events, received) = sync_channel(EVENTS);
     let places = base.places.of(&config);
     let (hits, now) = (history.hits(), jiff::Timestamp::now());
-    let generation = Arc::new(Generation::new(1, config, &places, hits, now));
+    let (config, engine) = crate::signatures::engine(config, directory, None).await;
+    let signatures = engine?;
+    let generation = Generation::new(1, config, &places, hits, now);
+    let generation = Arc::new(generation.with_signatures(signatures));
     let (shared, follow) = share(plan, base, generation, (events, stored))?;
     let follower = follow.start(&shared).await?;
 
@@ -187,7 +193,7 @@ fn share(
         running: AtomicUsize::new(0),
         in_force,
         applications: Default::default(),
-        inspectors: Default::default(),
+        inspector: Inspector::new(Profile::default()),
         ports: ArcSwap::default(),
         events,
         stored,

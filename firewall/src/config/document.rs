@@ -288,9 +288,10 @@ pub enum UrgentData {
 }
 
 /// Sessions whose ends may read them differently: malformed HTTP or TLS, a body with two lengths, bytes that never came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anomalies {
+    #[default]
     Permit,
     Drop,
 }

@@ -112,10 +112,7 @@ fn of_policy(
         return None;
     }
     match policy.action {
-        Action::Permit => findings.warning(
-            name.place,
-            "what is forwarded is not inspected yet: profiles count for `palisade inspect` alone",
-        ),
+        Action::Permit => {}
         Action::Deny | Action::Reject => findings.warning(
             name.place,
             format!(

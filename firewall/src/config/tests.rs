@@ -843,16 +843,6 @@ fn a_policy_leads_to_the_profile_that_it_names() {
 }
 
 #[test]
-fn what_is_not_inspected_yet_is_said() {
-    small_with(
-        WATCHED,
-        &[
-            "20:53 what is forwarded is not inspected yet: profiles count for `palisade inspect` alone",
-        ],
-    );
-}
-
-#[test]
 fn profiles_that_can_not_be_are_refused_where_they_are_written() {
     small_with(
         "inspection:

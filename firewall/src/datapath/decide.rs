@@ -99,7 +99,7 @@ impl Walk<'_> {
                     idle_timeout,
                     log,
                     application,
-                    inspects: decision.is_open,
+                    is_open: decision.is_open,
                 })
             }
             Action::Deny => {
@@ -167,9 +167,7 @@ impl Walk<'_> {
         slot: Slot,
         translated: Translated,
     ) -> Known {
-        if permitted.inspects {
-            self.begin_inspection(slot, &permitted);
-        }
+        self.begin_inspection(slot, &permitted);
         let Permitted { routed, log, .. } = permitted;
         let forward = Flow {
             slot,

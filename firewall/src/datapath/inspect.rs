@@ -10,28 +10,28 @@
 //! # Limits
 //! A session that began before anybody wanted to look into it is taken for one that nothing is known of.
 
-mod content;
-mod inspectors;
 mod refuse;
+mod signatures;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use ::signatures::{Match, Scanner};
 use abi::DropReason;
 use afxdp::Umem;
-use inspection::{Endpoints, Event, Inspector, Profile, Segment, Session, Verdict};
+use inspection::{Endpoints, Event, Inspector, Profile, Segment, Session, Verdict, Watch};
 use packet::tcp::Flags;
 use packet::{TcpHeader, Transport};
 use rules::{Content, Decision, PolicyId, Question};
 use rustc_hash::FxHashMap;
 
-use self::content::Facts;
-pub use self::inspectors::Inspectors;
+pub(super) use self::signatures::follow;
 use super::shared::EventKind;
 use super::worker::Walk;
 use super::{Admitted, Inspected, Packet, Permitted, Stop, Tracked, tuple_of};
+use crate::config::{AmbiguousSegments, Anomalies, InspectionProfile, SignatureUse, UrgentData};
+use crate::content::{self, Facts};
 use crate::counters::InterfaceId;
 use crate::session::{Direction, Flow, Slot};
 
@@ -70,12 +70,57 @@ enum Stage {
 #[derive(Debug)]
 struct Looking {
     session: Session,
-    inspector: Arc<Inspector>,
     facts: Facts,
+    /// By the policy's profile; `None` where only policies ask.
+    profile: Option<Bounds>,
+    /// Looks for signatures.
+    watch: Option<Watch>,
     /// Policy may decide otherwise when more is known.
     is_open: bool,
     /// The configuration that was asked last.
     generation: u64,
+}
+
+/// What a profile says of a session.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bounds {
+    signatures: SignatureUse,
+    depth_bytes: u64,
+    urgent: UrgentData,
+    ambiguous: AmbiguousSegments,
+    anomalies: Anomalies,
+}
+
+impl Bounds {
+    fn of(profile: &InspectionProfile) -> Self {
+        Self {
+            signatures: profile.signatures,
+            depth_bytes: profile.depth_bytes,
+            urgent: profile.urgent,
+            ambiguous: profile.ambiguous,
+            anomalies: profile.anomalies,
+        }
+    }
+}
+
+impl Looking {
+    /// No more will come.
+    fn finish(
+        &mut self,
+        inspector: &Inspector,
+        scanner: Option<&mut Scanner>,
+        now: Duration,
+        found: &mut Vec<Match>,
+    ) {
+        let Self { session, watch, .. } = self;
+        let (Some(watch), Some(scanner)) = (watch, scanner) else {
+            return;
+        };
+        session.finish(inspector, now, &mut |event| {
+            watch.event(event, scanner, now, &mut |one| found.push(one));
+        });
+        watch.finish(scanner, now, &mut |one| found.push(one));
+    }
 }
 
 /// How the ends of a session that is not permitted are told.
@@ -104,36 +149,69 @@ impl Inspections {
     pub(crate) fn had(&self, slot: Slot) -> bool {
         self.0.contains_key(&slot)
     }
-
-    pub(crate) fn remove(&mut self, slot: Slot) {
-        self.0.remove(&slot);
-    }
 }
 
 impl Walk<'_> {
-    /// From now on the session's content is looked into.
+    /// From now on the session's content is looked into, where anybody wants that.
     pub(super) fn begin_inspection(&mut self, slot: Slot, permitted: &Permitted) {
-        let table = &self.shared.table;
+        let config = &self.generation.config;
+        let profile = permitted
+            .policy
+            .and_then(|policy| config.inspection.of(policy));
+        if profile.is_none() && !permitted.is_open {
+            return;
+        }
         let arrived = &permitted.routed.arrived;
         let endpoints = Endpoints {
             ip_protocol: arrived.protocol.0,
             initiator: (arrived.source, arrived.source_port).into(),
             responder: (arrived.destination, arrived.destination_port).into(),
         };
-        let inspector = self.shared.inspectors.of(Profile::default());
-        table.session(slot).flags.fetch_or(IS_INSPECTED, Relaxed);
+        let bounds = profile.map(Bounds::of);
+        let looks_for_any = bounds.is_some_and(|bounds| bounds.signatures != SignatureUse::Off);
+        let scanner = self.scanner.as_ref().filter(|_| looks_for_any);
+        let how_far = Profile {
+            whole_streams: scanner.is_some(),
+            ..bounds.map_or_else(Profile::default, |bounds| Profile {
+                depth_bytes: bounds.depth_bytes,
+                ..Profile::default()
+            })
+        };
+        let looking = Looking {
+            session: Session::by(&how_far, endpoints, &self.shared.inspector),
+            facts: Facts::default(),
+            profile: bounds,
+            watch: scanner.map(|scanner| Watch::new(&endpoints, scanner)),
+            is_open: permitted.is_open,
+            generation: self.generation.number,
+        };
+        let session = self.shared.table.session(slot);
+        session.flags.fetch_or(IS_INSPECTED, Relaxed);
         let inspection = Inspection {
             content: Content::default(),
-            stage: Stage::Looking(Box::new(Looking {
-                session: Session::new(endpoints, &inspector),
-                inspector,
-                facts: Facts::default(),
-                is_open: true,
-                generation: self.generation.number,
-            })),
+            stage: Stage::Looking(Box::new(looking)),
             hops: [None; 2],
         };
         self.inspections.0.insert(slot, Box::new(inspection));
+    }
+
+    /// The session ends: what has no answer yet gets the likeliest.
+    pub(super) fn end_inspection(&mut self, slot: Slot) {
+        let Some(mut inspection) = self.inspections.0.remove(&slot) else {
+            return;
+        };
+        if let Stage::Looking(looking) = &mut inspection.stage {
+            let mut found = Vec::new();
+            looking.finish(
+                &self.shared.inspector,
+                self.scanner.as_mut(),
+                Duration::from_nanos(self.now.0),
+                &mut found,
+            );
+            for one in found {
+                self.tell_signature(slot, one, SignatureUse::Detect);
+            }
+        }
     }
 
     /// Step 9.
@@ -146,6 +224,7 @@ impl Walk<'_> {
         let Some(mut inspection) = self.inspections.0.remove(&flow.slot) else {
             return Ok(Inspected { admitted, flow });
         };
+        let mut found = Vec::new();
         let result = match &mut inspection.stage {
             Stage::Over => Ok(admitted),
             Stage::Blocked(refusal) => {
@@ -155,11 +234,13 @@ impl Walk<'_> {
             }
             Stage::Looking(looking) => {
                 let hops = &mut inspection.hops[index(flow.direction)];
-                self.look(admitted, flow, looking, hops)
+                self.look(admitted, flow, looking, hops, &mut found)
             }
         };
         let refusal = match &result {
-            Ok(_) => self.judge_content(flow.slot, &mut inspection),
+            Ok(_) => self
+                .judge_signatures(flow.slot, &mut inspection, &found)
+                .or_else(|| self.judge_content(flow.slot, &mut inspection)),
             Err(_) => None,
         };
         self.inspections.0.insert(flow.slot, inspection);
@@ -177,13 +258,16 @@ impl Walk<'_> {
         flow: Flow,
         looking: &mut Looking,
         hops: &mut Option<u8>,
+        found: &mut Vec<Match>,
     ) -> Result<Admitted, Stop> {
         let Looking {
             session,
-            inspector,
             facts,
+            profile,
+            watch,
             ..
         } = looking;
+        let inspector = &self.shared.inspector;
         let direction = match flow.direction {
             Direction::Forward => inspection::Direction::Forward,
             Direction::Reverse => inspection::Direction::Reverse,
@@ -192,25 +276,48 @@ impl Walk<'_> {
         if !is_right(self.umem, &admitted.packet) {
             return Err(admitted.drop(DropReason::L4Checksum));
         }
-        let mut sink = |event: &Event<'_>| facts.note(event);
         let headers = &admitted.packet.headers;
+        if let Transport::Tcp(tcp) = &headers.transport {
+            let left = *hops.get_or_insert(headers.ttl_hops);
+            if headers.ttl_hops < FAR_HOPS && left >= FAR_HOPS && tcp.payload_bytes > 0 {
+                return Err(admitted.drop(DropReason::StreamTtl));
+            }
+        }
+        let header_bytes = match &headers.transport {
+            Transport::Tcp(tcp) => tcp.header_bytes,
+            Transport::Udp { .. } | Transport::IcmpQuery(_) => SHORT_HEADER_BYTES,
+            Transport::IcmpError(_)
+            | Transport::IcmpOther(_)
+            | Transport::Other
+            | Transport::LaterFragment => 0,
+        };
+        let payload = payload(self.umem, &admitted.packet, header_bytes);
+        let mut scanner = self.scanner.as_mut();
+        if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
+            // The handshake is over, or both ends have sent.
+            let table = &self.shared.table;
+            let is_answered = table.flow(flow.opposite()).packets.load(Relaxed) > 0;
+            let is_syn =
+                matches!(&headers.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
+            if is_answered && !is_syn {
+                watch.set_established();
+            }
+            let bytes = self.umem.bytes(&admitted.packet.frame);
+            let packet = signatures::packet(bytes, &admitted.packet, direction, &payload);
+            watch.packet(&packet, scanner, now, &mut |one| found.push(one));
+        }
+        let mut sink = |event: &Event<'_>| {
+            facts.note(event);
+            if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
+                watch.event(event, scanner, now, &mut |one| found.push(one));
+            }
+        };
         let verdict = match headers.transport {
             Transport::Tcp(tcp) => {
-                let left = *hops.get_or_insert(headers.ttl_hops);
-                if headers.ttl_hops < FAR_HOPS && left >= FAR_HOPS && tcp.payload_bytes > 0 {
-                    return Err(admitted.drop(DropReason::StreamTtl));
-                }
-                let payload = payload(self.umem, &admitted.packet, tcp.header_bytes);
-                session.segment(
-                    direction,
-                    &segment(&tcp, &payload),
-                    inspector,
-                    now,
-                    &mut sink,
-                )
+                let segment = segment(&tcp, &payload);
+                session.segment(direction, &segment, inspector, now, &mut sink)
             }
             Transport::Udp { .. } => {
-                let payload = payload(self.umem, &admitted.packet, UDP_HEADER_BYTES);
                 session.datagram(direction, &payload, inspector, now, &mut sink);
                 Verdict::Forward
             }
@@ -220,12 +327,20 @@ impl Walk<'_> {
             | Transport::Other
             | Transport::LaterFragment => Verdict::Forward,
         };
+        let profile = profile.unwrap_or_default();
         match verdict {
             Verdict::Forward => Ok(admitted),
+            Verdict::ClearUrgent if profile.urgent == UrgentData::Drop => {
+                Err(admitted.drop(DropReason::StreamUrgent))
+            }
             Verdict::ClearUrgent => {
                 let packet = &mut *admitted.packet;
                 let bytes = self.umem.bytes_mut(&mut packet.frame);
                 packet::clear_urgent(bytes, &packet.headers);
+                Ok(admitted)
+            }
+            Verdict::Differs if profile.ambiguous == AmbiguousSegments::Restore => {
+                self.restore(&mut admitted, session, direction);
                 Ok(admitted)
             }
             Verdict::Differs => Err(admitted.drop(DropReason::StreamDiffers)),
@@ -234,14 +349,34 @@ impl Walk<'_> {
         }
     }
 
+    /// Puts the bytes that were sent first in place of a segment's.
+    fn restore(
+        &mut self,
+        admitted: &mut Admitted,
+        session: &Session,
+        direction: inspection::Direction,
+    ) {
+        let packet = &mut *admitted.packet;
+        let Transport::Tcp(tcp) = &packet.headers.transport else {
+            return;
+        };
+        let begin = packet.headers.l4 + tcp.header_bytes;
+        let bytes = self.umem.bytes_mut(&mut packet.frame);
+        if let Some(payload) = bytes.get_mut(begin..packet.headers.end) {
+            session.restore(direction, tcp.sequence, payload);
+        }
+        packet::fill_checksum(bytes, &packet.headers);
+    }
+
     /// Decides by what the session carries, as far as that is known.
     fn judge_content(&mut self, slot: Slot, inspection: &mut Inspection) -> Option<Refusal> {
         let Stage::Looking(looking) = &mut inspection.stage else {
             return None;
         };
         let identity = looking.session.identity();
-        let services = &looking.inspector.services;
+        let services = &self.shared.inspector.services;
         let mut content = content::of(identity, &looking.facts, services);
+        let is_learnt = identity.complete || looking.session.is_over();
         let is_over = looking.session.is_over();
         if is_over {
             content.close();
@@ -274,7 +409,8 @@ impl Walk<'_> {
         let Stage::Looking(looking) = &inspection.stage else {
             return None;
         };
-        if is_over || !looking.is_open && !asks_again {
+        let wants_more = looking.is_open || asks_again || looking.watch.is_some() || !is_learnt;
+        if is_over || !wants_more {
             inspection.stage = Stage::Over;
         }
         None
@@ -361,6 +497,42 @@ impl Walk<'_> {
         });
     }
 
+    /// Signatures that matched, and what else says that the session must not go on.
+    fn judge_signatures(
+        &mut self,
+        slot: Slot,
+        inspection: &mut Inspection,
+        found: &[Match],
+    ) -> Option<Refusal> {
+        let Stage::Looking(looking) = &mut inspection.stage else {
+            return None;
+        };
+        let profile = looking.profile?;
+        let mut refusal = None;
+        for one in found {
+            let action = self.tell_signature(slot, *one, profile.signatures);
+            refusal = match action {
+                ::signatures::Action::Reject => Some(Refusal::Told),
+                ::signatures::Action::Drop => refusal.or(Some(Refusal::Silent)),
+                ::signatures::Action::Alert | ::signatures::Action::Pass => refusal,
+            };
+        }
+        if let Some(anomaly) = looking.facts.anomaly()
+            && profile.anomalies == Anomalies::Drop
+            && refusal.is_none()
+        {
+            let what = anomaly.to_string();
+            self.tell(slot, true, |id| EventKind::Ambiguous { id, what });
+            refusal = Some(Refusal::Silent);
+        }
+        if let Some(refusal) = refusal {
+            let session = self.shared.table.session(slot);
+            session.idle_timeout.store(BLOCKED_SECONDS, Relaxed);
+            inspection.stage = Stage::Blocked(refusal);
+        }
+        refusal
+    }
+
     fn tell(&self, slot: Slot, asked_for: bool, kind: impl FnOnce(u64) -> EventKind) {
         if !asked_for && !self.shared.wants_all_events() {
             return;
@@ -412,8 +584,8 @@ fn segment<'a>(tcp: &TcpHeader, payload: &'a [u8]) -> Segment<'a> {
     }
 }
 
-/// RFC 768.
-const UDP_HEADER_BYTES: usize = 8;
+/// RFC 768 and RFC 792: both have as much.
+const SHORT_HEADER_BYTES: usize = 8;
 
 /// What stands behind the transport header, all fragments together.
 fn payload<'a>(umem: &'a Umem, packet: &Packet, header_bytes: usize) -> Cow<'a, [u8]> {

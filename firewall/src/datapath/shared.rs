@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use abi::MAX_PORTS;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use inspection::Inspector;
 use nat::Leases;
 use rules::{Decision, PolicyId, Question, ZoneId};
 use rustix::event::{EventfdFlags, eventfd};
+use signatures::Engine;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{EndReason, Generations, Injectors, Inspectors, Order};
+use super::{EndReason, Generations, Injectors, Order};
 use crate::clock::Timestamp;
 use crate::config::{Config, Interface, Mode};
 use crate::counters::{Counters, InterfaceId};
@@ -43,7 +45,7 @@ pub struct Shared {
     pub in_force: Arc<InForce>,
     pub applications: Applications,
     /// What looking into sessions shares.
-    pub inspectors: Inspectors,
+    pub inspector: Inspector,
     /// The way of a packet into the kernel's own stack.
     pub injectors: Injectors,
     /// How ports stand: those that the configuration wants.
@@ -254,6 +256,8 @@ pub struct Generation {
     pub translations: Vec<Arc<HitCounter>>,
     /// By `rules::ObjectId`.
     pub objects: Vec<Arc<HitCounter>>,
+    /// The signatures that its profiles look for.
+    pub signatures: Option<Arc<Engine>>,
     /// By position in the configuration.
     interfaces: Vec<Placed>,
     /// By `InterfaceId`, up to the highest: the position.
@@ -318,10 +322,16 @@ impl Generation {
             default_policy,
             translations,
             objects,
+            signatures: None,
             interfaces,
             positions,
             config,
         }
+    }
+
+    #[must_use]
+    pub fn with_signatures(self, signatures: Option<Arc<Engine>>) -> Self {
+        Self { signatures, ..self }
     }
 
     /// The interface on a port for frames with this tag (0 for none).
@@ -479,6 +489,16 @@ pub enum EventKind {
         before: Option<PolicyId>,
         host: Option<Arc<str>>,
     },
+    /// A signature matched.
+    Signature {
+        id: u64,
+        found: Arc<FoundSignature>,
+    },
+    /// Its ends may read it differently, and its profile drops what is so.
+    Ambiguous {
+        id: u64,
+        what: String,
+    },
     /// It is known, and not permitted.
     ContentDenied {
         id: u64,
@@ -486,6 +506,16 @@ pub enum EventKind {
         rejected: bool,
         host: Option<Arc<str>>,
     },
+}
+
+/// A signature that matched, and what was done about it.
+#[derive(Clone, Debug)]
+pub struct FoundSignature {
+    pub generator: u32,
+    pub number: u32,
+    pub message: String,
+    pub class: Option<Arc<str>>,
+    pub action: signatures::Action,
 }
 
 /// What every event about a session says: numbers, which cost a worker little, and the generation of the

@@ -209,7 +209,7 @@ impl Walk<'_> {
         // Nobody finds it any more: what its counters say now is what was forwarded.
         self.log_end(slot, id, reason);
         self.leases.remove(&slot);
-        self.inspections.remove(slot);
+        self.end_inspection(slot);
         self.disown(slot);
     }
 }

@@ -12,11 +12,12 @@ use nat::Lease;
 use rand::rngs::StdRng;
 use rustc_hash::FxHashMap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signatures::Scanner;
 
 use super::answer::RateLimiter;
 use super::fragments::Fragments;
 use super::hold::Held;
-use super::inspect::Inspections;
+use super::inspect::{self, Inspections};
 use super::offload::Pending;
 use super::review::{Review, Subject};
 use super::shared::{Generation, Handoff, Shared, WorkerHandle};
@@ -91,6 +92,7 @@ pub struct Worker {
     held: Held,
     leases: FxHashMap<Slot, Lease>,
     inspections: Inspections,
+    scanner: Option<Scanner>,
     owned: Vec<Slot>,
     age_cursor: usize,
     limiter: RateLimiter,
@@ -127,6 +129,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) held: &'a mut Held,
     pub(crate) leases: &'a mut FxHashMap<Slot, Lease>,
     pub(crate) inspections: &'a mut Inspections,
+    /// Looks for the signatures of the configuration in force.
+    pub(crate) scanner: &'a mut Option<Scanner>,
     pub(crate) owned: &'a mut Vec<Slot>,
     pub(crate) age_cursor: &'a mut usize,
     pub(crate) limiter: &'a mut RateLimiter,
@@ -147,6 +151,7 @@ impl Worker {
             held: Held::default(),
             leases: FxHashMap::default(),
             inspections: Inspections::default(),
+            scanner: None,
             owned: Vec::new(),
             age_cursor: 0,
             limiter: RateLimiter::new(now),
@@ -203,6 +208,7 @@ impl Worker {
         let upcoming = shared.upcoming.load();
         let generations = (&**generation, upcoming.as_deref());
         self.obey(&generation);
+        inspect::follow(&mut self.scanner, &generation);
         let (mut worked, mut drained) = (false, true);
         for at in 0..self.active.len() {
             let (port, queue) = self.active[at];
@@ -289,6 +295,7 @@ impl Worker {
             held: &mut self.held,
             leases: &mut self.leases,
             inspections: &mut self.inspections,
+            scanner: &mut self.scanner,
             owned: &mut self.owned,
             age_cursor: &mut self.age_cursor,
             limiter: &mut self.limiter,

@@ -99,6 +99,8 @@ entry! {
     host: String,
     /// The policy that the session began under, before it was known what it carries.
     began_under: String,
+    /// The number of the signature that matched.
+    signature: u64,
     /// The rule that translated the initiator.
     source_nat: String,
     /// The rule that translated the responder.
@@ -182,6 +184,8 @@ impl Entry {
 pub enum Kind {
     SessionStart,
     SessionEnd,
+    /// A signature matched.
+    Signature,
     /// It is known what a session carries, and a policy permits it.
     SessionIdentified,
     Denied,
@@ -197,10 +201,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SessionStart,
         Self::SessionEnd,
         Self::SessionIdentified,
+        Self::Signature,
         Self::Denied,
         Self::Commit,
         Self::Confirm,
@@ -215,6 +220,7 @@ impl Kind {
             Self::SessionStart => "session-start",
             Self::SessionEnd => "session-end",
             Self::SessionIdentified => "session-identified",
+            Self::Signature => "signature",
             Self::Denied => "denied",
             Self::Commit => "commit",
             Self::Confirm => "confirm",

@@ -42,9 +42,11 @@ impl Names {
             .policy
             .and_then(|id| rules.policies().get(id.0 as usize));
         let (by_default, application) = match &event.kind {
-            EventKind::Start { .. } | EventKind::End { .. } | EventKind::Identified { .. } => {
-                (None, application)
-            }
+            EventKind::Start { .. }
+            | EventKind::End { .. }
+            | EventKind::Identified { .. }
+            | EventKind::Signature { .. }
+            | EventKind::Ambiguous { .. } => (None, application),
             EventKind::ContentDenied { .. } => (Some("default".to_owned()), application),
             EventKind::Denied { icmp, .. } => {
                 let (source, destination) = (facts.translated_source, facts.translated_destination);
@@ -64,7 +66,11 @@ impl Names {
             EventKind::Identified { before, .. } | EventKind::ContentDenied { before, .. } => {
                 before.and_then(|id| rules.policies().get(id.0 as usize))
             }
-            EventKind::Start { .. } | EventKind::End { .. } | EventKind::Denied { .. } => None,
+            EventKind::Start { .. }
+            | EventKind::End { .. }
+            | EventKind::Denied { .. }
+            | EventKind::Signature { .. }
+            | EventKind::Ambiguous { .. } => None,
         };
         Self {
             began_under: began_under.map(|policy| policy.name.clone()),
@@ -157,6 +163,32 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
             Entry {
                 session: Some(*id),
                 host: host.as_deref().map(str::to_owned),
+                ..entry
+            }
+        }
+        EventKind::Signature { id, found } => {
+            let message = format!(
+                "{ends}: {} ({}), {}",
+                found.message,
+                found.number,
+                found.action.name()
+            );
+            let entry = Entry::new(at, Kind::Signature, Severity::Warning, message);
+            Entry {
+                session: Some(*id),
+                signature: Some(found.number.into()),
+                reason: found.class.as_deref().map(str::to_owned),
+                action: Some(found.action.name().to_owned()),
+                ..entry
+            }
+        }
+        EventKind::Ambiguous { id, what } => {
+            let message = format!("{ends} denied: its ends may read it differently ({what})");
+            let entry = Entry::new(at, Kind::Denied, Severity::Warning, message);
+            Entry {
+                session: Some(*id),
+                reason: Some(what.clone()),
+                rejected: Some(false),
                 ..entry
             }
         }

@@ -8,8 +8,10 @@
 use std::net::IpAddr;
 
 use firewall::config::{Config, InspectionProfile};
-use inspection::Endpoints;
-use rules::{Action, Protocol, Question, Tuple, ZoneId};
+use firewall::content::Facts;
+use inspection::capture::Report;
+use inspection::{Endpoints, Services};
+use rules::{Action, Content, Protocol, Question, Tuple, ZoneId};
 
 #[derive(Debug)]
 pub(super) struct Decided<'a> {
@@ -22,10 +24,14 @@ pub(super) struct Decided<'a> {
     pub(super) action: Action,
 }
 
-pub(super) fn of<'a>(config: &'a Config, endpoints: &Endpoints) -> Option<Decided<'a>> {
+pub(super) fn of<'a>(
+    config: &'a Config,
+    endpoints: &Endpoints,
+    content: &Content,
+) -> Option<Decided<'a>> {
     let from = zone(config, endpoints.initiator.ip())?;
     let to = zone(config, endpoints.responder.ip())?;
-    let decision = config.rules.decide(&Question {
+    let question = Question {
         from,
         to,
         tuple: Tuple {
@@ -36,7 +42,8 @@ pub(super) fn of<'a>(config: &'a Config, endpoints: &Endpoints) -> Option<Decide
             destination_port: endpoints.responder.port(),
         },
         icmp: None,
-    });
+    };
+    let decision = config.rules.decide_knowing(&question, content);
     Some(Decided {
         from: &config.rules.zone(from).name,
         to: &config.rules.zone(to).name,
@@ -49,6 +56,28 @@ pub(super) fn of<'a>(config: &'a Config, endpoints: &Endpoints) -> Option<Decide
             .and_then(|policy| config.inspection.of(policy)),
         action: decision.action,
     })
+}
+
+/// What is known of a session when it is over; of its requests, the first.
+pub(super) fn content(report: &Report, services: &Services) -> Content {
+    let noted = |name: &str| {
+        let mut attributes = report.attributes.iter();
+        let found = attributes.find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let version = match noted("tls_version") {
+        Some("SSL 3.0") => Some(0x0300),
+        Some("TLS 1.0") => Some(0x0301),
+        Some("TLS 1.1") => Some(0x0302),
+        Some("TLS 1.2") => Some(0x0303),
+        Some("TLS 1.3") => Some(0x0304),
+        Some(_) | None => None,
+    };
+    let target = noted("http_target").unwrap_or_default();
+    let facts = Facts::of(noted("http_method"), target, version, noted("tls_ja4"));
+    let mut content = firewall::content::of(&report.identity, &facts, services);
+    content.close();
+    content
 }
 
 impl Decided<'_> {
@@ -125,7 +154,7 @@ policies:
             initiator: initiator.parse().expect("an end"),
             responder: responder.parse().expect("an end"),
         };
-        let decided = of(&config, &endpoints)?;
+        let decided = of(&config, &endpoints, &Content::NEVER)?;
         Some((
             decided.policy.map(str::to_owned),
             decided.verdict().to_owned(),

@@ -13,7 +13,7 @@ use firewall::config::{Config, InspectionProfile, SignatureUse};
 use firewall::signatures::{Loaded, SignaturesError};
 use inspection::capture::{self, CaptureError, Report, Summary, Watched};
 use inspection::{Endpoints, Inspector, Profile};
-use rules::Action;
+use rules::{Action, Content};
 use serde_json::{Value, json};
 
 use super::decision;
@@ -130,7 +130,7 @@ pub(super) fn verdict(found: &[Found<'_>], is_dropped: bool) -> Option<&'static 
 }
 
 fn profile_of(config: &Config, common: Profile, endpoints: &Endpoints) -> Option<Profile> {
-    let depth_bytes = match decision::of(config, endpoints) {
+    let depth_bytes = match decision::of(config, endpoints, &Content::default()) {
         None => firewall::config::DEFAULT_DEPTH_BYTES,
         Some(decided) => {
             let profile = decided.profile?;

@@ -12,8 +12,8 @@ use crate::bytes::Bytes as _;
 use crate::bytes::text;
 use crate::session::{TCP, UDP};
 use crate::{
-    Anomaly, Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Segment, Session,
-    Verdict, Watch,
+    Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Segment, Session, Verdict,
+    Watch,
 };
 
 /// Sessions that are followed at a time.
@@ -227,7 +227,7 @@ impl Followed {
         let watch = &mut self.watch;
         let mut sink = |event: &Event<'_>| {
             note(attributes, event);
-            *is_anomalous |= is_anomaly(&event.fact);
+            *is_anomalous |= event.fact.is_ambiguous();
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| add(matches, one));
             }
@@ -258,7 +258,7 @@ impl Followed {
         let watch = &mut self.watch;
         session.finish(inspector, now, &mut |event| {
             note(attributes, event);
-            *is_anomalous |= is_anomaly(&event.fact);
+            *is_anomalous |= event.fact.is_ambiguous();
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| add(matches, one));
             }
@@ -269,10 +269,6 @@ impl Followed {
         self.report.identity = session.identity().clone();
         self.report.packets_to_decide = session.packets_to_decide();
     }
-}
-
-fn is_anomaly(fact: &Fact<'_>) -> bool {
-    matches!(fact, Fact::Anomaly(anomaly) if *anomaly != Anomaly::Gap)
 }
 
 /// Signatures that are kept of one session.

@@ -463,6 +463,7 @@ export const en = {
   'kind.session-start': 'session start',
   'kind.session-end': 'session end',
   'kind.session-identified': 'session identified',
+  'kind.signature': 'signature',
   'kind.denied': 'denied',
   'kind.commit': 'commit',
   'kind.confirm': 'confirmed',

@@ -465,6 +465,7 @@ export const ja: Catalogue = {
   'kind.session-start': 'セッション開始',
   'kind.session-end': 'セッション終了',
   'kind.session-identified': 'セッション識別',
+  'kind.signature': 'シグネチャ',
   'kind.denied': '拒否',
   'kind.commit': 'コミット',
   'kind.confirm': '確定',

@@ -1,19 +1,21 @@
-//! From what parsers read to what policies ask about.
+//! From what parsers read to what policies ask about: by packets in the datapath, by a report of a capture.
 
 use std::sync::Arc;
 
-use inspection::{Event, Fact, Identity, Protocol, Services};
+use inspection::{Anomaly, Event, Fact, Identity, Protocol, Services};
 use rules::{Content, Learnt};
 
 /// What the identity of a session does not hold.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub struct Facts {
     method: Option<Arc<str>>,
     target: Arc<str>,
     /// Of the present request.
     host: Option<Arc<str>>,
     tls_version: Option<u16>,
     ja4: Option<Arc<str>>,
+    /// Ends may read the session differently than it was read here.
+    anomaly: Option<Anomaly>,
 }
 
 /// Longer targets are cut: patterns are about their beginnings.
@@ -22,7 +24,24 @@ const TARGET_BYTES: usize = 2_048;
 const TLS_1_3: u16 = 0x0304;
 
 impl Facts {
-    pub(super) fn note(&mut self, event: &Event<'_>) {
+    /// Of a session that is over, by what was noted of it.
+    #[must_use]
+    pub fn of(
+        method: Option<&str>,
+        target: &str,
+        tls_version: Option<u16>,
+        ja4: Option<&str>,
+    ) -> Self {
+        Self {
+            method: method.map(Arc::from),
+            target: Arc::from(target),
+            tls_version,
+            ja4: ja4.map(Arc::from),
+            ..Self::default()
+        }
+    }
+
+    pub fn note(&mut self, event: &Event<'_>) {
         match event.fact {
             Fact::HttpRequest { method, target, .. } => {
                 self.method = Some(text(method));
@@ -36,18 +55,28 @@ impl Facts {
             }
             Fact::TlsChosen { version, .. } => self.tls_version = Some(version),
             Fact::TlsJa4(ja4) => self.ja4 = Some(ja4.into()),
+            Fact::Anomaly(anomaly) if event.fact.is_ambiguous() => {
+                self.anomaly.get_or_insert(anomaly);
+            }
             _ => {}
         }
     }
 
+    #[must_use]
+    pub fn anomaly(&self) -> Option<Anomaly> {
+        self.anomaly
+    }
+
     /// Whether it is a session of requests, each of which may be decided by itself.
-    pub(super) fn has_requests(&self) -> bool {
+    #[must_use]
+    pub fn has_requests(&self) -> bool {
         self.method.is_some()
     }
 }
 
 /// What is known by now. What can't come any more is said to be so.
-pub(super) fn of(identity: &Identity, facts: &Facts, services: &Services) -> Content {
+#[must_use]
+pub fn of(identity: &Identity, facts: &Facts, services: &Services) -> Content {
     let service = identity.service.map(|service| services.get(service));
     let protocols = identity.protocol.into_iter().chain(identity.carrier);
     let names: Vec<Arc<str>> = service
@@ -184,11 +213,15 @@ mod tests {
     }
 
     fn http() -> Identity {
-        Identity {
-            protocol: Some(Protocol::Http),
-            certain: true,
-            ..Identity::default()
-        }
+        identity(Protocol::Http)
+    }
+
+    /// What is certain.
+    fn identity(protocol: Protocol) -> Identity {
+        let mut identity = Identity::default();
+        identity.protocol = Some(protocol);
+        identity.certain = true;
+        identity
     }
 
     #[test]
@@ -213,11 +246,7 @@ mod tests {
 
     #[test]
     fn what_can_not_come_is_not_waited_for() {
-        let ssh = Identity {
-            protocol: Some(Protocol::Ssh),
-            certain: true,
-            ..Identity::default()
-        };
+        let ssh = identity(Protocol::Ssh);
         let content = of(&ssh, &Facts::default(), &Services::built_in());
         assert_eq!(content.method, Learnt::Never);
         assert_eq!(content.ja4, Learnt::Never);
@@ -239,14 +268,10 @@ mod tests {
     #[test]
     fn a_service_is_known_by_its_name_and_its_protocols() {
         let services = Services::built_in();
-        let identity = Identity {
-            protocol: Some(Protocol::Tls),
-            certain: true,
-            host: Some("www.youtube.com".into()),
-            service: services.of("www.youtube.com"),
-            complete: true,
-            ..Identity::default()
-        };
+        let mut identity = identity(Protocol::Tls);
+        identity.host = Some("www.youtube.com".into());
+        identity.service = services.of("www.youtube.com");
+        identity.complete = true;
         let content = of(&identity, &Facts::default(), &services);
         let names = content.applications.known().expect("it is known");
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
