@@ -135,7 +135,7 @@ test('what is blocked is found in the events and explained, and a roll-back lets
 test('an undone commit is said to be', async ({ lab, chromium }) => {
   const page = await at(chromium, '/ui/zones')
   await lab.ask('POST', '/api/v1/config/addresses', { name: 'passing', addresses: ['192.0.2.77'] })
-  await lab.ask('POST', '/api/v1/config/commit', { comment: 'for a moment', 'confirm-within': '3s' })
+  await lab.ask('POST', '/api/v1/config/commit', { comment: 'for a moment', 'confirm-within': '8s' })
   await expect(page.getByRole('timer')).toBeVisible()
   await expect(page.getByRole('timer')).toBeHidden()
   await page.getByRole('link', { name: 'History' }).click()
