@@ -42,7 +42,7 @@ test('a policy is written, with an object made on the way, and shown in the diff
   }
   await dialog.getByRole('combobox', { name: 'Destination', exact: true }).fill('web-servers')
   await page.getByRole('option', { name: "New address object 'web-servers'" }).click()
-  const object = page.getByRole('dialog', { name: 'New: address object' })
+  const object = page.getByRole('dialog', { name: 'New address object' })
   await object.getByRole('combobox', { name: 'Stands for' }).fill('198.51.100.300')
   await object.getByRole('combobox', { name: 'Stands for' }).press('Enter')
   await object.getByRole('button', { name: 'Add', exact: true }).click()

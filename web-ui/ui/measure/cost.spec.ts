@@ -91,9 +91,10 @@ async function browse(lab: Lab, asked: { path: string; perMinute: number }[], us
   const script = `
     const https = require('node:https')
     const [asked, users, browsers, password] = [${JSON.stringify(asked)}, ${JSON.stringify(users)}, ${BROWSERS}, ${JSON.stringify(PASSWORD)}]
+    // Each from an address of its own: connections from one are bounded.
     const ask = (agent, method, path, cookie, body) => new Promise((resolve, reject) => {
       const headers = { ...(cookie ? { cookie } : {}), ...(body ? { 'content-type': 'application/json' } : {}), accept: '*/*' }
-      const request = https.request({ host: '127.0.0.1', port: 8443, method, path: path.replace('since=-15s', () => 'since=' + Math.floor(Date.now() / 1000 - 15)), headers, agent, rejectUnauthorized: false }, (answer) => {
+      const request = https.request({ host: '127.0.0.1', port: 8443, method, path: path.replace('since=-15s', () => 'since=' + Math.floor(Date.now() / 1000 - 15)), headers, agent, localAddress: agent.options.localAddress, rejectUnauthorized: false }, (answer) => {
         if (answer.statusCode !== 200) reject(new Error(path + ': ' + answer.statusCode))
         answer.on('data', () => {})
         if (answer.headers['content-type'] === 'text/event-stream') resolve(answer)
@@ -104,7 +105,7 @@ async function browse(lab: Lab, asked: { path: string; perMinute: number }[], us
     })
     ;(async () => {
       for (let number = 0; number < browsers; number += 1) {
-        const agent = new https.Agent({ keepAlive: true, maxSockets: 6 })
+        const agent = new https.Agent({ keepAlive: true, maxSockets: 6, localAddress: '127.0.0.' + (2 + number) })
         const entered = await ask(agent, 'POST', '/api/v1/login', '', JSON.stringify({ name: users[number % users.length], password }))
         const cookie = entered.headers['set-cookie'].map((one) => one.split(';')[0]).join('; ')
         for (const path of ['/api/v1/rates/stream', '/api/v1/events/stream?kind=commit,confirm,undo,audit']) await ask(agent, 'GET', path, cookie)

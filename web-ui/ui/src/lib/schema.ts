@@ -112,7 +112,8 @@ function objectOf(node: Node, within: readonly string[]): Control {
       name,
       control: controlOf(property, within),
       required: required.includes(name),
-      hint: property.description ?? ''
+      // Of what may be nothing, it is with the other.
+      hint: property.description ?? property.oneOf?.find((one) => one.description)?.description ?? ''
     }))
     return { kind: 'group', fields }
   }
