@@ -40,8 +40,8 @@ test)
 	npm run --silent test
 	;;
 browser-test) npm run --silent browser-test -- "${@:2}" ;;
-# Without those that take minutes.
-browser-test-short) npm run --silent browser-test-short -- "${@:2}" ;;
+# Without those that take minutes. On a machine that is busy with something else, one gets a second try, and that is told.
+browser-test-short) npm run --silent browser-test-short -- --retries=1 "${@:2}" ;;
 # Of a release build.
 measure) npm run --silent measure -- "${@:2}" ;;
 *)

@@ -106,8 +106,9 @@ for (const [name, what, change] of STATES) {
       async (route) => {
         // Never answered.
         if (!change) return
-        const response = await route.fetch()
-        await route.fulfill({ response, ...change(await response.text()) })
+        const { pathname, search } = new URL(route.request().url())
+        const { body } = await lab.ask(route.request().method(), pathname + search)
+        await route.fulfill({ contentType: 'application/json', ...change(body) })
       }
     )
     for (const [shot, path] of PAGES) {
