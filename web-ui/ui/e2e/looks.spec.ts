@@ -104,6 +104,7 @@ for (const [name, what, change] of STATES) {
     await page.route(
       (address) => address.pathname.startsWith('/api/') && !OTHERWISE.test(address.pathname),
       async (route) => {
+        if (route.request().method() !== 'GET') return route.continue()
         // Never answered.
         if (!change) return
         const { pathname, search } = new URL(route.request().url())
@@ -114,7 +115,7 @@ for (const [name, what, change] of STATES) {
     for (const [shot, path] of PAGES) {
       await test.step(shot, async () => {
         await turnTo(page, path)
-        await page.waitForTimeout(500)
+        await page.waitForTimeout(name === 'huge' ? 1_500 : 500)
         await expectInWindow(page)
         if (name === 'failed' && shot === 'interfaces') await expect(page.getByText('the disk is full').first()).toBeVisible()
         await shoot(page, `${shot}-${name}`)

@@ -60,7 +60,7 @@ export const en = {
   show: 'Show',
   signOut: 'Sign out',
   skip: 'Skip to content',
-  stale: 'Some of this may be old: the appliance says {reason}',
+  stale: 'Some of this may be old: the appliance says: {reason}',
   state: 'State',
   unreachable: 'The appliance does not answer.',
   yes: 'yes',
