@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ui browser-test run image image-test lint test api-test bench bench-containers fuzz clean
+.PHONY: help setup ui browser-test run image image-test lint test api-test bench bench-containers bench-ui fuzz clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -60,6 +60,12 @@ bench-containers: ## Only the benchmarks of the container image
 	@scripts/setup.sh bench
 	@image/make.sh
 	@PALISADE_TEST_IMAGE=$(abspath $(TARGET))/oci/palisade.tar scripts/cargo.sh bench --locked -p palisade-tests --bench containers $(if $(ARGS),-- $(ARGS))
+
+bench-ui: ## Measure how fast the web UI is, and what it costs the appliance
+	@scripts/setup.sh test
+	@scripts/ui.sh build
+	@cargo build --locked --release -p palisade
+	@PALISADE_BINARY=$(abspath $(TARGET))/release/palisade scripts/as-root.sh scripts/ui.sh measure $(ARGS)
 
 fuzz: ## Fuzz the parsers; SECONDS_EACH=30 says for how long each
 	@scripts/setup.sh test

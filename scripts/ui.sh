@@ -1,7 +1,7 @@
 #!/bin/bash
 # The web UI: `build` makes what the binary embeds, `test` checks and tests its parts, `browser-test` drives a running
-# appliance in Chromium. Where Node.js is missing, says so; with `if-possible` before the word, that is no failure: the
-# binary is then built without the UI, and its page says so.
+# appliance in Chromium, `measure` tells how fast that is and what it costs. Where Node.js is missing, says so; with
+# `if-possible` before the word, that is no failure: the binary is then built without the UI, and its page says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # The browser's tests run what was built.
@@ -11,7 +11,7 @@ cd web-ui/ui
 major=20 minor=19
 
 missing() {
-	echo "ui: $*" >&2
+	echo "ui: ${optional:+SKIPPED: }$*" >&2
 	echo "ui: the web UI needs Node.js $major.$minor or later with npm; without it everything else works" >&2
 	[ -n "${optional:-}" ] || exit 1
 	exit 0
@@ -40,10 +40,12 @@ test)
 	npm run --silent test
 	;;
 browser-test) npm run --silent browser-test -- "${@:2}" ;;
-# Without those that take minutes.
-browser-test-short) npm run --silent browser-test-short -- "${@:2}" ;;
+# Without those that take minutes. On a machine that is busy with something else, one gets a second try, and that is told.
+browser-test-short) npm run --silent browser-test-short -- --retries=1 "${@:2}" ;;
+# Of a release build.
+measure) npm run --silent measure -- "${@:2}" ;;
 *)
-	echo "ui: unknown word '${1:-}': build, test, browser-test and browser-test-short are known" >&2
+	echo "ui: unknown word '${1:-}': build, test, browser-test, browser-test-short and measure are known" >&2
 	exit 2
 	;;
 esac

@@ -7,6 +7,7 @@
 
 mod appliance;
 mod client;
+mod everyday;
 mod network;
 mod parent;
 mod relay;
@@ -127,6 +128,8 @@ impl Lab {
         if args.once {
             return self.verdict();
         }
+        self.others
+            .extend(traffic::go_on(&self.network, &self.program)?);
         tokio::select! {
             ended = appliance.ended() => Err(ended.into()),
             failed = relay::relay(listener, socket.clone()) => failed.map_err(LabError::Runtime),

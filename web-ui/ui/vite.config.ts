@@ -5,6 +5,8 @@ import { svelte } from '@sveltejs/vite-plugin-svelte'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 
+import { documentSchema } from './schema.ts'
+
 /** Where `npm run dev` finds an API: `palisade lab` serves one there. */
 const API = process.env['PALISADE_API'] ?? 'http://127.0.0.1:8443'
 
@@ -33,7 +35,7 @@ function compressed(): Plugin {
 
 export default defineConfig({
   base: '/ui/',
-  plugins: [svelte(), compressed()],
+  plugins: [svelte(), documentSchema(), compressed()],
   build: {
     target: 'es2022',
     // The Content-Security-Policy takes no `data:`.

@@ -66,6 +66,25 @@ pub struct System {
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub name_servers: OneOrMany<Located<String>>,
+    /// The service chain that this appliance is part of. It is shown, and changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Chain>)]
+    pub chain: Option<Located<Chain>>,
+}
+
+/// As whoever made the chain describes it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Chain {
+    pub name: String,
+    /// The service that this appliance is an instance of.
+    pub service: String,
+    /// The instance's own name, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Each from a network through services to a network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -53,8 +53,14 @@ const DNS_PORT: u16 = 53;
 const MAX_NAME_SERVERS: usize = 8;
 /// Linux: `__NEW_UTS_LEN`.
 const MAX_HOST_NAME_BYTES: usize = 64;
+/// More could not be drawn.
+const MAX_CHAIN_PATHS: usize = 64;
+const MAX_CHAIN_PATH: usize = 32;
 
 pub(super) fn compile(document: &document::System, findings: &mut Findings) -> System {
+    if let Some(chain) = &document.chain {
+        check_chain(chain, findings);
+    }
     System {
         host_name: host_name(document.host_name.as_ref(), findings),
         mode: document.mode.value,
@@ -210,6 +216,18 @@ fn sessions(number: Option<Located<u32>>, findings: &mut Findings) -> u32 {
 }
 
 /// Addresses, each with a port where it is another than DNS's.
+fn check_chain(chain: &Located<document::Chain>, findings: &mut Findings) {
+    let paths = &chain.value.paths;
+    if paths.len() > MAX_CHAIN_PATHS || paths.iter().any(|path| path.len() > MAX_CHAIN_PATH) {
+        findings.error(
+            chain.place,
+            format!(
+                "a chain has at most {MAX_CHAIN_PATHS} paths of at most {MAX_CHAIN_PATH} names each"
+            ),
+        );
+    }
+}
+
 fn name_servers(items: &OneOrMany<Located<String>>, findings: &mut Findings) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     for item in items {

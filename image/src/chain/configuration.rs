@@ -44,7 +44,7 @@ pub(super) fn check(
                 continue;
             };
             let routes = routes(description, number);
-            let whole = compose(service, instance, &routes, given.value.clone());
+            let whole = compose(description, number, instance, &routes, given.value.clone());
             let text = pretty(&whole);
             if let Some(report) = judge(&text, &given, service, source, findings)
                 && !reports.contains(&report)
@@ -206,11 +206,13 @@ pub(super) fn routes(description: &Description, number: usize) -> Vec<Route> {
 }
 
 fn compose(
-    service: &Service,
+    description: &Description,
+    number: usize,
     instance: &Instance,
     routes: &[Route],
     given: Map<String, Value>,
 ) -> Map<String, Value> {
+    let service = &description.services[number];
     let own_zones = given.contains_key("zones");
     let translates = service.mode == Mode::InNetworkNat && !own_zones && !given.contains_key("nat");
     let mut whole = given;
@@ -221,6 +223,9 @@ fn compose(
             .entry("host-name")
             .or_insert_with(|| json!(instance.name.replace('.', "-")));
         system.insert("mode".to_owned(), json!(mode_of(service)));
+        system
+            .entry("chain")
+            .or_insert_with(|| part_of(description, number, instance));
     }
     let first = instance.management.first();
     if let Some(address) = first {
@@ -279,6 +284,34 @@ fn compose(
         );
     }
     whole
+}
+
+/// What the instance shows of the chain: the courses that lead through its service.
+fn part_of(description: &Description, number: usize, instance: &Instance) -> Value {
+    let name_of = |by: By| match by {
+        By::Service { service, .. } => Some(description.services[service].name.as_str()),
+        By::Cable => None,
+    };
+    let service = description.services[number].name.as_str();
+    let network = |network: usize| description.networks[network].name.as_str();
+    let paths: Vec<Vec<&str>> = description
+        .courses
+        .iter()
+        .map(|course| {
+            let services = course.steps.iter().filter_map(|step| name_of(step.by));
+            std::iter::once(network(course.from))
+                .chain(services)
+                .chain([network(course.to)])
+                .collect()
+        })
+        .filter(|path: &Vec<&str>| path.contains(&service))
+        .collect();
+    json!({
+        "name": description.name,
+        "service": service,
+        "instance": instance.name,
+        "paths": paths,
+    })
 }
 
 fn mode_of(service: &Service) -> &'static str {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::parent;
+use super::{everyday, parent};
 
 /// Ask a lab server which address it sees, and print the outcome as JSON.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Ask again every second on the same connection, until standard input ends.
     #[arg(long)]
     hold: bool,
+    /// Instead of that: conversations of all kinds, until standard input ends.
+    #[arg(long, conflicts_with = "hold")]
+    work: bool,
 }
 
 /// What became of a connection.
@@ -55,6 +58,12 @@ pub(crate) fn visit(args: &Args) -> Result<(), ClientError> {
         .build()
         .map_err(ClientError)?;
     runtime.block_on(async {
+        if args.work {
+            return tokio::select! {
+                gone = parent::gone(true) => gone,
+                ended = everyday::work(args.target) => ended,
+            };
+        }
         let (outcome, connection) = attempt(args.target, Duration::from_secs(args.patience)).await;
         let line = serde_json::to_string(&outcome).map_err(io::Error::other)?;
         writeln!(io::stdout(), "{line}")?;

@@ -1,6 +1,6 @@
 //! `palisade lab-server`: a web server that tells each client which address it came from.
 //!
-//! The answer is what proves a translation: the server's own view of its peer.
+//! The answer is what proves a translation: the server's own view of its peer. Asked for `/kilobytes/NUMBER`, it sends so many instead.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -22,10 +22,12 @@ use tokio::time::sleep;
 use super::parent;
 
 const CONNECTIONS_MAX: usize = 1024;
+/// Of one answer.
+const KILOBYTES_MAX: usize = 4096;
 /// Between two requests of a connection.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// Answer HTTP requests with the address and port that they came from.
+/// Answer HTTP requests with the address and port that they came from, or `/kilobytes/NUMBER` with so many.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to listen; may be given many times.
@@ -72,8 +74,13 @@ async fn accept(listener: TcpListener, places: Arc<Semaphore>) {
 async fn answer(stream: TcpStream, peer: SocketAddr) {
     // One that listens on [::] sees IPv4 clients as ::ffff:192.0.2.1.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let tell = service_fn(move |_: Request<_>| async move {
-        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{peer}\n")))))
+    let tell = service_fn(move |request: Request<_>| async move {
+        let kilobytes = request.uri().path().strip_prefix("/kilobytes/");
+        let body = match kilobytes.and_then(|number| number.parse::<usize>().ok()) {
+            Some(number) => Bytes::from(vec![b'.'; number.min(KILOBYTES_MAX) * 1000]),
+            None => Bytes::from(format!("{peer}\n")),
+        };
+        Ok::<_, Infallible>(Response::new(Full::new(body)))
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);

@@ -167,6 +167,18 @@ pub(super) async fn send(
     })
 }
 
+/// Conversations of all kinds over both families, for as long as these are held.
+pub(super) fn go_on(network: &Network, program: &Path) -> Result<[Child; 2], TrafficError> {
+    let begin = |address: IpAddr| {
+        let mut command = network.command(Host::Client, program);
+        let target = SocketAddr::new(address, HTTP).to_string();
+        command.args(["lab-client", &target, "--work"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        command.spawn().map_err(TrafficError::Io)
+    };
+    Ok([begin(SERVER.0)?, begin(SERVER.1)?])
+}
+
 /// What one end saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {

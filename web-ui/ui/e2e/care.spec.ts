@@ -81,6 +81,29 @@ test('markup in names and texts is text', async ({ lab, chromium }) => {
   await page.context().close()
 })
 
+test('a commit that would cut this browser off says so first', async ({ lab, chromium }) => {
+  const moved = [{ op: 'replace', path: '/management/listen', value: '192.0.2.1:8443' }]
+  expect((await lab.ask('PATCH', '/api/v1/config/candidate', moved)).status).toBe(200)
+  const page = await at(chromium, '/ui/system')
+  await page.getByRole('button', { name: 'Commit', exact: true }).click()
+  await expect(page.getByRole('dialog', { name: 'Commit' })).toContainText('This may cut you off: management would be served at 192.0.2.1:8443')
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
+test('what the check says leads to what it is about', async ({ lab, chromium }) => {
+  // The same as no-mail, after it.
+  const hidden = { name: 'hidden', from: 'trust', to: 'untrust', application: 'smtp', action: 'deny' }
+  expect((await lab.ask('PATCH', '/api/v1/config/candidate', [{ op: 'add', path: '/policies/-', value: hidden }])).status).toBe(200)
+  const page = await at(chromium, '/ui/zones')
+  await page.getByRole('button', { name: '1 warning' }).click()
+  const findings = page.getByRole('dialog', { name: 'What the check says' })
+  await findings.getByRole('link', { name: '/policies/2' }).click()
+  await expect(page.getByRole('dialog', { name: 'Policy hidden' })).toBeVisible()
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
 test('who may only look can change nothing', async ({ lab, chromium }) => {
   const made = await lab.ask('POST', '/api/v1/users', { name: 'viewer', role: 'read-only', password: PASSWORD, 'must-change-password': false })
   expect(made.status).toBe(201)
@@ -103,8 +126,8 @@ test('who may only look can change nothing', async ({ lab, chromium }) => {
 
 test('a session that ends takes nothing along that was typed', async ({ lab, chromium }) => {
   const page = await at(chromium, '/ui/objects')
-  await page.getByRole('button', { name: 'New: address object' }).click()
-  const dialog = page.getByRole('dialog', { name: 'New: address object' })
+  await page.getByRole('button', { name: 'New address object' }).click()
+  const dialog = page.getByRole('dialog', { name: 'New address object' })
   await dialog.getByLabel('Name', { exact: true }).fill('printers')
   await dialog.getByRole('combobox', { name: 'Stands for' }).fill('192.0.2.66')
   await dialog.getByRole('combobox', { name: 'Stands for' }).press('Enter')

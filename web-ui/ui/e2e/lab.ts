@@ -6,7 +6,7 @@
  */
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -50,6 +50,9 @@ export function obstacle(): string | undefined {
   return undefined
 }
 
+/** USER_HZ, asm/param.h: what programs are told, whatever the kernel counts by. */
+const TICKS_PER_SECOND = 100
+
 type Host = 'client' | 'firewall' | 'server'
 
 export class Lab {
@@ -61,12 +64,12 @@ export class Lab {
 
   private constructor() {}
 
-  static async start(): Promise<Lab> {
+  static async start(configuration = CONFIGURATION): Promise<Lab> {
     const lab = new Lab()
     try {
       lab.#network()
       lab.#serve()
-      writeFileSync(join(lab.directory, 'palisade.yaml'), CONFIGURATION)
+      writeFileSync(join(lab.directory, 'palisade.yaml'), configuration)
       await lab.boot()
     } catch (error) {
       await lab.stop()
@@ -108,6 +111,13 @@ export class Lab {
     const ended = new Promise((resolve) => appliance.once('exit', resolve))
     appliance.kill('SIGTERM')
     await ended
+  }
+
+  /** The processor's time that the appliance has taken, in seconds. */
+  get processorSeconds(): number {
+    // proc(5): after the name in brackets, the 12th and 13th are its ticks in user mode and in the kernel's.
+    const fields = readFileSync(`/proc/${this.#appliance?.pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
   }
 
   /** As root, by the unix socket. */

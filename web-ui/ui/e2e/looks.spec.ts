@@ -1,5 +1,7 @@
 /** Every page in the light and in the dark, in both languages: nothing in anybody's way, and a picture to look at. */
 
+import type { Page } from '@playwright/test'
+
 import { accessible, at, expect, settled, shoot, test } from './test'
 
 test.use({ story: 'looks' })
@@ -56,10 +58,7 @@ for (const dark of [false, true]) {
     const page = await at(chromium, '/', { dark })
     for (const [name, path] of PAGES) {
       await test.step(name, async () => {
-        await page.evaluate((address) => {
-          history.pushState(null, '', address)
-          dispatchEvent(new PopStateEvent('popstate'))
-        }, path)
+        await turnTo(page, path)
         await expect(page.locator('main, dialog').getByText('Loading …')).toHaveCount(0)
         await page.waitForTimeout(300)
         await accessible(page)
@@ -79,15 +78,61 @@ test('in Japanese and on a tablet, nothing is cut off @long', async ({ chromium 
   await page.setViewportSize({ width: 820, height: 1180 })
   for (const [name, path] of PAGES) {
     await test.step(name, async () => {
-      await page.evaluate((address) => {
-        history.pushState(null, '', address)
-        dispatchEvent(new PopStateEvent('popstate'))
-      }, path)
+      await turnTo(page, path)
       await expect(page.locator('main, dialog').getByText('読み込み中 …')).toHaveCount(0)
       await page.waitForTimeout(300)
-      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page is no wider than the window').toBe(true)
+      await expectInWindow(page)
       await shoot(page, `${name}-japanese`)
     })
   }
   await page.context().close()
 })
+
+const STATES = [
+  ['huge', 'what is huge', (body: string) => ({ status: 200, body: body.replace(HUGE, (_, name: string) => `${name}:987654321987654321`) })],
+  ['failed', 'what fails', () => ({ status: 500, body: JSON.stringify({ type: 'about:blank', title: 'Internal Server Error', status: 500, detail: 'the disk is full' }) })],
+  ['waiting', 'what does not come', undefined]
+] as const
+const HUGE = /("(?:bytes|packets|hits|dropped|sessions|used|leases|[a-z-]+-per-second)"):\d+(?:\.\d+)?/g
+/** The page itself, who one is, and the candidate are as ever. */
+const OTHERWISE = /whoami|config|login|stream/
+
+for (const [name, what, change] of STATES) {
+  test(`${what} is shown as it is @long`, async ({ lab, chromium }) => {
+    lab.run('client', 'ping', ['-c', '3', '-i', '0.2', '198.51.100.10'])
+    const page = await at(chromium, '/ui/zones')
+    await page.route(
+      (address) => address.pathname.startsWith('/api/') && !OTHERWISE.test(address.pathname),
+      async (route) => {
+        if (route.request().method() !== 'GET') return route.continue()
+        // Never answered.
+        if (!change) return
+        const { pathname, search } = new URL(route.request().url())
+        const { body } = await lab.ask(route.request().method(), pathname + search)
+        await route.fulfill({ contentType: 'application/json', ...change(body) })
+      }
+    )
+    for (const [shot, path] of PAGES) {
+      await test.step(shot, async () => {
+        await turnTo(page, path)
+        await page.waitForTimeout(name === 'huge' ? 1_500 : 500)
+        await expectInWindow(page)
+        if (name === 'failed' && shot === 'interfaces') await expect(page.getByText('the disk is full').first()).toBeVisible()
+        await shoot(page, `${shot}-${name}`)
+      })
+    }
+    await page.unrouteAll({ behavior: 'ignoreErrors' })
+    await page.context().close()
+  })
+}
+
+async function turnTo(page: Page, path: string): Promise<void> {
+  await page.evaluate((address) => {
+    history.pushState(null, '', address)
+    dispatchEvent(new PopStateEvent('popstate'))
+  }, path)
+}
+
+async function expectInWindow(page: Page): Promise<void> {
+  expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page is no wider than the window').toBe(true)
+}

@@ -42,7 +42,7 @@ test('a policy is written, with an object made on the way, and shown in the diff
   }
   await dialog.getByRole('combobox', { name: 'Destination', exact: true }).fill('web-servers')
   await page.getByRole('option', { name: "New address object 'web-servers'" }).click()
-  const object = page.getByRole('dialog', { name: 'New: address object' })
+  const object = page.getByRole('dialog', { name: 'New address object' })
   await object.getByRole('combobox', { name: 'Stands for' }).fill('198.51.100.300')
   await object.getByRole('combobox', { name: 'Stands for' }).press('Enter')
   await object.getByRole('button', { name: 'Add', exact: true }).click()
@@ -135,7 +135,7 @@ test('what is blocked is found in the events and explained, and a roll-back lets
 test('an undone commit is said to be', async ({ lab, chromium }) => {
   const page = await at(chromium, '/ui/zones')
   await lab.ask('POST', '/api/v1/config/addresses', { name: 'passing', addresses: ['192.0.2.77'] })
-  await lab.ask('POST', '/api/v1/config/commit', { comment: 'for a moment', 'confirm-within': '3s' })
+  await lab.ask('POST', '/api/v1/config/commit', { comment: 'for a moment', 'confirm-within': '8s' })
   await expect(page.getByRole('timer')).toBeVisible()
   await expect(page.getByRole('timer')).toBeHidden()
   await page.getByRole('link', { name: 'History' }).click()

@@ -7,6 +7,7 @@ import { untrack } from 'svelte'
 
 import { connection } from './connection.svelte'
 import { recognise, session } from './session.svelte'
+import { trouble } from './trouble.svelte'
 
 type Listener = (name: string, data: unknown) => void
 
@@ -132,10 +133,18 @@ export function poll(ask: () => Promise<void>, milliseconds: number): () => void
   let stopped = false
   let asking = false
   let timer: ReturnType<typeof setTimeout> | undefined
+  const self = {}
   const run = async () => {
     if (asking) return
     asking = true
-    if (watched() && connection.up) await ask().catch(() => undefined)
+    if (watched() && connection.up) {
+      await ask().then(
+        () => trouble.over(self),
+        (error: unknown) => {
+          if (!stopped) trouble.of(self, error)
+        }
+      )
+    }
     asking = false
     if (!stopped) timer = setTimeout(() => void run(), milliseconds)
   }
@@ -149,6 +158,7 @@ export function poll(ask: () => Promise<void>, milliseconds: number): () => void
   document.addEventListener('visibilitychange', look)
   return () => {
     stopped = true
+    trouble.over(self)
     clearTimeout(timer)
     document.removeEventListener('visibilitychange', look)
   }

@@ -19,6 +19,7 @@ test('each mistake is at its field, with what was probably meant', () => {
   })
   expect(complaints(error, '/policies/3', ['name', 'from', 'source'])).toEqual({
     fields: { from: "no zone is named 'trst' (trust?)", source: 'one\ntwo' },
+    within: { '/from': "no zone is named 'trst' (trust?)", '/source/0': 'one', '/source/1': 'two' },
     general: ["another policy's", 'as a whole']
   })
 })

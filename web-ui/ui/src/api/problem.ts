@@ -53,10 +53,12 @@ function isProblem(body: unknown): body is Problem {
 /** What there is to say about a form: by field, and what is about none of them. */
 export interface Complaints {
   fields: Record<string, string>
+  /** By pointer below what the form edits, for fields that have fields: `/l7/host/0`. */
+  within: Record<string, string>
   general: string[]
 }
 
-export const NO_COMPLAINTS: Complaints = { fields: {}, general: [] }
+export const NO_COMPLAINTS: Complaints = { fields: {}, within: {}, general: [] }
 
 /**
  * Sorts a problem by fields. `base` is the JSON pointer of what the form edits, in the document that the problem is
@@ -64,15 +66,15 @@ export const NO_COMPLAINTS: Complaints = { fields: {}, general: [] }
  */
 export function complaints(error: unknown, base: string, fields: readonly string[]): Complaints {
   if (!(error instanceof Refused)) {
-    return { fields: {}, general: [error instanceof Error ? error.message : String(error)] }
+    return { fields: {}, within: {}, general: [error instanceof Error ? error.message : String(error)] }
   }
   const { problem } = error
-  const said: Complaints = { fields: {}, general: [] }
+  const said: Complaints = { fields: {}, within: {}, general: [] }
   const tell = (pointer: string | null | undefined, message: string) => {
     const field = fieldOf(pointer, base)
     if (field !== undefined && fields.includes(field)) {
-      const before = said.fields[field]
-      said.fields[field] = before ? `${before}\n${message}` : message
+      add(said.fields, field, message)
+      add(said.within, (pointer ?? '').slice(base.length), message)
     } else {
       said.general.push(message)
     }
@@ -84,6 +86,18 @@ export function complaints(error: unknown, base: string, fields: readonly string
     else tell(problem.pointer, problem.detail || problem.title)
   }
   return said
+}
+
+function add(to: Record<string, string>, key: string, message: string): void {
+  to[key] = to[key] ? `${to[key]}\n${message}` : message
+}
+
+/** What is said of the field at a pointer; of all that is in it, where it shows that as one. */
+export function saidOf(within: Record<string, string>, pointer: string, whole: boolean): string {
+  return Object.entries(within)
+    .filter(([at]) => at === pointer || (whole && at.startsWith(`${pointer}/`)))
+    .map(([, message]) => message)
+    .join('\n')
 }
 
 export function spoken(mistake: Mistake): string {

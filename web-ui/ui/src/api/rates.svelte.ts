@@ -67,6 +67,7 @@ export async function remember(interfaces: readonly string[]): Promise<void> {
         'memory-bytes': of('process.memory')
       }
     })
-    .filter((_, index) => (times[index] ?? 0) < first)
+    // Seconds before it started, and those that are not written yet, are not known.
+    .filter((_, index) => (times[index] ?? 0) < first && series.some((one) => (one.points?.values[index] ?? null) !== null))
   seen = [...before, ...seen].slice(-KEPT)
 }

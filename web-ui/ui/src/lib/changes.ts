@@ -1,10 +1,11 @@
 /** What differs between two configurations, thing by thing: what a person would say has been changed. */
 
-import { SECTIONS, items, type Item, type Section } from './document'
+import { SECTIONS, WHOLES, items, shapeOf, tablesIn, type Item, type Section } from './document'
 import { isObject, same, type Json } from './json'
 
 export interface Change {
-  section: Section | 'system' | 'management' | 'events' | 'countries'
+  /** One of things with names, or by its name one that is one thing. */
+  section: Section | (string & {})
   /** Empty for a section that is one thing. */
   name: string
   kind: 'added' | 'removed' | 'changed' | 'moved'
@@ -12,14 +13,13 @@ export interface Change {
   fields: string[]
 }
 
-const SINGLE = ['system', 'management', 'events', 'countries'] as const
-
 export function changes(before: Json, after: Json): Change[] {
   const found: Change[] = []
   for (const section of SECTIONS) found.push(...inSection(section, items(before, section), items(after, section)))
-  for (const section of SINGLE) {
+  for (const section of WHOLES) {
     const [had, has] = [of(before, section), of(after, section)]
-    const fields = differing(had, has)
+    const tables: readonly string[] = tablesIn(section)
+    const fields = differing(had, has).filter((field) => !tables.includes(`/${section}/${field}`))
     if (fields.length > 0) found.push({ section, name: '', kind: 'changed', fields })
   }
   return found
@@ -47,11 +47,9 @@ function inSection(section: Section, before: Item[], after: Item[]): Change[] {
   return found
 }
 
-const ORDERED: readonly string[] = ['policies', 'source', 'destination', 'static']
-
 /** The fewest names whose moving makes the one order the other: all but a longest common subsequence. */
 function movedNames(before: string[], after: string[], section: Section): Set<string> {
-  if (!ORDERED.includes(section)) return new Set()
+  if (!shapeOf(section).ordered || section === 'routes') return new Set()
   const ranks = new Map(before.map((name, index) => [name, index]))
   // The longest rising sequence of ranks, by patience.
   const tails: number[] = []

@@ -73,6 +73,30 @@ export function named(section: Section): Suggestion[] {
   return items(candidate.document, section).map((item) => ({ value: item.name, note: text(item['description']) }))
 }
 
+/** For a field of that name that no form was written for. */
+export function suggested(name: string): Suggestion[] {
+  switch (name) {
+    case 'zone':
+    case 'zones':
+    case 'from':
+    case 'to':
+      return zones(['any'])
+    case 'source':
+    case 'destination':
+      return addresses()
+    case 'application':
+    case 'applications':
+      return applications()
+    case 'interface':
+    case 'interfaces':
+      return named('interfaces')
+    case 'schedule':
+      return named('schedules')
+    default:
+      return []
+  }
+}
+
 function termsInWords(terms: unknown): string {
   return (Array.isArray(terms) ? terms : [])
     .map((term: unknown) => {

@@ -4,7 +4,7 @@
  * else was faster.
  */
 
-import { SHAPES, items, keyOf, list, type Item, type Section } from './document'
+import { shapeOf, items, keyOf, list, type Item, type Section } from './document'
 import { apply, at, isObject, pointer, same, type Json, type JsonObject, type Operation } from './json'
 
 /** The thing that was to be changed is gone, or another has its name. */
@@ -18,7 +18,7 @@ export type Place = { before: string } | { after: string } | 'last'
 
 /** Puts a new item into a section. */
 export function create(document: Json, section: Section, item: Item, place: Place = 'last'): Operation[] {
-  const { path, ordered } = SHAPES[section]
+  const { path, ordered } = shapeOf(section)
   const operations = made(document, path, ordered ? [] : {})
   const index = ordered ? indexOf(document, section, place) : item.name
   return [...operations, { op: 'add', path: path + pointer(index), value: written(section, item) }]
@@ -26,7 +26,7 @@ export function create(document: Json, section: Section, item: Item, place: Plac
 
 /** Makes the item of that name what `item` says, by the fields that differ; its new name goes wherever the old one was. */
 export function change(document: Json, section: Section, name: string, item: Item): Operation[] {
-  const { path, ordered, content, key } = SHAPES[section]
+  const { path, ordered, content, key } = shapeOf(section)
   const index = position(document, section, name)
   const operations: Operation[] = []
   if (!ordered && item.name !== name) {
@@ -38,14 +38,14 @@ export function change(document: Json, section: Section, name: string, item: Ite
   if (content !== undefined || !isObject(before) || !isObject(after)) {
     if (!same(list(before), list(after))) operations.push({ op: 'replace', path: here, value: after })
   } else {
-    operations.push(...fields(before, after, here, SHAPES[section].lists))
+    operations.push(...fields(before, after, here, shapeOf(section).lists))
   }
   if (item.name !== name && key === undefined) operations.push(...renamed(apply(document, operations), section, name, item.name))
   return operations
 }
 
 export function remove(document: Json, section: Section, names: readonly string[]): Operation[] {
-  const { path, ordered } = SHAPES[section]
+  const { path, ordered } = shapeOf(section)
   const found = names.map((name) => (ordered ? position(document, section, name) : name))
   // From the end, so that the positions before it still hold.
   if (ordered) found.sort((a, b) => Number(b) - Number(a))
@@ -54,7 +54,7 @@ export function remove(document: Json, section: Section, names: readonly string[
 
 /** Moves items of a list to one place, where they keep the order they had. */
 export function move(document: Json, section: Section, names: readonly string[], place: Place): Operation[] {
-  const { path } = SHAPES[section]
+  const { path } = shapeOf(section)
   const order = items(document, section).map((item) => item.name)
   const moved = order.filter((name) => names.includes(name))
   for (const name of names) if (!order.includes(name)) throw new Vanished(name)
@@ -78,7 +78,7 @@ export function move(document: Json, section: Section, names: readonly string[],
 
 /** Sets one field of several items; undefined takes it away. */
 export function set(document: Json, section: Section, names: readonly string[], field: string, value: Json | undefined): Operation[] {
-  const { path, ordered } = SHAPES[section]
+  const { path, ordered } = shapeOf(section)
   return names.flatMap((name) => {
     const here = path + pointer(ordered ? position(document, section, name) : name)
     const before = at(document, here)
@@ -116,7 +116,7 @@ function fieldChange(before: Json | undefined, after: Json | undefined, path: st
 
 /** As it goes into the document: without what is empty, and without what defaults say anyway. */
 export function written(section: Section, item: Item): Json {
-  const { content, ordered, key, lists } = SHAPES[section]
+  const { content, ordered, key, lists } = shapeOf(section)
   const { name, ...rest } = item
   if (content !== undefined) {
     const value = list(rest[content])
@@ -136,7 +136,7 @@ function isEmpty(value: Json | undefined): boolean {
 }
 
 /** Where sections refer to each other by name: the fields of the one that hold names of the other. */
-const REFERENCES: Partial<Record<Section, [Section, string][]>> = {
+const REFERENCES: { [section: string]: [Section, string][] } = {
   interfaces: [
     ['zones', 'interfaces'],
     ['routes', 'interface']
@@ -163,7 +163,7 @@ function renamed(document: Json, section: Section, from: string, to: string): Op
   const operations: Operation[] = []
   for (const [other, field] of REFERENCES[section] ?? []) {
     items(document, other).forEach((item, index) => {
-      const shape = SHAPES[other]
+      const shape = shapeOf(other)
       const here = shape.path + pointer(shape.ordered ? index : item.name)
       const path = shape.content === field ? here : here + pointer(field)
       const value = at(document, path)

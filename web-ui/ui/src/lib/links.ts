@@ -1,12 +1,12 @@
 /** From a place in the configuration's document to the page and the field that edit it. */
 
-import type { Section } from './document'
-import type { Json } from './json'
+import { WHOLES, isKnown, type KnownSection, type Section } from './document'
+import { tokens, type Json } from './json'
 import { located } from './located'
 import { href } from './router.svelte'
 
 /** Which page edits a section. */
-export const PAGES: Record<Section, string> = {
+const PAGES: Record<KnownSection, string> = {
   policies: 'policies',
   source: 'nat',
   destination: 'nat',
@@ -21,15 +21,29 @@ export const PAGES: Record<Section, string> = {
   feeds: 'objects'
 }
 
+/** On one page. */
+const SYSTEM = ['system', 'management', 'events', 'countries']
+
+export function pageOf(section: Section): string {
+  return isKnown(section) ? PAGES[section] : (tokens(section)[0] ?? '')
+}
+
 /** The editor of one thing, and perhaps a field of it. */
 export function itemHref(section: Section, name: string, field = ''): string {
-  const alone = Object.values(PAGES).filter((page) => page === PAGES[section]).length === 1
-  return href(PAGES[section], '', { section: alone ? '' : section, edit: name, field })
+  const alone = isKnown(section) && Object.values(PAGES).filter((page) => page === PAGES[section]).length === 1
+  return href(pageOf(section), '', { section: alone ? '' : section, edit: name, field })
+}
+
+/** The form of a section that is one thing, and perhaps a field of it. */
+export function wholeHref(name: string, field = ''): string {
+  return href(SYSTEM.includes(name) ? 'system' : name, '', { field: field && `${name}.${field}` })
 }
 
 /** The editor of what a pointer is about; the text as a whole where no form has it. */
 export function pointerHref(document: Json, pointer: string, line = 0): string {
   const found = located(document, pointer)
-  if (!found || found.name === '') return href('configuration', '', { line: line || '' })
-  return itemHref(found.section, found.name, found.field)
+  if (found && found.name !== '') return itemHref(found.section, found.name, found.field)
+  const [whole = '', field = ''] = tokens(pointer)
+  if (!found && WHOLES.includes(whole)) return wholeHref(whole, field)
+  return href('configuration', '', { line: line || '' })
 }

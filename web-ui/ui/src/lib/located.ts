@@ -1,6 +1,6 @@
 /** What a pointer into the configuration's document is about. */
 
-import { SECTIONS, SHAPES, items, type Section } from './document'
+import { SECTIONS, items, shapeOf, type Section } from './document'
 import { tokens, type Json } from './json'
 
 export interface Located {
@@ -11,10 +11,10 @@ export interface Located {
 
 /** What a pointer (RFC 6901) into the document is about. */
 export function located(document: Json, pointer: string): Located | undefined {
-  const section = SECTIONS.find((name) => pointer === SHAPES[name].path || pointer.startsWith(`${SHAPES[name].path}/`))
+  const section = SECTIONS.find((name) => pointer === shapeOf(name).path || pointer.startsWith(`${shapeOf(name).path}/`))
   if (!section) return undefined
-  const [token, field = ''] = tokens(pointer.slice(SHAPES[section].path.length))
+  const [token, field = ''] = tokens(pointer.slice(shapeOf(section).path.length))
   if (token === undefined || token === '') return { section, name: '', field: '' }
-  const name = SHAPES[section].ordered ? (items(document, section)[Number(token)]?.name ?? '') : token
-  return { section, name, field: SHAPES[section].content ?? field }
+  const name = shapeOf(section).ordered ? (items(document, section)[Number(token)]?.name ?? '') : token
+  return { section, name, field: shapeOf(section).content ?? field }
 }

@@ -4,11 +4,10 @@ import type { Component } from 'svelte'
 
 import type { Role } from '../api/types'
 import type { IconName } from '../components/Icon.svelte'
-import type { Key } from '../i18n/index.svelte'
+import { FURTHER } from '../lib/document'
 
 export interface Page {
   id: string
-  title: Key
   icon: IconName
   group: 'monitor' | 'policy' | 'network' | 'manage'
   load: () => Promise<{ default: Component }>
@@ -17,22 +16,24 @@ export interface Page {
 }
 
 export const PAGES: readonly Page[] = [
-  { id: 'dashboard', title: 'page.dashboard', icon: 'dashboard', group: 'monitor', load: () => import('./Dashboard.svelte') },
-  { id: 'topology', title: 'page.topology', icon: 'topology', group: 'monitor', load: () => import('./Topology.svelte') },
-  { id: 'sessions', title: 'page.sessions', icon: 'sessions', group: 'monitor', load: () => import('./Sessions.svelte') },
-  { id: 'events', title: 'page.events', icon: 'events', group: 'monitor', load: () => import('./Events.svelte') },
-  { id: 'policies', title: 'page.policies', icon: 'policies', group: 'policy', load: () => import('./Policies.svelte') },
-  { id: 'nat', title: 'page.nat', icon: 'nat', group: 'policy', load: () => import('./Nat.svelte') },
-  { id: 'objects', title: 'page.objects', icon: 'objects', group: 'policy', load: () => import('./Objects.svelte') },
-  { id: 'explain', title: 'page.explain', icon: 'explain', group: 'policy', load: () => import('./Explain.svelte') },
-  { id: 'interfaces', title: 'page.interfaces', icon: 'interfaces', group: 'network', load: () => import('./Interfaces.svelte') },
-  { id: 'zones', title: 'page.zones', icon: 'applications', group: 'network', load: () => import('./Zones.svelte') },
-  { id: 'routes', title: 'page.routes', icon: 'routes', group: 'network', load: () => import('./Routes.svelte') },
-  { id: 'configuration', title: 'page.configuration', icon: 'yaml', group: 'manage', load: () => import('./Configuration.svelte') },
-  { id: 'history', title: 'page.history', icon: 'history', group: 'manage', load: () => import('./History.svelte') },
-  { id: 'users', title: 'page.users', icon: 'users', group: 'manage', load: () => import('./Users.svelte') },
-  { id: 'tokens', title: 'page.tokens', icon: 'lock', group: 'manage', load: () => import('./Tokens.svelte') },
-  { id: 'system', title: 'page.system', icon: 'system', group: 'manage', load: () => import('./System.svelte') }
+  { id: 'dashboard', icon: 'dashboard', group: 'monitor', load: () => import('./Dashboard.svelte') },
+  { id: 'topology', icon: 'topology', group: 'monitor', load: () => import('./Topology.svelte') },
+  { id: 'sessions', icon: 'sessions', group: 'monitor', load: () => import('./Sessions.svelte') },
+  { id: 'events', icon: 'events', group: 'monitor', load: () => import('./Events.svelte') },
+  { id: 'policies', icon: 'policies', group: 'policy', load: () => import('./Policies.svelte') },
+  { id: 'nat', icon: 'nat', group: 'policy', load: () => import('./Nat.svelte') },
+  { id: 'objects', icon: 'objects', group: 'policy', load: () => import('./Objects.svelte') },
+  // What the schema has and no page was written for.
+  ...FURTHER.map((id): Page => ({ id, icon: 'filter', group: 'policy', load: () => import('./Further.svelte') })),
+  { id: 'explain', icon: 'explain', group: 'policy', load: () => import('./Explain.svelte') },
+  { id: 'interfaces', icon: 'interfaces', group: 'network', load: () => import('./Interfaces.svelte') },
+  { id: 'zones', icon: 'applications', group: 'network', load: () => import('./Zones.svelte') },
+  { id: 'routes', icon: 'routes', group: 'network', load: () => import('./Routes.svelte') },
+  { id: 'configuration', icon: 'yaml', group: 'manage', load: () => import('./Configuration.svelte') },
+  { id: 'history', icon: 'history', group: 'manage', load: () => import('./History.svelte') },
+  { id: 'users', icon: 'users', group: 'manage', load: () => import('./Users.svelte') },
+  { id: 'tokens', icon: 'lock', group: 'manage', load: () => import('./Tokens.svelte') },
+  { id: 'system', icon: 'system', group: 'manage', load: () => import('./System.svelte') }
 ]
 
 export const GROUPS = ['monitor', 'policy', 'network', 'manage'] as const

@@ -1,8 +1,12 @@
-/** What each kind of thing in the configuration is made of, as its form asks for it. Policies have a form of their own. */
+/**
+ * What each kind of thing in the configuration is made of, as its form asks for it. Policies have a form of their own; what the
+ * schema has and is not here is asked for by the schema.
+ */
 
 import type { Key } from '../../i18n/index.svelte'
 import { addresses, applications, named, zones, type Suggestion } from '../../lib/completion.svelte'
-import type { Section } from '../../lib/document'
+import { CONTENT, isKnown, keyOf, shapeOf, type KnownSection, type Section } from '../../lib/document'
+import { controlAt, fieldsAt, type Field } from '../../lib/schema'
 
 export type FieldShape = {
   name: string
@@ -25,8 +29,6 @@ export type FieldShape = {
 )
 
 export interface ItemShape {
-  /** One of them. */
-  noun: Key
   fields: FieldShape[]
 }
 
@@ -34,9 +36,8 @@ const description: FieldShape = { name: 'description', label: 'description', kin
 const from: FieldShape = { name: 'from', label: 'policy.from', kind: 'words', closed: true, required: true, suggestions: () => zones(['any']) }
 const free = (name: string, label: Key, hint?: Key): FieldShape => ({ name, label, ...(hint ? { hint } : {}), kind: 'words', required: true })
 
-export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
+export const FORMS: Record<Exclude<KnownSection, 'policies'>, ItemShape> = {
   interfaces: {
-    noun: 'noun.interfaces',
     fields: [
       { name: 'device', label: 'interface.device', hint: 'interface.deviceHint', kind: 'text', mono: true, required: true },
       { name: 'addresses', label: 'interface.addresses', hint: 'interface.addressesHint', kind: 'words' },
@@ -53,7 +54,6 @@ export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
     ]
   },
   zones: {
-    noun: 'noun.zones',
     fields: [
       { name: 'interfaces', label: 'page.interfaces', kind: 'words', closed: true, suggestions: () => named('interfaces') },
       {
@@ -68,15 +68,12 @@ export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
     ]
   },
   addresses: {
-    noun: 'noun.addresses',
     fields: [{ name: 'addresses', label: 'object.items', hint: 'object.itemsHint', kind: 'words', required: true, suggestions: () => addresses(false) }]
   },
   applications: {
-    noun: 'noun.applications',
     fields: [{ name: 'terms', label: 'application.terms', hint: 'application.termsHint', kind: 'terms', required: true }]
   },
   schedules: {
-    noun: 'noun.schedules',
     fields: [
       { name: 'time-zone', label: 'schedule.zone', hint: 'schedule.zoneHint', kind: 'text', suggestions: () => Intl.supportedValuesOf('timeZone') },
       { name: 'weekly', label: 'schedule.weekly', hint: 'schedule.weeklyHint', kind: 'windows' },
@@ -85,7 +82,6 @@ export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
     ]
   },
   feeds: {
-    noun: 'noun.feeds',
     fields: [
       { name: 'url', label: 'feed.url', hint: 'feed.urlHint', kind: 'text', mono: true },
       { name: 'file', label: 'feed.file', hint: 'feed.fileHint', kind: 'text', mono: true },
@@ -99,14 +95,12 @@ export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
     ]
   },
   pools: {
-    noun: 'noun.pools',
     fields: [
       free('addresses', 'pool.addresses', 'pool.addressesHint'),
       { name: 'ports', label: 'pool.ports', hint: 'pool.portsHint', kind: 'text', mono: true }
     ]
   },
   source: {
-    noun: 'noun.source',
     fields: [
       from,
       { name: 'to', label: 'policy.to', kind: 'words', closed: true, required: true, suggestions: () => zones(['any']) },
@@ -116,7 +110,6 @@ export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
     ]
   },
   destination: {
-    noun: 'noun.destination',
     fields: [
       from,
       { name: 'destination', label: 'nat.destination', hint: 'nat.destinationHint', kind: 'text', mono: true, required: true },
@@ -127,7 +120,6 @@ export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
     ]
   },
   static: {
-    noun: 'noun.static',
     fields: [
       from,
       { name: 'outside', label: 'nat.outside', hint: 'nat.staticHint', kind: 'text', mono: true, required: true },
@@ -135,10 +127,25 @@ export const FORMS: Record<Exclude<Section, 'policies'>, ItemShape> = {
     ]
   },
   routes: {
-    noun: 'noun.routes',
     fields: [
       { name: 'via', label: 'route.via', hint: 'route.viaHint', kind: 'text', mono: true },
       { name: 'interface', label: 'interface', kind: 'choice', options: () => named('interfaces'), empty: 'route.byNextHop' }
     ]
   }
+}
+
+/** The fields of a form; none of a section that no form was written for. */
+export function fieldsOf(section: Section): FieldShape[] {
+  return isKnown(section) && section !== 'policies' ? FORMS[section].fields : []
+}
+
+/** Those that the schema has besides. */
+export function furtherFields(section: Section, known: readonly string[] = fieldsOf(section).map((field) => field.name)): Field[] {
+  const { path, content } = shapeOf(section)
+  if (isKnown(section)) {
+    return content === undefined ? fieldsAt(path).filter(({ name }) => name !== keyOf(section) && !known.includes(name)) : []
+  }
+  const control = controlAt(path)
+  if (content !== undefined && control?.kind === 'map') return [{ name: CONTENT, control: control.of, required: true, hint: '' }]
+  return fieldsAt(path).filter(({ name }) => name !== keyOf(section))
 }

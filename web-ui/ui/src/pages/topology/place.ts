@@ -14,37 +14,45 @@ export interface Placed extends Box {
 }
 
 export interface Picture {
+  width: number
   height: number
   appliance: Box
   zones: (Box & { name: string; empty: boolean })[]
   interfaces: Placed[]
 }
 
+/** At most, and at least: narrower, it is scrolled. */
 export const WIDTH = 980
+export const LEAST_WIDTH = 640
 const SIDE = 320
+const APPLIANCE = 160
+/** Between a zone and the appliance, for the lines. */
+const LINES = 60
 const TITLE = 34
 const INTERFACE = 72
 const GAP = 10
 const BETWEEN = 18
 const EMPTY = 28
 
-export function place(zones: readonly { name: string; interfaces: readonly string[] }[]): Picture {
+export function place(zones: readonly { name: string; interfaces: readonly string[] }[], wide: number = WIDTH): Picture {
+  const width = Math.max(LEAST_WIDTH, Math.min(WIDTH, wide))
+  const side = Math.min(SIDE, (width - APPLIANCE) / 2 - LINES)
   const heights = zones.map((zone) => TITLE + (zone.interfaces.length === 0 ? EMPTY : zone.interfaces.length * (INTERFACE + GAP)) + GAP)
   const isLeft = sides(heights)
   const tall = (left: boolean) =>
     heights.reduce((sum, height, index) => (isLeft[index] === left ? sum + height + BETWEEN : sum), -BETWEEN)
   const height = Math.max(220, tall(true), tall(false))
-  const appliance: Box = { x: WIDTH / 2 - 80, y: height / 2 - 70, width: 160, height: 140 }
-  const picture: Picture = { height, appliance, zones: [], interfaces: [] }
+  const appliance: Box = { x: (width - APPLIANCE) / 2, y: height / 2 - 70, width: APPLIANCE, height: 140 }
+  const picture: Picture = { width, height, appliance, zones: [], interfaces: [] }
   const next = { left: (height - tall(true)) / 2, right: (height - tall(false)) / 2 }
   zones.forEach((zone, index) => {
     const left = isLeft[index] ?? true
-    const side = left ? 'left' : 'right'
-    const [x, y, tallness] = [left ? 0 : WIDTH - SIDE, next[side], heights[index] ?? 0]
-    next[side] += tallness + BETWEEN
-    picture.zones.push({ name: zone.name, x, y, width: SIDE, height: tallness, empty: zone.interfaces.length === 0 })
+    const column = left ? 'left' : 'right'
+    const [x, y, tallness] = [left ? 0 : width - side, next[column], heights[index] ?? 0]
+    next[column] += tallness + BETWEEN
+    picture.zones.push({ name: zone.name, x, y, width: side, height: tallness, empty: zone.interfaces.length === 0 })
     zone.interfaces.forEach((name, at) => {
-      const box: Box = { x: x + 12, y: y + TITLE + at * (INTERFACE + GAP), width: SIDE - 24, height: INTERFACE }
+      const box: Box = { x: x + 12, y: y + TITLE + at * (INTERFACE + GAP), width: side - 24, height: INTERFACE }
       const middle = box.y + INTERFACE / 2
       const end = left ? appliance.x : appliance.x + appliance.width
       // Straight, where the appliance is as high.

@@ -1,0 +1,46 @@
+/** What sections and fields are called: as the catalogue has it, or else as they are written, in words. */
+
+import { word } from '../i18n/index.svelte'
+import type { Section } from './document'
+import { tokens } from './json'
+
+/** `idle-timeout` is 'Idle timeout'. */
+export function spelled(name: string): string {
+  const words = name.replaceAll('-', ' ')
+  return words.charAt(0).toUpperCase() + words.slice(1)
+}
+
+export function fieldName(name: string): string {
+  const known = word('field', name)
+  return known === name ? spelled(name) : known
+}
+
+/** Of one thing in it. */
+export function sectionName(section: string): string {
+  const name = lastOf(section)
+  const known = word('section', name)
+  return known === name ? spelled(name) : known
+}
+
+/** Of all that is in it. */
+export function sectionsName(section: Section): string {
+  const name = lastOf(section)
+  const known = word('sections', name)
+  return known === name ? sectionName(section) : known
+}
+
+/** In the middle of a sentence. */
+export function noun(section: Section): string {
+  const name = lastOf(section)
+  const known = word('noun', name)
+  return known === name ? name.replaceAll('-', ' ') : known
+}
+
+export function pageName(id: string): string {
+  const known = word('page', id)
+  return known === id ? spelled(id) : known
+}
+
+function lastOf(section: string): string {
+  return section.startsWith('/') ? (tokens(section).at(-1) ?? section) : section
+}
