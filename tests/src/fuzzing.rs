@@ -1,9 +1,13 @@
 //! What the fuzz targets in `tests/fuzz` and the test over `tests/corpus` do with their input: one
 //! function per target, which panics where something does not hold.
 
+mod filters;
+
 use abi::{DropReason, Rewrite};
 use packet::checksum::Sum;
 use packet::{Checksums, Headers, Mac, Parsed, Quoted, Transport};
+
+pub use self::filters::{dns_answer, url_list};
 
 /// What stands before the frame in the input of `rewrite` and `quoted`: addresses, ports.
 pub const REWRITE_BYTES: usize = 36;
@@ -11,11 +15,13 @@ pub const REWRITE_BYTES: usize = 36;
 /// A fuzz target: its name, which is also its corpus's, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     ("parse", parse),
     ("rewrite", rewrite),
     ("quoted", quoted),
     ("configuration", configuration),
+    ("url_list", url_list),
+    ("dns_answer", dns_answer),
 ];
 
 /// A frame: whatever was read lies inside it.

@@ -51,6 +51,9 @@ mod vnc;
 mod wireguard;
 mod x11;
 
+#[cfg(test)]
+pub(crate) use dns::message::read as dns_message;
+
 use crate::Protocol;
 use crate::identify::Dissector;
 use crate::parser::Parser;
