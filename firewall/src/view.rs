@@ -2,6 +2,7 @@
 
 mod counters;
 mod explain;
+mod url_lists;
 
 use std::net::IpAddr;
 
@@ -17,6 +18,7 @@ pub use explain::{
     DestinationNatView, FailureView, MatchEnds, MatchRequest, MatchView, NearMissView, RouteTaken,
     SourceNatView, StepView, WhichConfiguration,
 };
+pub use url_lists::{BadLineView, UrlListView};
 
 /// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
 /// always all that match.
@@ -485,13 +487,13 @@ pub struct NeighbourView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ObjectView {
-    /// `fqdn`, `feed`, `country` or `schedule`.
+    /// `fqdn`, `feed`, `url-list`, `country` or `schedule`.
     pub kind: String,
     pub name: String,
     /// `known`; `kept`, from before the attempts failed or the appliance started; `unknown`. For a
     /// schedule `on` or `off`.
     pub state: String,
-    /// Of addresses, merged.
+    /// Of addresses, merged; of a list, its entries.
     pub ranges: u64,
     /// Times are RFC 3339.
     pub last_success: Option<String>,

@@ -1,4 +1,4 @@
-//! The datapath with what keeps its objects current: host names, feeds, countries, schedules.
+//! The datapath with what keeps its objects current: host names, feeds, lists of URLs, countries, schedules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,8 @@ impl Datapath for Enforcer {
 /// The configuration by what is known when the wait is over.
 async fn prepared(objects: &Objects, config: Config, patience: Duration) -> Config {
     // What depends on the document alone would only be compiled again.
-    if config.outside().is_empty() && config.rules.schedules().is_empty() {
+    let has_lists = config.kept_lists().next().is_some();
+    if config.outside().is_empty() && config.rules.schedules().is_empty() && !has_lists {
         return config;
     }
     match objects.prepare(&config, patience).await {

@@ -8,6 +8,7 @@ mod session_table;
 mod sessions;
 mod tables;
 pub(crate) mod units;
+mod url_lists;
 
 pub(crate) use sessions::{Filter as SessionFilter, sessions_path};
 
@@ -49,6 +50,8 @@ enum What {
     Neighbours,
     Events(events::Args),
     Objects(objects::Args),
+    /// Lists of hosts and URLs: what is in them, and how that came about.
+    UrlLists,
     /// What is wrong now.
     Alarms,
     /// The appliance as a whole.
@@ -82,6 +85,7 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError
         What::Routes => view(&mut client, "routes", args.json, width, tables::routes).await,
         What::Events(which) => events::answer(&mut client, which, args.json).await,
         What::Objects(which) => objects::answer(&mut client, which, args.json, width).await,
+        What::UrlLists => view(&mut client, "url-lists", args.json, width, url_lists::table).await,
         What::Alarms => view(&mut client, "alarms", args.json, width, alarms::table).await,
         What::Neighbours => {
             view(
@@ -174,6 +178,7 @@ mod tests {
             "drops",
             "routes",
             "neighbours",
+            "url-lists",
             "system",
         ] {
             let text = shown(Fake::running(), name).await.unwrap();

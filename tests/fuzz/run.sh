@@ -11,7 +11,7 @@ for option in level=4 inline-8bit-counters pc-table trace-compares; do
 	flags="$flags -Cllvm-args=-sanitizer-coverage-$option"
 done
 RUSTFLAGS="$flags" cargo build --locked --release --target "$target"
-[ $# -gt 0 ] || set -- parse rewrite quoted configuration signatures session capture
+[ $# -gt 0 ] || set -- parse rewrite quoted configuration signatures session capture url_list dns_answer
 mkdir -p artifacts
 for name; do
 	# What is found goes into a directory of its own; the corpus holds what somebody chose.

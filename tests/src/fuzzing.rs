@@ -1,12 +1,14 @@
 //! What the fuzz targets in `tests/fuzz` and the test over `tests/corpus` do with their input: one
 //! function per target, which panics where something does not hold.
 
+mod filters;
 mod sessions;
 
 use abi::{DropReason, Rewrite};
 use packet::checksum::Sum;
 use packet::{Checksums, Headers, Mac, Parsed, Quoted, Transport};
 
+pub use self::filters::{dns_answer, url_list};
 pub use sessions::{capture, session};
 
 /// What stands before the frame in the input of `rewrite` and `quoted`: addresses, ports.
@@ -15,7 +17,7 @@ pub const REWRITE_BYTES: usize = 36;
 /// A fuzz target: its name, which is also its corpus's, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("parse", parse),
     ("rewrite", rewrite),
     ("quoted", quoted),
@@ -23,6 +25,8 @@ pub const TARGETS: [Target; 7] = [
     ("signatures", signatures),
     ("session", session),
     ("capture", capture),
+    ("url_list", url_list),
+    ("dns_answer", dns_answer),
 ];
 
 mod signatures;

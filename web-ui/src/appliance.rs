@@ -6,7 +6,7 @@ use firewall::history::History;
 use firewall::view::{
     Cleared, CounterReset, DropsView, InterfaceView, LeaseFilter, LeasePage, MatchRequest,
     MatchView, NatView, NeighbourFilter, NeighbourPage, ObjectPage, PolicyView, Readiness,
-    RouteFilter, RoutePage, SessionFilter, SessionPage, SystemView,
+    RouteFilter, RoutePage, SessionFilter, SessionPage, SystemView, UrlListView,
 };
 
 /// The running appliance, as management sees it. Every method answers from memory. Most do so at once: a
@@ -64,6 +64,9 @@ pub trait Appliance: Send + Sync + 'static {
 
     /// Objects that policies name, or could.
     fn objects(&self, filter: &ObjectFilter) -> ObjectPage;
+
+    /// Lists of URLs, in the order of the document.
+    fn url_lists(&self) -> Vec<UrlListView>;
 
     /// Begins anew with hits; says with how many.
     fn reset_hits(&self, reset: &CounterReset) -> u64;
@@ -131,6 +134,10 @@ impl Appliance for Control {
 
     fn objects(&self, filter: &ObjectFilter) -> ObjectPage {
         self.objects(filter)
+    }
+
+    fn url_lists(&self) -> Vec<UrlListView> {
+        self.url_lists()
     }
 
     fn reset_hits(&self, reset: &CounterReset) -> u64 {

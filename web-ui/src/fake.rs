@@ -18,12 +18,13 @@ use firewall::events::Events;
 use firewall::history::{History, HitKind, ProcessTotals, Sample};
 use firewall::lifecycle::{Datapath, Lifecycle};
 use firewall::view::{
-    Cleared, CountView, CounterReset, DestinationNatView, DropsView, Endpoint, FailureView,
-    HitsView, InterfaceState, InterfaceView, LeaseFilter, LeasePage, LeaseView, MatchEnds,
-    MatchRequest, MatchView, NamedObjectView, NatPoolView, NatRuleView, NatView, NearMissView,
-    NeighbourFilter, NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView, PolicyView,
-    Readiness, RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView, SessionFilter,
-    SessionPage, SessionView, StepView, SystemView, Traffic, TrafficRates, WhichConfiguration,
+    BadLineView, Cleared, CountView, CounterReset, DestinationNatView, DropsView, Endpoint,
+    FailureView, HitsView, InterfaceState, InterfaceView, LeaseFilter, LeasePage, LeaseView,
+    MatchEnds, MatchRequest, MatchView, NamedObjectView, NatPoolView, NatRuleView, NatView,
+    NearMissView, NeighbourFilter, NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView,
+    PolicyView, Readiness, RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView, SessionFilter,
+    SessionPage, SessionView, StepView, SystemView, Traffic, TrafficRates, UrlListView,
+    WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
 use rules::ObjectKind;
@@ -47,6 +48,7 @@ pub struct Fake {
     /// What becomes of any packet.
     pub explanation: MatchView,
     pub objects: Vec<NamedObjectView>,
+    pub url_lists: Vec<UrlListView>,
     pub hits: HitTotals,
     /// Half a minute of [`sample`]s, up to now.
     pub history: History,
@@ -83,6 +85,7 @@ impl Fake {
             },
             explanation: explanation(),
             objects: objects(),
+            url_lists: url_lists(),
             hits: hit_totals(),
             history: history(),
         }
@@ -298,6 +301,10 @@ impl Appliance for Fake {
             objects: wanted.cloned().collect(),
             next: None,
         }
+    }
+
+    fn url_lists(&self) -> Vec<UrlListView> {
+        self.url_lists.clone()
     }
 
     fn reset_hits(&self, reset: &CounterReset) -> u64 {
@@ -776,6 +783,36 @@ fn objects() -> Vec<NamedObjectView> {
             98,
             &["policy publish-the-shop"],
         ),
+    ]
+}
+
+fn url_lists() -> Vec<UrlListView> {
+    let list = |name: &str, origin: Option<&str>| UrlListView {
+        name: name.into(),
+        description: None,
+        source: origin.map_or("entries", |_| "url").into(),
+        origin: origin.map(Into::into),
+        state: "known".into(),
+        entries: 412_776,
+        urls: 0,
+        patterns: 12,
+        memory_bytes: 3_412_880,
+        lines: 412_790,
+        lines_for_browsers: 0,
+        lines_bad: 2,
+        bad_lines: vec![BadLineView {
+            line: 1_044,
+            text: "www..example".into(),
+            error: "it is no host name".into(),
+        }],
+        last_success: Some("2026-11-26T10:00:00Z".into()),
+        last_error: None,
+        last_error_at: None,
+        next_attempt: Some("2026-11-26T11:00:00Z".into()),
+    };
+    vec![
+        list("trackers", Some("https://lists.example.org/trackers.txt")),
+        list("own", None),
     ]
 }
 

@@ -12,6 +12,7 @@
 //! | `/api/v1/system/restart` | stops and starts anew: [`Restart`] |
 //! | `/api/v1/events`, `/events/stream`, `/events/capture`, `/alarms` | what has happened, and what is wrong |
 //! | `/api/v1/objects` | what policies name, with hits and uses |
+//! | `/api/v1/url-lists` | lists of hosts and URLs, what is in them, and how that came about |
 //! | `/api/v1/applications` | those that are built in |
 //! | `/api/v1/series`, `/rates`, `/rates/stream` | what was counted, over time and in the last second |
 //! | `/api/v1/counters/reset` | begins anew with hits |

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::{Extension, Json};
 use firewall::audit::AuditAction;
 use firewall::control::ObjectFilter;
-use firewall::view::{CounterReset, CountersReset, ObjectPage};
+use firewall::view::{CounterReset, CountersReset, ObjectPage, UrlListView};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
-use crate::filter::{BadParameter, pairs, parsed, word};
+use crate::filter::{BadParameter, NoParameters, pairs, parsed, word};
 use crate::problem::Problem;
 
 type Shared = State<Arc<dyn Appliance>>;
@@ -28,6 +28,7 @@ type Shared = State<Arc<dyn Appliance>>;
 pub(crate) fn routes(access: &Arc<Access>) -> OpenApiRouter<Arc<dyn Appliance>> {
     OpenApiRouter::new()
         .routes(routes!(objects))
+        .routes(routes!(url_lists))
         .routes(routes!(reset_counters))
         .layer(Extension(Arc::clone(access)))
 }
@@ -60,6 +61,12 @@ async fn objects(
     // Uses are looked for in the whole configuration.
     let page = tokio::task::spawn_blocking(move || appliance.objects(&filter));
     page.await.map(Json).map_err(|_| Problem::internal())
+}
+
+/// Lists of hosts and URLs that filters block and allow by, as they are now.
+#[utoipa::path(get, path = "/url-lists", tag = "operation", responses((status = OK, body = [UrlListView])))]
+async fn url_lists(State(appliance): Shared, _: NoParameters) -> Json<Vec<UrlListView>> {
+    Json(appliance.url_lists())
 }
 
 /// Begin anew with hits.

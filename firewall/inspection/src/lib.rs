@@ -21,6 +21,7 @@ mod bytes;
 pub mod capture;
 mod conversation;
 mod fact;
+pub mod filter;
 mod identify;
 mod identity;
 mod inspector;

@@ -53,6 +53,8 @@ mod vnc;
 mod wireguard;
 mod x11;
 
+#[cfg(test)]
+pub(crate) use dns::message::read as dns_message;
 pub(crate) use http::without_port;
 
 use crate::Protocol;

@@ -28,6 +28,9 @@ pub struct Document {
     #[serde(skip_serializing_if = "Named::is_empty")]
     #[schema(value_type = BTreeMap<String, document::Feed>)]
     pub feeds: Named<document::Feed>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, UrlList>)]
+    pub url_lists: Named<UrlList>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub countries: Option<document::Countries>,
     #[serde(skip_serializing_if = "Named::is_empty")]
@@ -323,4 +326,44 @@ pub enum AmbiguousSegments {
     Drop,
     /// The bytes that were sent first are put in.
     Restore,
+}
+
+/// Hosts and URLs that filters name: written here, in a file, or at a URL.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UrlList {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Domains, hosts, patterns and URLs.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub entries: OneOrMany<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub file: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub url: Option<Located<String>>,
+    /// Certificates to trust instead of the public ones, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ca_file: Option<Located<String>>,
+    /// How often the URL is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub refresh: Option<Located<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub at_least: Option<Located<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub at_most: Option<Located<u32>>,
+    /// The share of the entries that one refresh may change: `50%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub most_change: Option<Located<String>>,
+    /// Where it blocks, it blocks everything for as long as it was never had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<bool>)]
+    pub required: Option<Located<bool>>,
 }

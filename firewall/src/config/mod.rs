@@ -22,11 +22,13 @@ mod reader;
 mod report;
 mod routes;
 mod signatures;
+mod source;
 mod stand_in;
 mod start;
 mod system;
 #[cfg(test)]
 mod tests;
+mod url_lists;
 mod yaml;
 
 use std::collections::BTreeSet;
@@ -44,15 +46,17 @@ pub use document::{
 };
 pub use edit::{PatchError, PatchProblem};
 pub use events::EventBounds;
-pub use feeds::{Feed, FeedLimits, FeedSource};
+pub use feeds::{Feed, FeedLimits};
 pub use finding::{Finding, findings};
 pub use inspection::{DEFAULT_DEPTH_BYTES, Inspection, InspectionProfile};
 pub use interfaces::Interface;
 pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
 pub use signatures::{RuleFiles, SignatureRules};
+pub use source::FeedSource;
 pub use start::{Start, StartDocument};
 pub use system::{CertificateFiles, Management, System, Workers};
+pub use url_lists::{KeptList, UrlList, UrlListContent, UrlListLimits};
 pub use yaml::MAX_BYTES;
 
 /// A configuration without errors, compiled. Immutable; a commit makes a new one.
@@ -69,6 +73,7 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     pub routes: Vec<StaticRoute>,
     pub feeds: Vec<Feed>,
+    pub url_lists: Vec<UrlList>,
     /// The country database.
     pub countries: Option<PathBuf>,
     pub rules: Rules,
@@ -128,6 +133,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     let management = system::compile_management(&document.management, findings);
     let events = events::compile(&document.events, findings);
     let feeds = feeds::compile(&document.feeds, findings);
+    let url_lists = url_lists::compile(&document.url_lists, findings);
     let countries = feeds::compile_countries(document.countries.as_ref(), findings);
     let (rules, names) = Rules::compile(sections(&document), facts, findings);
     let rules = rules.with_management(management.listen.map(|address| address.port()));
@@ -152,6 +158,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
         interfaces,
         routes,
         feeds,
+        url_lists,
         countries,
         rules,
         inspection,
@@ -197,6 +204,11 @@ impl Config {
             .map(|feed| Outside::Feed(feed.name.clone()));
         let used = self.rules.outside().union(self.nat.outside()).cloned();
         feeds.chain(used).collect()
+    }
+
+    /// The lists of URLs that stand elsewhere.
+    pub fn kept_lists(&self) -> impl Iterator<Item = &KeptList> {
+        self.url_lists.iter().filter_map(UrlList::kept)
     }
 
     /// What the document gives a name to and policies may refer to, whether or not any does.

@@ -763,8 +763,8 @@ fn feeds_and_name_servers_are_checked() {
     small_with(
         "feeds:\n  a: { url: \"ftp://feeds.example.org/\" }\n  b: { url: \"https://user:secret@feeds.example.org/\" }\n",
         &[
-            "9:13 'ftp://feeds.example.org/' is no address of a feed: https://HOST/PATH, or http:// where nothing else is to be had",
-            "10:13 'https://user:secret@feeds.example.org/' is no address of a feed: https://HOST/PATH, or http:// where nothing else is to be had",
+            "9:13 'ftp://feeds.example.org/' is no address to ask: https://HOST/PATH, or http:// where nothing else is to be had",
+            "10:13 'https://user:secret@feeds.example.org/' is no address to ask: https://HOST/PATH, or http:// where nothing else is to be had",
         ],
     );
     small_with(
@@ -898,6 +898,57 @@ fn signatures_that_can_not_be_are_refused_where_they_are_written() {
             "17:22 '192.0.2.x' is no address or prefix",
             "18:24 'dorp' is not one of alert, drop, reject, pass, on, off [drop]",
             "19:16 a generator goes with an id",
+        ],
+    );
+}
+
+#[test]
+fn lists_of_urls_are_read_and_shown_back() {
+    let text = "url-lists:
+  own: { description: Ours, entries: [ads.example, \"*.ads.example.org\", example.com/x] }
+  ads: { url: \"https://lists.example.org/ads.txt\", refresh: 6h, most-change: 20%, required: true }
+  local: { file: /etc/palisade/local.txt, at-most: 9 }
+";
+    let config = parse(&format!("{SMALL}{text}"), "lists.yaml").unwrap();
+    let names: Vec<_> = config
+        .url_lists
+        .iter()
+        .map(|list| list.name.as_str())
+        .collect();
+    assert_eq!(names, ["own", "ads", "local"]);
+    match &config.url_lists[0].content {
+        UrlListContent::Written(list) => assert_eq!((list.entries(), list.urls()), (3, 1)),
+        UrlListContent::Kept(kept) => panic!("{kept:?}"),
+    }
+    let kept: Vec<_> = config.kept_lists().collect();
+    assert!(kept[0].required && !kept[1].required);
+    assert_eq!(kept[0].limits.at_most, 1_000_000);
+    assert_eq!(kept[0].limits.most_change_percent, Some(20));
+    assert_eq!(kept[1].limits.at_most, 9);
+
+    let shown = serde_json::to_string_pretty(&config.document).unwrap();
+    let again = parse(&shown, "shown.json").unwrap();
+    assert!(again.kept_lists().eq(config.kept_lists()));
+}
+
+#[test]
+fn lists_of_urls_are_checked_entry_by_entry() {
+    small_with(
+        "url-lists:\n  a: { entries: [fine.example, com, \"two words\"], refresh: 1h }\n  b: {}\n  c: { file: a, url: \"https://x.example/\" }\n",
+        &[
+            "9:32 'com': a name without a dot would cover a whole top-level domain: write '.NAME' if that is meant, '=NAME' for a host",
+            "9:37 'two words': it is no host name: letters, digits, '-', '_' and dots",
+            "9:60 list 'a' has its entries here: all other keys go with a url or a file",
+            "10:3 list 'b' has nothing in it: entries, url or file",
+            "11:22 list 'c' has both a url and a file",
+        ],
+    );
+    small_with(
+        "url-lists:\n  a b: { file: /a, at-most: 5000000, requird: true }\n",
+        &[
+            "9:3 'a b' is no name for a list of URLs: a letter, then letters, digits, '-', '_' or '.', at most 63",
+            "9:29 5000000 entries are too many: at most 4000000",
+            "9:38 unknown key 'requird' [required]",
         ],
     );
 }

@@ -97,6 +97,11 @@ impl Control {
         page
     }
 
+    /// Lists of URLs, in the order of the document.
+    pub fn url_lists(&self) -> Vec<view::UrlListView> {
+        self.0.objects.url_list_views(&self.in_force().config)
+    }
+
     /// Hits alone, which no session has to be looked at for.
     pub fn hit_totals(&self) -> HitTotals {
         let generation = self.in_force();

@@ -1,10 +1,11 @@
-//! What policies name and only the outside can say: host names, feeds, countries, and the time of schedules,
+//! What policies name and only the outside can say: host names, feeds, lists of URLs, countries, and the time of schedules,
 //! kept current while the appliance runs.
 //!
 //! Every object has a keeper, a task on the management thread; none ever waits in a packet's way. What keepers
 //! learn goes to the board, and whoever holds the configuration in force compiles it again by the new
 //! [`Facts`] and commits it like any other. What is not known permits nothing and denies all that it might
-//! (`rules::facts`); what was known once stays, also over a restart, until something better is known.
+//! (`rules::facts`); what was known once stays, also over a restart, until something better is known. A list of URLs decides nothing that
+//! is compiled: its content takes the place of the one before, for the next question.
 
 mod board;
 mod content;
@@ -12,7 +13,9 @@ mod countries;
 mod feeds;
 mod fetch;
 mod fqdn;
+mod lists;
 mod resolver;
+mod source;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -26,15 +29,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use inspection::filter::ListSlot;
 use jiff::Timestamp;
 use rules::{Facts, Outside, ScheduleState, Severity};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::config::{self, Config, ConfigError, Feed};
-use crate::view::ObjectView;
+use crate::config::{self, Config, ConfigError, Feed, KeptList, UrlListContent};
+use crate::view::{ObjectView, UrlListView};
 use board::Board;
+use lists::Lists;
 use resolver::Resolver;
 use store::Store;
 
@@ -45,6 +50,7 @@ pub struct Objects(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     board: Arc<Board>,
+    lists: Lists,
     store: Store,
     followed: Mutex<Followed>,
 }
@@ -62,6 +68,7 @@ enum Kept {
     Fqdn(String, Vec<SocketAddr>),
     Feed(Feed, Vec<SocketAddr>),
     Countries(PathBuf, BTreeSet<String>),
+    List(KeptList, Vec<SocketAddr>),
     /// Until when schedules stay as they are.
     Schedules(Timestamp),
 }
@@ -77,6 +84,10 @@ impl Kept {
                 feed.name == other.name && (feed, servers) != (other, others)
             }
             (Self::Countries(path, _), Self::Countries(other, _)) => path != other,
+            // Of one list by other servers; lists that differ are kept side by side.
+            (Self::List(list, servers), Self::List(other, others)) => {
+                list == other && servers != others
+            }
             _ => false,
         }
     }
@@ -94,6 +105,7 @@ impl Objects {
     pub fn new(state_directory: &Path) -> Self {
         Self(Arc::new(Inner {
             board: Arc::new(Board::new()),
+            lists: Lists::default(),
             store: Store::new(state_directory.join("objects")),
             followed: Mutex::default(),
         }))
@@ -114,10 +126,14 @@ impl Objects {
         followed.keepers.retain(|kept, _| all.contains(kept));
         followed.schedules = config.rules.schedules().to_vec();
         self.0.board.keep_only(&wanted);
+        self.0.lists.keep_only(config);
         self.start(all, config, &mut followed);
         drop(followed);
         let store = self.0.store.clone();
-        drop(tokio::task::spawn_blocking(move || store.tidy(&wanted)));
+        let lists: Vec<KeptList> = config.kept_lists().cloned().collect();
+        drop(tokio::task::spawn_blocking(move || {
+            store.tidy(&wanted, &lists);
+        }));
     }
 
     /// Begins to keep what a configuration asks for that is about to be in force, waits for it, at most so
@@ -137,7 +153,7 @@ impl Objects {
             self.start(new, config, &mut followed);
         }
         let known = async {
-            while !self.0.board.knows_all(&wanted) {
+            while !self.0.board.knows_all(&wanted) || !self.0.lists.knows_all(config) {
                 sleep(KNOWN_STEP).await;
             }
         };
@@ -150,6 +166,28 @@ impl Objects {
     #[must_use]
     pub fn changes(&self) -> Changes {
         Changes(self.0.board.changes())
+    }
+
+    /// The lists of URLs of a configuration that is followed or was prepared, in its order. Their contents come and change by
+    /// themselves; filters hold them and ask nobody.
+    #[must_use]
+    pub fn url_lists(&self, config: &Config) -> Vec<Arc<ListSlot>> {
+        let slot = |list: &config::UrlList| match &list.content {
+            UrlListContent::Written(content) => {
+                let slot = ListSlot::new(&list.name, false);
+                slot.set(content.clone());
+                Arc::new(slot)
+            }
+            UrlListContent::Kept(kept) => self.0.lists.slot(kept),
+        };
+        config.url_lists.iter().map(slot).collect()
+    }
+
+    /// What is known of each list of URLs of the configuration that is followed.
+    #[must_use]
+    pub fn url_list_views(&self, config: &Config) -> Vec<UrlListView> {
+        let lists = config.url_lists.iter();
+        lists.map(|list| self.0.lists.view(list)).collect()
     }
 
     /// Every object that is followed, and every schedule.
@@ -166,7 +204,11 @@ impl Objects {
             last_error_at: None,
             next_change: schedule.next_change.map(|at| at.to_string()),
         });
-        self.0.board.view().into_iter().chain(schedules).collect()
+        let objects = self.0.board.view().into_iter();
+        objects
+            .chain(self.0.lists.objects())
+            .chain(schedules)
+            .collect()
     }
 
     fn start(&self, all: HashSet<Kept>, config: &Config, followed: &mut Followed) {
@@ -191,6 +233,10 @@ impl Objects {
             }
             Kept::Feed(feed, _) => tokio::spawn(feeds::keep(feed, resolver, board, store)),
             Kept::Countries(path, codes) => tokio::spawn(countries::keep(path, codes, board)),
+            Kept::List(list, _) => {
+                let tracked = self.0.lists.tracked(&list);
+                tokio::spawn(lists::keep(tracked, resolver, store))
+            }
             Kept::Schedules(until) => tokio::spawn(keep_time(until, board)),
         })
     }
@@ -211,6 +257,8 @@ fn all_kept(config: &Config, wanted: &BTreeSet<Outside>) -> HashSet<Kept> {
     });
     let feeds = config.feeds.iter();
     let feeds = feeds.map(|feed| Kept::Feed(feed.clone(), servers.clone()));
+    let lists = config.kept_lists();
+    let lists = lists.map(|list| Kept::List(list.clone(), servers.clone()));
     let codes: BTreeSet<_> = wanted
         .iter()
         .filter(|outside| matches!(outside, Outside::Country(_)))
@@ -221,6 +269,7 @@ fn all_kept(config: &Config, wanted: &BTreeSet<Outside>) -> HashSet<Kept> {
     let schedules = config.rules.next_schedule_change().map(Kept::Schedules);
     fqdns
         .chain(feeds)
+        .chain(lists)
         .chain(countries)
         .chain(schedules)
         .collect()

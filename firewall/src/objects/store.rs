@@ -1,7 +1,7 @@
-//! The last good content of feeds and names, on disk: a restart without a network begins with it.
+//! The last good content of feeds, names and lists of URLs, on disk: a restart without a network begins with it.
 //!
 //! One text file for each, a range a line, that ends with how many there are: a file that was cut short is
-//! as good as none. Files are replaced whole. What is wrong with one costs what it held, and is logged.
+//! as good as none. Of a list it is the text itself, behind a line that says how long it is. Files are replaced whole. What is wrong with one costs what it held, and is logged.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,6 +11,10 @@ use std::time::Duration;
 
 use rules::address::parse_addresses;
 use rules::{AddressSet, Outside};
+use sha2::{Digest as _, Sha256};
+
+use super::source;
+use crate::config::KeptList;
 
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -18,6 +22,7 @@ pub(super) struct Store {
 }
 
 const FIRST_LINE: &str = "# palisade object 1";
+const FIRST_LIST_LINE: &str = "# palisade list 1, bytes: ";
 const SOURCE: &str = "# source ";
 const END: &str = "# end ";
 /// What nobody has asked for so long is not needed by an earlier configuration either.
@@ -52,14 +57,46 @@ impl Store {
     /// Waits for the disk.
     pub(super) fn save(&self, outside: &Outside, source: &str, set: &AddressSet) {
         let path = self.path(outside);
-        if let Err(error) = write(&self.directory, &path, &text_of(source, set)) {
+        let text = text_of(source, set);
+        if let Err(error) = write(&self.directory, &path, &[text.as_bytes()]) {
+            tracing::warn!(path = %path.display(), %error, "not saved: a restart will not know it");
+        }
+    }
+
+    /// What was saved of a list, in whole.
+    pub(super) fn load_list(&self, list: &KeptList) -> Option<Vec<u8>> {
+        let path = self.list_path(list);
+        let mut bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot be read");
+                return None;
+            }
+        };
+        let body = body_of(&bytes);
+        if body.is_none() {
+            tracing::warn!(path = %path.display(), "damaged, and not used");
+        }
+        let start = body?;
+        bytes.drain(..start);
+        Some(bytes)
+    }
+
+    /// Waits for the disk.
+    pub(super) fn save_list(&self, list: &KeptList, content: &[u8]) {
+        let path = self.list_path(list);
+        let head = format!("{FIRST_LIST_LINE}{}\n", content.len());
+        if let Err(error) = write(&self.directory, &path, &[head.as_bytes(), content]) {
             tracing::warn!(path = %path.display(), %error, "not saved: a restart will not know it");
         }
     }
 
     /// Removes files of what is not wanted and was not saved for long.
-    pub(super) fn tidy(&self, wanted: &BTreeSet<Outside>) {
-        let wanted: BTreeSet<_> = wanted.iter().map(|outside| self.path(outside)).collect();
+    pub(super) fn tidy(&self, wanted: &BTreeSet<Outside>, lists: &[KeptList]) {
+        let wanted = wanted.iter().map(|outside| self.path(outside));
+        let lists = lists.iter().map(|list| self.list_path(list));
+        let wanted: BTreeSet<_> = wanted.chain(lists).collect();
         let Ok(files) = fs::read_dir(&self.directory) else {
             return;
         };
@@ -80,6 +117,25 @@ impl Store {
         let file = format!("{}-{}", outside.kind(), outside.name());
         self.directory.join(file.replace('/', "_"))
     }
+
+    /// Two configurations may have one name for lists from different places.
+    fn list_path(&self, list: &KeptList) -> PathBuf {
+        let place = Sha256::digest(source::shown(&list.source));
+        let place: String = place[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.directory
+            .join(format!("url-list-{}-{place}", list.name))
+    }
+}
+
+/// Where the content begins, if it is whole.
+fn body_of(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let line = std::str::from_utf8(&bytes[..end]).ok()?;
+    let length: usize = line.strip_prefix(FIRST_LIST_LINE)?.parse().ok()?;
+    (bytes.len() - end - 1 == length).then_some(end + 1)
 }
 
 fn text_of(source: &str, set: &AddressSet) -> String {
@@ -108,12 +164,14 @@ fn parse(text: &str) -> Option<(String, AddressSet)> {
     (ranges.len() == count).then(|| (source, AddressSet::union(&ranges)))
 }
 
-fn write(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
+fn write(directory: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let mut fresh = path.as_os_str().to_owned();
     fresh.push("~");
     let mut file = File::create(&fresh)?;
-    file.write_all(text.as_bytes())?;
+    for part in parts {
+        file.write_all(part)?;
+    }
     file.sync_all()?;
     fs::rename(&fresh, path)?;
     File::open(directory)?.sync_all()
@@ -164,7 +222,36 @@ mod tests {
         assert_eq!(store.load(&feed, "here"), Some(set(&["192.0.2.1"])));
         assert_eq!(store.load(&feed, "there"), None);
         assert_eq!(store.load(&Outside::Fqdn("list".to_owned()), "here"), None);
-        store.tidy(&BTreeSet::new());
+        store.tidy(&BTreeSet::new(), &[]);
         assert!(store.load(&feed, "here").is_some(), "it is not old");
+    }
+
+    #[test]
+    fn a_list_is_read_back_whole_or_not_at_all() {
+        let directory = super::super::testing::Directory::new("lists");
+        let store = Store::new(directory.path().to_owned());
+        let list = |place: &str| KeptList {
+            name: "ads".to_owned(),
+            source: crate::config::FeedSource::File(place.into()),
+            limits: crate::config::UrlListLimits {
+                at_least: 1,
+                at_most: 9,
+                most_change_percent: None,
+            },
+            required: false,
+        };
+        assert_eq!(store.load_list(&list("/a")), None);
+        store.save_list(&list("/a"), b"a.example\n\xff");
+        assert_eq!(
+            store.load_list(&list("/a")).as_deref(),
+            Some(&b"a.example\n\xff"[..])
+        );
+        assert_eq!(store.load_list(&list("/b")), None);
+        let path = store.list_path(&list("/a"));
+        let whole = fs::read(&path).unwrap();
+        for end in 0..whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            assert_eq!(store.load_list(&list("/a")), None, "{end}");
+        }
     }
 }

@@ -503,3 +503,124 @@ fn a_schedule_that_changes_is_a_change() {
         assert!(view[0].next_change.is_some());
     });
 }
+
+fn list_from(source: &str) -> Config {
+    config(&format!("url-lists:\n  ads: {{ {source} }}\n"))
+}
+
+fn list_view(objects: &Objects, config: &Config) -> crate::view::UrlListView {
+    objects.url_list_views(config).remove(0)
+}
+
+#[test]
+fn a_list_of_urls_is_kept_current_for_those_who_hold_it() {
+    run(async {
+        let directory = Directory::new("url-list");
+        let path = directory.path().join("ads.txt");
+        std::fs::write(&path, "# ads\nads.example\nnot an entry\n").unwrap();
+        let config = list_from(&format!("file: {}", path.display()));
+        let objects = Objects::new(&directory.path().join("state"));
+        objects
+            .prepare(&config, Duration::from_millis(500))
+            .await
+            .unwrap();
+        let slot = objects.url_lists(&config).remove(0);
+        objects.follow(&config);
+        eventually("refusal", || {
+            list_view(&objects, &config).last_error.is_some()
+        })
+        .await;
+        let view = list_view(&objects, &config);
+        let error = view.last_error.unwrap();
+        assert!(
+            error.contains("1 of 2 lines are no entries; the first is line 3"),
+            "{error}"
+        );
+        assert_eq!(
+            (view.state.as_str(), slot.content().is_none()),
+            ("unknown", true)
+        );
+        assert_eq!(objects.view()[0].kind, "url-list");
+
+        std::fs::write(&path, "# ads\nads.example\nmore.example\n").unwrap();
+        eventually("content", || slot.content().is_some()).await;
+        eventually("success", || list_view(&objects, &config).state == "known").await;
+        let view = list_view(&objects, &config);
+        assert_eq!((view.entries, view.lines, view.lines_bad), (2, 2, 0));
+
+        // Another run begins with what was good, whatever became of the file.
+        std::fs::remove_file(&path).unwrap();
+        eventually("failure", || list_view(&objects, &config).state == "kept").await;
+        let later = Objects::new(&directory.path().join("state"));
+        later.prepare(&config, PATIENCE).await.unwrap();
+        let restored = later.url_lists(&config).remove(0).content().unwrap();
+        assert_eq!(restored.entries(), 2);
+        assert_eq!(list_view(&later, &config).state, "kept");
+    });
+}
+
+#[test]
+fn a_list_of_urls_that_changes_more_than_it_may_stays_as_it_was() {
+    run(async {
+        let directory = Directory::new("url-list-change");
+        let path = directory.path().join("ads.txt");
+        std::fs::write(&path, "a.example\nb.example\n").unwrap();
+        let config = list_from(&format!("file: {}, most-change: 50%", path.display()));
+        let objects = Objects::new(&directory.path().join("state"));
+        objects.prepare(&config, PATIENCE).await.unwrap();
+        objects.follow(&config);
+        std::fs::write(&path, "c.example\nd.example\n").unwrap();
+        eventually("refusal", || {
+            list_view(&objects, &config).last_error.is_some()
+        })
+        .await;
+        let view = list_view(&objects, &config);
+        assert_eq!(
+            view.last_error.as_deref(),
+            Some("refused: 200% of the entries have changed, more than most-change 50%")
+        );
+        assert_eq!(view.entries, 2);
+
+        // A configuration that has it from elsewhere has another.
+        let other = list_from("entries: [x.example]");
+        objects.follow(&other);
+        assert_eq!(objects.view(), []);
+        assert_eq!(list_view(&objects, &other).entries, 1);
+        assert!(objects.url_lists(&other)[0].content().is_some());
+    });
+}
+
+#[test]
+fn what_a_filter_answers_is_understood_by_a_resolver() {
+    use inspection::filter::{DnsAnswers, Transport};
+    use resolver::Family;
+
+    let serve = |answers: DnsAnswers| {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut query = [0; 1_500];
+            while let Ok((length, from)) = socket.recv_from(&mut query) {
+                let answer = answers.to(&query[..length], Transport::Udp).unwrap();
+                socket.send_to(&answer, from).unwrap();
+            }
+        });
+        Resolver::new(vec![address])
+    };
+    run(async {
+        let minute = Some(Duration::from_secs(60));
+        let sinkhole = DnsAnswers::Sinkhole(addresses(&["192.0.2.66", "192.0.2.67"]));
+        let sinkhole = serve(sinkhole);
+        let answer = sinkhole.addresses(MIRROR, Family::V4).await.unwrap();
+        assert_eq!(answer.addresses, addresses(&["192.0.2.66", "192.0.2.67"]));
+        assert_eq!(answer.ttl, minute);
+        // That there is nothing counts for as long.
+        for (resolver, family) in [
+            (sinkhole, Family::V6),
+            (serve(DnsAnswers::NxDomain), Family::V4),
+        ] {
+            let answer = resolver.addresses(MIRROR, family).await.unwrap();
+            assert_eq!((answer.addresses, answer.ttl), (Vec::new(), minute));
+        }
+    });
+}

@@ -135,7 +135,7 @@ fn area(path: &str) -> Area {
         ("sessions", _) | ("nat", Some("leases")) => Area::Of(Scope::Sessions),
         (
             "applications" | "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops"
-            | "objects" | "counters",
+            | "objects" | "url-lists" | "counters",
             _,
         ) => Area::Of(Scope::Network),
         ("config", _) => Area::Of(Scope::Configuration),

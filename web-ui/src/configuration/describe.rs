@@ -1,6 +1,6 @@
 //! The collections in the API's description of itself.
 
-use firewall::config::document::{Interface, Route};
+use firewall::config::document::{Interface, Route, UrlList};
 use nat::document::{DestinationRule, Pool, SourceRule, StaticRule};
 use rules::document::{ApplicationItem, Feed, Policy, Schedule, Zone};
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
@@ -53,6 +53,13 @@ pub(super) static COLLECTIONS: &[Collection] = &[
         at: &["feeds"],
         shape: Shape::Map { content: None },
         schema: named::<Feed>,
+    },
+    Collection {
+        path: "url-lists",
+        noun: "list of URLs",
+        at: &["url-lists"],
+        shape: Shape::Map { content: None },
+        schema: named::<UrlList>,
     },
     Collection {
         path: "schedules",

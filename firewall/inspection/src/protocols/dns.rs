@@ -4,7 +4,7 @@
 //! # Limits
 //! Of a message over TCP the first 4 KiB are read, of a message 64 records.
 
-mod message;
+pub(crate) mod message;
 
 use std::time::Duration;
 
