@@ -720,6 +720,15 @@ export const ja: Catalogue = {
   'field.name': '名前',
   'field.paths': '経路',
   'field.service': 'サービス',
+  'field.l7': '内容 (L7)',
+  'field.application': '識別結果',
+  'field.category': 'カテゴリー',
+  'field.risk': 'リスク下限',
+  'field.host': 'ホスト',
+  'field.url': 'URL',
+  'field.method': 'メソッド',
+  'field.tls-version': 'TLS バージョン',
+  'field.ja4': 'JA4',
   'system.restart': '再起動 …',
   'system.restartText': '装置を正常に停止し、再起動します。すべてのセッションが終了します。この画面は復旧まで待機します。',
   'system.restarting': '装置を再起動しています',
@@ -737,4 +746,21 @@ export const ja: Catalogue = {
   'topology.sessions': 'セッション {count} 件',
   'topology.zone': 'ゾーン {name}',
   'topology.policies': '{name} からのポリシー'
+}
+
+/** What the description of the API says of fields that no form was written for. */
+export const descriptions: Record<string, string> = {
+  "What the session's content has to be, which is looked into for as long as that is open.": 'セッションの内容に関する条件。結果が決まるまで内容を検査します。',
+  'Protocols and services, told by their bytes on whatever port: `ssh`, `bittorrent`, `youtube`.': 'ポートに関係なく内容から識別されるプロトコルとサービス: ssh、bittorrent、youtube など',
+  'Of services.': 'サービスのカテゴリー',
+  'Services of this risk or more, from 1 to 5.': 'このリスク (1～5) 以上のサービス',
+  '`example.com`, or `*.example.com` for all below it.': 'example.com、またはその下位すべてを表す *.example.com',
+  'Host and path, `*` for anything: `example.com/downloads/*`.': 'ホストとパス。* は任意の文字列: example.com/downloads/*',
+  'HTTP methods.': 'HTTP メソッド',
+  '`1.2`: the version that the responder chose.': '応答側が選んだバージョン: 1.2 など',
+  "Fingerprints of the initiator's TLS.": '発信側の TLS フィンガープリント',
+  'The service chain that this appliance is part of. It is shown, and changes nothing.': 'この装置が属するサービスチェーン。表示されるだけで、動作には影響しません。',
+  'The service that this appliance is an instance of.': 'この装置がインスタンスとなっているサービス',
+  "The instance's own name, where there are several.": '複数ある場合の、このインスタンスの名前',
+  'Each from a network through services to a network.': 'それぞれ、ネットワークからサービスを経てネットワークまで'
 }
