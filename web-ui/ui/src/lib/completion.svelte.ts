@@ -102,6 +102,8 @@ export function suggested(path: string): Suggestion[] {
       return named('interfaces')
     case 'schedule':
       return named('schedules')
+    case 'inspect':
+      return named('/inspection')
     default:
       return []
   }
