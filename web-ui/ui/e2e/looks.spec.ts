@@ -15,6 +15,7 @@ const PAGES: [name: string, path: string][] = [
   ['policies-groups', '/ui/policies?view=groups'],
   ['policies-matrix', '/ui/policies?view=matrix'],
   ['policy', '/ui/policies?edit=ping-out'],
+  ['policy-content', '/ui/policies?edit=a-name-as-long-as-names-may-be-which-is-sixty-three-characters-'],
   ['nat', '/ui/nat'],
   ['nat-pools', '/ui/nat?section=pools'],
   ['nat-leases', '/ui/nat?section=leases'],
@@ -43,7 +44,7 @@ test.beforeAll(async ({ lab, chromium }) => {
     { op: 'add', path: '/addresses', value: { lan: ['192.0.2.0/24'], [long]: ['198.51.100.0/25', '203.0.113.7', '2001:db8::/32'] } },
     { op: 'add', path: '/applications', value: { 'shop-api': [{ protocol: 'tcp', 'destination-port': [8080, '8443-8450'], 'idle-timeout': '10m' }, 'https'] } },
     { op: 'add', path: '/schedules', value: { office: { 'time-zone': 'Europe/Berlin', weekly: [{ days: ['mon-fri'], from: '08:00', to: '18:00' }] } } },
-    { op: 'add', path: '/policies/-', value: { name: long, description: '<b>Pages</b> & more', from: 'trust', to: 'untrust', destination: [long], application: ['shop-api', 'dns', 'ssh', 'imap'], action: 'permit', log: ['start', 'end'], schedule: 'office' } },
+    { op: 'add', path: '/policies/-', value: { name: long, description: '<b>Pages</b> & more', from: 'trust', to: 'untrust', destination: [long], application: ['shop-api', 'dns', 'ssh', 'imap'], action: 'permit', log: ['start', 'end'], schedule: 'office', l7: { host: ['*.example.com'], method: ['GET'] } } },
     { op: 'add', path: '/policies/-', value: { name: 'hidden', from: 'trust', to: 'untrust', application: 'smtp', action: 'deny' } },
     { op: 'add', path: '/policies/-', value: { name: 'off', from: 'untrust', to: 'any', action: 'reject', enabled: false } },
     { op: 'add', path: '/nat/pools', value: { public: { addresses: ['198.51.100.32/28'] } } }

@@ -9,6 +9,7 @@ export type Language = 'en' | 'ja'
 const STORED = 'palisade-language'
 
 let texts: Catalogue = $state.raw(en)
+let descriptions: Record<string, string> = $state.raw({})
 let language: Language = $state('en')
 
 export const locale = {
@@ -34,8 +35,20 @@ export function count(key: string, number: number, shown: string = String(number
   return t(`${key}.${form}` as Key, { count: shown })
 }
 
+/** Of a text that the description of the API has in English: as it is, where nobody has translated it. */
+export function translated(described: string): string {
+  return descriptions[described] ?? described
+}
+
 export async function choose(chosen: Language): Promise<void> {
-  texts = chosen === 'ja' ? (await import('./ja')).ja : en
+  if (chosen === 'ja') {
+    const japanese = await import('./ja')
+    texts = japanese.ja
+    descriptions = japanese.descriptions
+  } else {
+    texts = en
+    descriptions = {}
+  }
   language = chosen
   document.documentElement.lang = chosen
   try {

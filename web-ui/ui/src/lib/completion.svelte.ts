@@ -4,6 +4,7 @@ import { candidate } from '../api/candidate.svelte'
 import { api, asked } from '../api/client'
 import { t, word } from '../i18n/index.svelte'
 import { items, text, words, type Section } from './document'
+import { tokens } from './json'
 
 export interface Suggestion {
   value: string
@@ -73,8 +74,17 @@ export function named(section: Section): Suggestion[] {
   return items(candidate.document, section).map((item) => ({ value: item.name, note: text(item['description']) }))
 }
 
-/** For a field of that name that no form was written for. */
-export function suggested(name: string): Suggestion[] {
+/** RFC 9110, section 9, and RFC 5789. */
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE']
+const TLS_VERSIONS = ['1.0', '1.1', '1.2', '1.3']
+
+/** For a field that no form was written for, by where it is in what is edited: `/l7/host`. */
+export function suggested(path: string): Suggestion[] {
+  const [outer, name = outer] = tokens(path)
+  if (outer === 'l7') {
+    const known = name === 'method' ? METHODS : name === 'tls-version' ? TLS_VERSIONS : []
+    return known.map((value) => ({ value, note: '' }))
+  }
   switch (name) {
     case 'zone':
     case 'zones':
@@ -92,6 +102,8 @@ export function suggested(name: string): Suggestion[] {
       return named('interfaces')
     case 'schedule':
       return named('schedules')
+    case 'inspect':
+      return named('/inspection')
     default:
       return []
   }

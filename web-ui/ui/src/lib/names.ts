@@ -1,6 +1,6 @@
 /** What sections and fields are called: as the catalogue has it, or else as they are written, in words. */
 
-import { word } from '../i18n/index.svelte'
+import { translated, word } from '../i18n/index.svelte'
 import type { Section } from './document'
 import { tokens } from './json'
 
@@ -13,6 +13,11 @@ export function spelled(name: string): string {
 export function fieldName(name: string): string {
   const known = word('field', name)
   return known === name ? spelled(name) : known
+}
+
+/** What the description of the API says of a field; its words are English, unless somebody has translated them. */
+export function hintOf(described: string): string {
+  return translated(described)
 }
 
 /** Of one thing in it. */

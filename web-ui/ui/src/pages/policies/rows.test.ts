@@ -8,7 +8,7 @@ const document: Json = {
   policies: [
     { name: 'web', from: 'trust', to: ['untrust'], application: ['http', 'https'], action: 'permit', description: 'Pages & <b>more</b>' },
     { name: 'mail', from: 'any', to: 'untrust', source: 'lan', action: 'reject', enabled: false },
-    { name: 'ssh-in', from: ['untrust', 'dmz'], to: 'host', application: 'ssh', action: 'deny' }
+    { name: 'ssh-in', from: ['untrust', 'dmz'], to: 'host', application: 'ssh', l7: { host: ['example.com', 'example.net'], risk: 3 }, action: 'deny' }
   ]
 }
 const stats = [
@@ -27,6 +27,7 @@ test('a row joins what is configured with what has become of it', () => {
     [3, true, true, undefined, 1]
   ])
   expect(all[0]?.source).toEqual(['any'])
+  expect(all.map((row) => row.further)).toEqual([[], [], ['host: example.com, example.net', 'risk: 3']])
 })
 
 test('every word of a search is somewhere in the row', () => {
@@ -34,6 +35,7 @@ test('every word of a search is somewhere in the row', () => {
   expect(names({ text: '<b>more' })).toEqual(['web'])
   expect(names({ text: 'lan reject' })).toEqual(['mail'])
   expect(names({ text: 'lan permit' })).toEqual([])
+  expect(names({ text: 'example.net' })).toEqual(['ssh-in'])
 })
 
 test('filters narrow each other', () => {

@@ -3,7 +3,7 @@
 import type { Mistake, PolicyView } from '../../api/types'
 import type { Change } from '../../lib/changes'
 import { items, text, words, type Item } from '../../lib/document'
-import type { Json } from '../../lib/json'
+import { isObject, type Json } from '../../lib/json'
 
 export interface Row {
   kind: 'policy'
@@ -16,6 +16,8 @@ export interface Row {
   source: string[]
   destination: string[]
   application: string[]
+  /** What else it asks for: `host: example.com`. */
+  further: string[]
   log: string[]
   action: string
   enabled: boolean
@@ -65,6 +67,7 @@ export function rows(document: Json, stats: readonly PolicyView[], changes: read
       source: orAny(words(item['source'])),
       destination: orAny(words(item['destination'])),
       application: orAny(words(item['application'])),
+      further: furtherConditions(item),
       log: words(item['log']),
       action: text(item['action']),
       enabled,
@@ -74,6 +77,16 @@ export function rows(document: Json, stats: readonly PolicyView[], changes: read
       unused: enabled && seen !== undefined && seen.hits === 0
     }
   })
+}
+
+/** Those with a column of their own, and what is no condition. */
+const SHOWN = ['name', 'description', 'from', 'to', 'source', 'destination', 'application', 'action', 'log', 'schedule', 'enabled']
+
+function furtherConditions(item: Item): string[] {
+  return Object.entries(item)
+    .filter(([name]) => !SHOWN.includes(name))
+    .flatMap(([name, value]): [string, Json][] => (isObject(value) ? Object.entries(value) : [[name, value]]))
+    .map(([name, value]) => `${name}: ${words(value).join(', ')}`)
 }
 
 function orAny(list: string[]): string[] {
@@ -117,6 +130,7 @@ function matches(row: Row, sought: readonly string[]): boolean {
     ...row.source,
     ...row.destination,
     ...row.application,
+    ...row.further,
     row.action,
     text(row.item['schedule'])
   ]
