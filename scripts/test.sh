@@ -9,15 +9,9 @@ cargo=scripts/cargo.sh
 
 scripts/ui.sh if-possible test
 
-failed=0
 if cargo nextest --version >/dev/null 2>&1; then
 	# nextest runs no examples of the documentation.
 	"$cargo" test --locked --workspace --doc --quiet
-	"$cargo" nextest run --locked --workspace --status-level fail --no-fail-fast || failed=$?
-else
-	"$cargo" test --locked --workspace --no-fail-fast || failed=$?
+	exec "$cargo" nextest run --locked --workspace --status-level fail --no-fail-fast
 fi
-
-# By themselves: a browser beside the labs would only make both wait.
-scripts/as-root.sh scripts/ui.sh if-possible browser-test-short || failed=$?
-exit "$failed"
+exec "$cargo" test --locked --workspace --no-fail-fast
