@@ -339,7 +339,11 @@ impl Walk<'_> {
                 packet::clear_urgent(bytes, &packet.headers);
                 Ok(admitted)
             }
-            Verdict::Differs if profile.ambiguous == AmbiguousSegments::Restore => {
+            // Of one that came in fragments only the first could be mended.
+            Verdict::Differs
+                if profile.ambiguous == AmbiguousSegments::Restore
+                    && admitted.packet.rest.is_empty() =>
+            {
                 self.restore(&mut admitted, session, direction);
                 Ok(admitted)
             }
