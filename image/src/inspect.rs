@@ -1,6 +1,7 @@
 //! `palisade inspect`: what is in a capture, by the same inspection that live traffic goes through, without a network.
 
 mod decision;
+mod filtered;
 mod watched;
 
 use std::fs::File;
@@ -11,12 +12,13 @@ use std::path::{Path, PathBuf};
 use firewall::config::{self, Anomalies, Config, ConfigError, StartDocument};
 use inspection::capture::{self, CaptureError, MOST_SESSIONS, Report, Summary};
 use inspection::{Inspector, Profile, Service, Services, ServicesError};
-use rules::Protocol;
+use rules::{Action, Protocol};
 use serde_json::{Map, Value, json};
 
 use crate::show::grid::{Grid, left, right, wrapping};
 use crate::terminal::{self, printable};
 use decision::Decided;
+use filtered::{Filtered, Filtering};
 use watched::{Found, Signatures};
 
 /// Show the sessions of a capture: application, host, attributes, and what a configuration decides about them and finds in them.
@@ -25,7 +27,7 @@ pub(crate) struct Args {
     /// A pcap or pcapng file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The configuration whose policies are asked, and whose signatures are looked for. A session's zones are those of the
+    /// The configuration whose policies and filters are asked, and whose signatures are looked for. A session's zones are those of the
     /// interfaces that its addresses are behind.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -75,7 +77,9 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
         file: args.file.clone(),
         source,
     })?;
+    let filtering = config.as_ref().and_then(Filtering::of);
     let seen = Seen {
+        filtering: filtering.as_ref(),
         inspector: &inspector,
         config: config.as_ref(),
         signatures: signatures.as_ref(),
@@ -93,7 +97,8 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
         .map_err(InspectError::Output)?;
     let remarks = remarks(&summary)
         .into_iter()
-        .chain(signatures.iter().flat_map(Signatures::remarks));
+        .chain(signatures.iter().flat_map(Signatures::remarks))
+        .chain(filtering.iter().flat_map(Filtering::remarks));
     for remark in remarks {
         eprintln!("warning: {}", printable(&remark));
     }
@@ -144,6 +149,7 @@ fn remarks(summary: &Summary) -> Vec<String> {
 struct Seen<'a> {
     inspector: &'a Inspector,
     config: Option<&'a Config>,
+    filtering: Option<&'a Filtering<'a>>,
     signatures: Option<&'a Signatures<'a>>,
 }
 
@@ -167,6 +173,13 @@ impl Seen<'_> {
         })
     }
 
+    fn filtered<'r>(&self, report: &'r Report, decided: Option<&Decided<'_>>) -> Vec<Filtered<'r>> {
+        let profile = decided.and_then(|decided| decided.profile);
+        self.filtering.map_or(Vec::new(), |filtering| {
+            filtering.found(report, profile, &self.inspector.services)
+        })
+    }
+
     /// The policy's, unless what is in the session says otherwise.
     fn verdict(&self, report: &Report, decided: Option<&Decided<'_>>) -> Option<&'static str> {
         let decided = decided?;
@@ -175,7 +188,10 @@ impl Seen<'_> {
             && decided
                 .profile
                 .is_some_and(|profile| profile.anomalies == Anomalies::Drop);
-        let inspected = watched::verdict(&found, is_dropped);
+        let filtered = self.filtered(report, Some(decided));
+        let is_filtered = filtered.iter().any(Filtered::ends_session);
+        let inspected = watched::verdict(&found, is_dropped)
+            .or_else(|| is_filtered.then(|| decision::verdict(Action::Reject)));
         Some(inspected.unwrap_or_else(|| decided.verdict()))
     }
 
@@ -212,6 +228,7 @@ impl Seen<'_> {
             "to_zone": decided.as_ref().map(|decided| decided.to),
             "policy": decided.as_ref().and_then(|decided| decided.policy),
             "verdict": self.verdict(report, decided.as_ref()),
+            "filtered": self.filtered(report, decided.as_ref()).iter().map(Filtered::object).collect::<Vec<_>>(),
             "signatures": self.found(report, decided.as_ref()).iter().map(Found::object).collect::<Vec<_>>(),
         })
     }
@@ -232,6 +249,9 @@ impl Seen<'_> {
         ];
         if self.config.is_some() {
             columns.extend([left("POLICY"), left("VERDICT")]);
+        }
+        if self.filtering.is_some() {
+            columns.push(wrapping("FILTERED"));
         }
         if self.signatures.is_some() {
             columns.push(wrapping("SIGNATURES"));
@@ -267,6 +287,11 @@ impl Seen<'_> {
                     .as_ref()
                     .map(|decided| decided.policy.unwrap_or("(default)"));
                 cells.extend([policy.into(), self.verdict(report, decided.as_ref()).into()]);
+            }
+            if self.filtering.is_some() {
+                let filtered = self.filtered(report, decided.as_ref());
+                let lines: Vec<String> = filtered.iter().map(Filtered::line).collect();
+                cells.push(lines.join("; ").into());
             }
             if self.signatures.is_some() {
                 let found = self.found(report, decided.as_ref());

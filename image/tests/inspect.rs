@@ -317,3 +317,79 @@ fn a_name_that_dns_gave_names_a_session_that_has_none() {
     assert_eq!(sessions[1]["host_name"], "whatsapp.com");
     assert_eq!(sessions[1]["service"], "whatsapp");
 }
+
+const QUESTION: &[u8] = b"\x03ads\x07example\0\0\x01\0\x01";
+
+/// The same session, and a question for a name that is on a list.
+fn http_and_dns() -> Vec<u8> {
+    let mut query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0".to_vec();
+    query.extend(QUESTION);
+    let mut datagram = [5_000_u16.to_be_bytes(), 53_u16.to_be_bytes()].concat();
+    datagram.extend(u16::try_from(8 + query.len()).unwrap().to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(query);
+    let mut packets = http();
+    let packet = ipv4(17, [192, 0, 2, 10], [198, 51, 100, 53], &datagram);
+    packets.extend(capture(&[packet]).split_off(24));
+    packets
+}
+
+#[test]
+fn what_filters_block_is_shown_with_the_list_and_the_entry() {
+    let file = Scratch::new("filtered.pcap", &http_and_dns());
+    let list = Scratch::new(
+        "list.txt",
+        b"# videos\nyoutube.com/index.html\nnot an entry\n",
+    );
+    let (head, _) = CONFIG.split_once("policies:").unwrap();
+    let text = format!(
+        "{head}policies:
+  - {{ name: all, from: trust, to: untrust, inspect: standard, action: permit }}
+url-lists:
+  ads: {{ entries: [ads.example, www.youtube.com/index.html] }}
+  bad: {{ file: {} }}
+  far: {{ url: \"https://lists.example/\" }}
+inspection:
+  standard:
+    url-filter: {{ block: [bad, far, ads] }}
+    dns-filter: {{ block: ads, answer: sinkhole, sinkhole: 192.0.2.66 }}
+",
+        list.0.display()
+    );
+    let config = Scratch::new("filtered.yaml", text.as_bytes());
+    let config = config.0.to_str().unwrap();
+    let output = inspect(&[&file.0], &["--json", "--config", config]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let sessions: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let blocked = serde_json::json!([{
+        "filter": "url",
+        "asked": "http://www.youtube.com/index.html",
+        "by": "list ads",
+        "entry": "www.youtube.com/index.html",
+        "action": "page",
+    }]);
+    assert_eq!(sessions[0]["filtered"], blocked);
+    assert_eq!(sessions[0]["verdict"], "reject");
+    assert_eq!(sessions[1]["filtered"][0]["asked"], "ads.example");
+    assert_eq!(sessions[1]["filtered"][0]["action"], "sinkhole");
+    assert_eq!(sessions[1]["verdict"], "permit", "it is answered");
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        warnings.contains("list 'far': https://lists.example/ is not asked"),
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains("list 'bad': 1 of 2 lines are no entries"),
+        "{warnings}"
+    );
+    let table = inspect(&[&file.0], &["--config", config]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(
+        table.contains("FILTERED") && table.contains("by list ads"),
+        "{table}"
+    );
+}

@@ -1,6 +1,7 @@
 //! Whom a session may talk to by name: lists of hosts and URLs, and categories of services.
 //!
-//! Two filters ask the same lists. A [`UrlFilter`] is asked about each request (its host and target) and each TLS or QUIC session (its
+//! What the parsers read becomes questions ([`Asked`]), which the [`Filters`] of a profile decide. Two filters ask the same lists. A
+//! [`UrlFilter`] is asked about each request (its host and target) and each TLS or QUIC session (its
 //! server name); a [`DnsFilter`] about each name that is asked for, and it writes the answer that the asker gets instead. What is
 //! sent in place of a page is [`BlockPage`].
 //!
@@ -10,6 +11,7 @@
 //! # Limits
 //! A path is known only of HTTP that is not encrypted: of TLS and QUIC, entries with a path say nothing.
 
+mod asked;
 mod block_page;
 mod dns;
 mod entry;
@@ -22,12 +24,14 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::Services;
 use host::Host;
 use target::Target;
 
+pub use asked::{Asked, Filters, Question, Request};
 pub use block_page::BlockPage;
 pub use dns::{DnsAnswers, Transport};
 pub use entry::EntryError;
@@ -47,6 +51,16 @@ pub enum BlockedBy {
     /// A list that must be known, and is not.
     Unknown(Arc<str>),
     Category(Arc<str>),
+}
+
+impl fmt::Display for BlockedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(name) => write!(f, "list {name}"),
+            Self::Unknown(name) => write!(f, "list {name}, which is not known yet"),
+            Self::Category(name) => write!(f, "category {name}"),
+        }
+    }
 }
 
 /// What names are blocked by, and which are not whatever else says so.

@@ -286,6 +286,12 @@ pub struct InspectionProfile {
     /// `drop` where signatures prevent, else `permit`, unless told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anomalies: Option<Anomalies>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<UrlFilter>)]
+    pub url_filter: Option<Located<UrlFilter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DnsFilter>)]
+    pub dns_filter: Option<Located<DnsFilter>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -366,4 +372,79 @@ pub struct UrlList {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<bool>)]
     pub required: Option<Located<bool>>,
+}
+
+/// Which hosts and URLs may be asked for: of HTTP, TLS and QUIC. What is allowed is never blocked.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UrlFilter {
+    /// Names of lists.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub block: OneOrMany<Located<String>>,
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub allow: OneOrMany<Located<String>>,
+    /// Of services that are blocked.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub categories: OneOrMany<Located<String>>,
+    pub action: UrlFilterAction,
+    pub log: FilteredLog,
+}
+
+/// What a blocked HTTP request gets; other sessions are reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UrlFilterAction {
+    /// A page that says who blocked what.
+    #[default]
+    Page,
+    Reset,
+}
+
+/// Which decisions of a filter are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilteredLog {
+    None,
+    #[default]
+    Blocked,
+    All,
+}
+
+/// Which names DNS may be asked for. What is allowed is never blocked.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DnsFilter {
+    /// Names of lists.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub block: OneOrMany<Located<String>>,
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub allow: OneOrMany<Located<String>>,
+    /// Of services that are blocked.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub categories: OneOrMany<Located<String>>,
+    pub answer: DnsFilterAnswer,
+    /// The addresses that blocked names have.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub sinkhole: OneOrMany<Located<String>>,
+    pub log: FilteredLog,
+}
+
+/// What a blocked question gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DnsFilterAnswer {
+    /// There is no such name.
+    #[default]
+    Nxdomain,
+    /// The address 0.0.0.0, or ::.
+    Zero,
+    /// The addresses of `sinkhole`.
+    Sinkhole,
 }

@@ -1,10 +1,14 @@
 //! Inspection profiles: how far, and for what, the sessions of a policy are looked into.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use inspection::filter::{Filters, ListSlot};
 use rules::{Action, Findings, Located, PolicyId, check_name, parse_size, suggest};
 
+use super::UrlList;
 use super::document::{self, AmbiguousSegments, Anomalies, Document, SignatureUse, UrgentData};
+use super::filters::{self, DnsFilterRule, UrlFilterRule};
 
 /// Every profile, and which policy's sessions it is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,19 @@ pub struct InspectionProfile {
     pub urgent: UrgentData,
     pub ambiguous: AmbiguousSegments,
     pub anomalies: Anomalies,
+    pub url_filter: Option<UrlFilterRule>,
+    pub dns_filter: Option<DnsFilterRule>,
+}
+
+impl InspectionProfile {
+    /// `lists` are those of the whole configuration, as `Objects::url_lists` has them.
+    #[must_use]
+    pub fn filters(&self, lists: &[Arc<ListSlot>]) -> Filters {
+        Filters {
+            url: self.url_filter.as_ref().map(|rule| rule.filter(lists)),
+            dns: self.dns_filter.as_ref().map(|rule| rule.filter(lists)),
+        }
+    }
 }
 
 impl Inspection {
@@ -49,7 +66,11 @@ const EVERYTHING: &str = "all";
 /// Each policy's is looked up by a number of 16 bits.
 const MAX_PROFILES: usize = 1_024;
 
-pub(super) fn compile(document: &Document, findings: &mut Findings) -> Inspection {
+pub(super) fn compile(
+    document: &Document,
+    lists: &[UrlList],
+    findings: &mut Findings,
+) -> Inspection {
     if let Some((name, _)) = document.inspection.0.get(MAX_PROFILES) {
         let message = format!("there are more than {MAX_PROFILES} inspection profiles");
         findings.error(name.place, message);
@@ -64,6 +85,14 @@ pub(super) fn compile(document: &Document, findings: &mut Findings) -> Inspectio
             urgent: profile.urgent,
             ambiguous: profile.ambiguous,
             anomalies: anomalies(profile),
+            url_filter: profile
+                .url_filter
+                .as_ref()
+                .map(|filter| filters::compile_url(filter, lists, findings)),
+            dns_filter: profile
+                .dns_filter
+                .as_ref()
+                .map(|filter| filters::compile_dns(filter, lists, findings)),
         }
     });
     let profiles: Vec<_> = profiles.collect();

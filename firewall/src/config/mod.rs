@@ -12,6 +12,7 @@ pub mod document;
 pub mod edit;
 mod events;
 mod feeds;
+mod filters;
 mod finding;
 mod inspection;
 mod interfaces;
@@ -47,6 +48,7 @@ pub use document::{
 pub use edit::{PatchError, PatchProblem};
 pub use events::EventBounds;
 pub use feeds::{Feed, FeedLimits};
+pub use filters::{DnsFilterRule, FilterNames, UrlFilterRule};
 pub use finding::{Finding, findings};
 pub use inspection::{DEFAULT_DEPTH_BYTES, Inspection, InspectionProfile};
 pub use interfaces::Interface;
@@ -140,7 +142,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     system::check_management_zones(&document, findings);
     let interfaces = interfaces::compile(&document, &names, findings);
     let routes = routes::compile(&document, &interfaces, findings);
-    let inspection = inspection::compile(&document, findings);
+    let inspection = inspection::compile(&document, &url_lists, findings);
     let signatures = signatures::compile(&document.signatures, findings);
     let nat = nat::NatRules::compile(&document.nat.value, &names, findings);
     if system.mode == Mode::Wire && document.nat.value != nat::document::Nat::default() {
@@ -192,6 +194,7 @@ impl Config {
         let names = rules::hygiene::check(sections, nat.address_items(), &mut findings);
         nat::hygiene::check(nat, &names, &mut findings);
         inspection::check_unused(&self.document, &mut findings);
+        filters::check_unused(&self.document, &mut findings);
         findings.into_sorted()
     }
 

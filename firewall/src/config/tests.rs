@@ -952,3 +952,48 @@ fn lists_of_urls_are_checked_entry_by_entry() {
         ],
     );
 }
+
+#[test]
+fn filters_of_a_profile_find_their_lists() {
+    let text = "url-lists:
+  ads: { entries: [ads.example] }
+  good: { entries: [good.ads.example] }
+inspection:
+  standard:
+    url-filter: { block: ads, allow: good, categories: [social], action: reset, log: all }
+    dns-filter: { block: [ads], answer: sinkhole, sinkhole: [192.0.2.66, \"2001:db8::66\"] }
+policies:
+  - { name: web, from: trust, to: untrust, inspect: standard, action: permit }
+";
+    let config = parse(&format!("{SMALL}{text}"), "filters.yaml").unwrap();
+    let profile = config.inspection.of(rules::PolicyId(0)).unwrap();
+    let (lists, remarks) = crate::objects::read_url_lists(&config);
+    assert!(remarks.is_empty());
+    let filters = profile.filters(&lists);
+    let services = inspection::Services::built_in();
+    let blocked = |name| {
+        let question = inspection::filter::Question::ServerName(name);
+        filters
+            .decide(&question, &services)
+            .map(|blocked| blocked.by.to_string())
+    };
+    assert_eq!(blocked("www.ads.example").as_deref(), Some("list ads"));
+    assert_eq!(blocked("www.good.ads.example"), None);
+    assert_eq!(
+        blocked("www.facebook.com").as_deref(),
+        Some("category social")
+    );
+    let dns = filters.dns.as_ref().unwrap();
+    assert!(dns.decide("www.facebook.com", &services).is_none());
+    assert_eq!(
+        dns.answers,
+        inspection::filter::DnsAnswers::Sinkhole(vec![
+            address("192.0.2.66"),
+            address("2001:db8::66")
+        ])
+    );
+
+    let shown = serde_json::to_string_pretty(&config.document).unwrap();
+    let again = parse(&shown, "shown.json").unwrap();
+    assert_eq!(again.inspection.profiles(), config.inspection.profiles());
+}

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::resolver::Resolver;
 use super::source::{self, Keep};
 use super::store::Store;
+use super::watched;
 use crate::config::{Config, FeedSource, KeptList, UrlList, UrlListContent, UrlListLimits};
 use crate::view::{BadLineView, ObjectView, UrlListView};
 
@@ -218,6 +219,18 @@ pub(super) fn judge(
         }
     }
     Ok(list)
+}
+
+/// A file's content, once; for whoever keeps nothing.
+pub(super) fn read(list: &KeptList) -> Result<List, String> {
+    match &list.source {
+        FeedSource::File(path) => {
+            let text = watched::read(path, source::MAX_FILE_BYTES);
+            let text = text.map_err(|error| error.to_string())?;
+            judge(&text, &list.limits, None).map_err(|error| error.to_string())
+        }
+        FeedSource::Url { url, .. } => Err(format!("{url} is not asked")),
+    }
 }
 
 struct Keeper {

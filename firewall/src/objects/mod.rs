@@ -319,6 +319,28 @@ impl Changes {
     }
 }
 
+/// The lists of URLs of a configuration that nobody follows, in its order: what is written in it, and files. Of the others and of what
+/// can't be used, the second says so; they are as if they had never been had.
+#[must_use]
+pub fn read_url_lists(config: &Config) -> (Vec<Arc<ListSlot>>, Vec<String>) {
+    let mut remarks = Vec::new();
+    let lists = config.url_lists.iter().map(|list| {
+        let slot = ListSlot::new(&list.name, list.kept().is_some_and(|kept| kept.required));
+        match &list.content {
+            UrlListContent::Written(content) => slot.set(content.clone()),
+            UrlListContent::Kept(kept) => match lists::read(kept) {
+                Ok(content) => slot.set(Arc::new(content)),
+                Err(why) => {
+                    remarks.push(format!("nothing is known of list '{}': {why}", list.name))
+                }
+            },
+        }
+        Arc::new(slot)
+    });
+    let lists = lists.collect();
+    (lists, remarks)
+}
+
 /// What is wrong with the files that a configuration names. One that is not there is not wrong: on the
 /// machine where a configuration is checked it rarely is.
 #[must_use]

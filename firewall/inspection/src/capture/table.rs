@@ -10,6 +10,7 @@ use signatures::{IcmpHeader, Match, PacketHeaders, Scanner, TcpHeader};
 use super::ip::{Packet, Tcp};
 use crate::bytes::Bytes as _;
 use crate::bytes::text;
+use crate::filter::{Asked, Question, Request};
 use crate::session::{TCP, UDP};
 use crate::{
     Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Segment, Session, Verdict,
@@ -47,8 +48,42 @@ pub struct Report {
     pub refused: u64,
     /// Its ends may read it differently than it was read here. What a capture lacks does not count.
     pub is_anomalous: bool,
+    /// What filters would be asked, each once, in the order of the session.
+    pub asked: Vec<WasAsked>,
     /// Signatures that matched, each once, in the order in which they did.
     pub matches: Vec<Match>,
+}
+
+/// A question that outlives its packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WasAsked {
+    Request(Request),
+    ServerName(String),
+    Query(String),
+    Answer(String),
+}
+
+impl WasAsked {
+    #[must_use]
+    pub fn question(&self) -> Question<'_> {
+        match self {
+            Self::Request(request) => Question::Request(request),
+            Self::ServerName(name) => Question::ServerName(name),
+            Self::Query(name) => Question::Query(name),
+            Self::Answer(name) => Question::Answer(name),
+        }
+    }
+}
+
+impl From<Question<'_>> for WasAsked {
+    fn from(question: Question<'_>) -> Self {
+        match question {
+            Question::Request(request) => Self::Request(request.clone()),
+            Question::ServerName(name) => Self::ServerName(name.to_owned()),
+            Question::Query(name) => Self::Query(name.to_owned()),
+            Question::Answer(name) => Self::Answer(name.to_owned()),
+        }
+    }
 }
 
 /// Whose sessions signatures are looked for in.
@@ -81,6 +116,7 @@ struct Followed {
     session: Option<Session>,
     watch: Option<Watch>,
     report: Report,
+    asked: Asked,
     /// FINs, by direction.
     fins: [bool; 2],
     reset: bool,
@@ -169,8 +205,10 @@ impl<'a> Table<'a> {
                 attributes: Vec::new(),
                 refused: 0,
                 is_anomalous: false,
+                asked: Vec::new(),
                 matches: Vec::new(),
             },
+            asked: Asked::default(),
             fins: [false; 2],
             reset: false,
         });
@@ -224,9 +262,11 @@ impl Followed {
         }
         let attributes = &mut self.report.attributes;
         let is_anomalous = &mut self.report.is_anomalous;
+        let (asked, follows) = (&mut self.report.asked, &mut self.asked);
         let watch = &mut self.watch;
         let mut sink = |event: &Event<'_>| {
             note(attributes, event);
+            ask(asked, follows, event);
             *is_anomalous |= event.fact.is_ambiguous();
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| add(matches, one));
@@ -255,9 +295,11 @@ impl Followed {
         let attributes = &mut self.report.attributes;
         let is_anomalous = &mut self.report.is_anomalous;
         let matches = &mut self.report.matches;
+        let (asked, follows) = (&mut self.report.asked, &mut self.asked);
         let watch = &mut self.watch;
         session.finish(inspector, now, &mut |event| {
             note(attributes, event);
+            ask(asked, follows, event);
             *is_anomalous |= event.fact.is_ambiguous();
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| add(matches, one));
@@ -268,6 +310,25 @@ impl Followed {
         }
         self.report.identity = session.identity().clone();
         self.report.packets_to_decide = session.packets_to_decide();
+    }
+}
+
+/// Questions that are kept of one session.
+const MOST_ASKED: usize = 64;
+
+fn ask(asked: &mut Vec<WasAsked>, follows: &mut Asked, event: &Event<'_>) {
+    let Some(question) = follows.note(event) else {
+        return;
+    };
+    // What answers it says so again.
+    if let Question::Answer(name) = question
+        && asked.contains(&WasAsked::Query(name.to_owned()))
+    {
+        return;
+    }
+    let question = WasAsked::from(question);
+    if asked.len() < MOST_ASKED && !asked.contains(&question) {
+        asked.push(question);
     }
 }
 

@@ -250,6 +250,11 @@ impl Side {
             };
             output.fact(direction, transaction, fact);
         }
+        // RFC 9113 8.3.1: what HTTP/1 says in Host.
+        if let Some(value) = value(b":authority") {
+            let name = b"host";
+            output.fact(direction, transaction, Fact::HttpHeader { name, value });
+        }
         for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(b":")) {
             output.fact(direction, transaction, Fact::HttpHeader { name, value });
         }

@@ -1,0 +1,225 @@
+//! What filters are asked about, out of what the parsers read.
+
+use std::fmt;
+
+use super::{Blocked, DnsFilter, UrlFilter};
+use crate::bytes::text;
+use crate::{Event, Fact, Protocol, Services};
+
+/// Something that a filter may block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question<'a> {
+    /// An HTTP request, as soon as its head is whole.
+    Request(&'a Request),
+    /// Whom a TLS or QUIC session is with.
+    ServerName(&'a str),
+    /// What DNS is asked for.
+    Query(&'a str),
+    /// A name that an answer leads to: the one that was asked for, or where its aliases point.
+    Answer(&'a str),
+}
+
+/// A request's head, as far as it matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    pub method: Vec<u8>,
+    /// The first Host field, or HTTP/2's `:authority`.
+    pub host: String,
+    pub target: Vec<u8>,
+    pub accept_language: Vec<u8>,
+    /// A page may be written in its place.
+    pub is_http1: bool,
+}
+
+/// The filters of an inspection profile.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    pub url: Option<UrlFilter>,
+    pub dns: Option<DnsFilter>,
+}
+
+impl Filters {
+    /// There is nothing to ask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.url.is_none() && self.dns.is_none()
+    }
+
+    #[must_use]
+    pub fn decide(&self, question: &Question<'_>, services: &Services) -> Option<Blocked> {
+        match question {
+            Question::Request(request) => {
+                let url = self.url.as_ref()?;
+                url.decide(&request.host, Some(&request.target), services)
+            }
+            Question::ServerName(name) => self.url.as_ref()?.decide(name, None, services),
+            Question::Query(name) | Question::Answer(name) => {
+                self.dns.as_ref()?.decide(name, services)
+            }
+        }
+    }
+}
+
+/// Follows a session: a head is whole before the next begins.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    open: Option<Box<Request>>,
+    /// What was given out last, until the next event.
+    whole: Option<Box<Request>>,
+    /// Its questions are its neighbours' to answer (mDNS, LLMNR): they are not what DNS filters are for.
+    is_among_neighbours: bool,
+}
+
+impl Asked {
+    /// Takes note of an event; the question that it completes.
+    pub fn note<'q>(&'q mut self, event: &Event<'q>) -> Option<Question<'q>> {
+        self.whole = None;
+        match event.fact {
+            Fact::HttpRequest {
+                method,
+                target,
+                version,
+                ..
+            } => {
+                self.open = Some(Box::new(Request {
+                    method: method.to_vec(),
+                    target: target.to_vec(),
+                    is_http1: version.starts_with(b"HTTP/1"),
+                    ..Request::default()
+                }));
+                None
+            }
+            Fact::HttpHeader { name, value } => {
+                if let Some(request) = &mut self.open {
+                    if name.eq_ignore_ascii_case(b"host") && request.host.is_empty() {
+                        request.host = text(value).trim().to_owned();
+                    } else if name.eq_ignore_ascii_case(b"accept-language") {
+                        request.accept_language = value.to_vec();
+                    }
+                }
+                None
+            }
+            Fact::HttpHeadEnd { .. } => {
+                // An answer's head ends, too.
+                self.whole = self.open.take();
+                self.whole.as_deref().map(Question::Request)
+            }
+            Fact::TlsServerName(name) => Some(Question::ServerName(name)),
+            Fact::Protocol(protocol) => {
+                self.is_among_neighbours = matches!(protocol, Protocol::Mdns | Protocol::Llmnr);
+                None
+            }
+            Fact::DnsQuery { .. } | Fact::DnsAnswer(_) if self.is_among_neighbours => None,
+            Fact::DnsQuery { name, .. } => Some(Question::Query(name)),
+            Fact::DnsAnswer(answer) => Some(Question::Answer(answer.name)),
+            Fact::Stream(_)
+            | Fact::Anomaly(_)
+            | Fact::HttpStatus { .. }
+            | Fact::HttpBody(_)
+            | Fact::HttpEnd
+            | Fact::TlsOffered { .. }
+            | Fact::TlsAlpn(_)
+            | Fact::TlsJa3 { .. }
+            | Fact::TlsJa4(_)
+            | Fact::TlsChosen { .. }
+            | Fact::TlsJa3Server { .. }
+            | Fact::TlsCertificate(_)
+            | Fact::DnsResponse { .. }
+            | Fact::Software(_)
+            | Fact::Command(_)
+            | Fact::Reply(_)
+            | Fact::MailText(_)
+            | Fact::User(_)
+            | Fact::Name { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Question<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(request) => {
+                let target = text(&request.target);
+                if target.starts_with('/') {
+                    write!(f, "http://{}{target}", request.host)
+                } else if request.host.is_empty() || target.contains("://") {
+                    f.write_str(&target)
+                } else {
+                    f.write_str(&request.host)
+                }
+            }
+            Self::ServerName(name) | Self::Query(name) | Self::Answer(name) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Direction, Endpoints, Inspector, Profile, Session};
+
+    /// Everything that is asked in a session of datagrams or of one direction's bytes.
+    fn asked(ip_protocol: u8, port: u16, payloads: &[&[u8]]) -> Vec<String> {
+        let inspector = Inspector::new(Profile::default());
+        let end = |last, port| ([192, 0, 2, last], port).into();
+        let endpoints = Endpoints {
+            ip_protocol,
+            initiator: end(1, 40_000),
+            responder: end(2, port),
+        };
+        let mut session = Session::new(endpoints, &inspector);
+        let mut follows = Asked::default();
+        let mut questions = Vec::new();
+        let mut sink = |event: &Event<'_>| {
+            if let Some(question) = follows.note(event) {
+                questions.push(question.to_string());
+            }
+        };
+        let mut sequence = 1;
+        for payload in payloads {
+            let now = Duration::from_secs(1);
+            if ip_protocol == 17 {
+                session.datagram(Direction::Forward, payload, &inspector, now, &mut sink);
+                continue;
+            }
+            let segment = crate::Segment {
+                sequence,
+                acknowledgment: Some(1),
+                syn: false,
+                fin: false,
+                rst: false,
+                urgent: false,
+                payload,
+            };
+            session.segment(Direction::Forward, &segment, &inspector, now, &mut sink);
+            sequence += payload.len() as u32;
+        }
+        questions
+    }
+
+    #[test]
+    fn each_request_is_a_question_when_its_head_is_whole() {
+        let requests: [&[u8]; 3] = [
+            b"GET /a?b HTTP/1.1\r\nAccept-Language: ja\r\nHost: ads.exa",
+            b"mple\r\n\r\nGET http://b.example/c HTTP/1.1\r\nHost: d.example\r\n\r\n",
+            b"CONNECT e.example:443 HTTP/1.1\r\n\r\n",
+        ];
+        assert_eq!(
+            asked(6, 80, &requests),
+            [
+                "http://ads.example/a?b",
+                "http://b.example/c",
+                "e.example:443"
+            ]
+        );
+    }
+
+    #[test]
+    fn dns_is_asked_and_neighbours_are_not() {
+        let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03ads\x07example\0\0\x01\0\x01";
+        assert_eq!(asked(17, 53, &[query]), ["ads.example"]);
+        assert_eq!(asked(17, 5_353, &[query]), [""; 0]);
+    }
+}
