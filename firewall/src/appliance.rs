@@ -211,7 +211,8 @@ impl Appliance {
         let hits = control.history().hits();
         let now = jiff::Timestamp::now();
         let generation = Generation::new(number, config, &places, hits, now);
-        let generation = Arc::new(generation.with_signatures(engine));
+        let lists = control.lists_of(&generation.config);
+        let generation = Arc::new(generation.with_signatures(engine).with_lists(&lists));
         shared.generations.remember(&generation);
         // Sessions that it permits become its own first, and so never leave the kernel.
         shared.upcoming.store(Some(generation.clone()));

@@ -94,6 +94,22 @@ fn line(event: &Event, names: &Names) {
             action = found.action.name()
         ),
         EventKind::Ambiguous { id, what } => line!("ambiguous", session = id, what = what),
+        EventKind::Filtered { id, filtered } => line!(
+            "filter",
+            session = id,
+            asked = filtered.asked,
+            by = filtered
+                .blocked
+                .as_ref()
+                .map(|blocked| blocked.by.to_string())
+                .unwrap_or_default(),
+            entry = filtered
+                .blocked
+                .as_ref()
+                .map(|blocked| blocked.entry.as_str())
+                .unwrap_or_default(),
+            action = filtered.action
+        ),
         EventKind::ContentDenied {
             id,
             before: _,

@@ -9,13 +9,14 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use palisade_tests::capture::{Capture, Captured};
 use palisade_tests::decode::Transport;
 use palisade_tests::frames::{self, Frame};
 use palisade_tests::in_both_modes;
-use palisade_tests::lab::{Attach, Chain, Edge, Family, PATIENCE, eventually};
-use serde_json::Value;
+use palisade_tests::lab::{
+    Attach, Chain, Edge, Family, PATIENCE, connection, eventually, is_reset, logged, says,
+};
 
 in_both_modes!(
     an_application_is_told_on_whatever_port,
@@ -40,42 +41,6 @@ policies:
 const BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
 const REQUEST: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-/// A connection through the appliance: the client's end and the server's.
-fn connection(edge: &Edge, family: Family, port: u16) -> Result<(TcpStream, TcpStream)> {
-    let listener = edge.server.listen(family.server, port)?;
-    let client = edge
-        .client
-        .enter(|| TcpStream::connect_timeout(&(family.server, port).into(), PATIENCE))?;
-    let (server, _) = listener.accept()?;
-    for end in [&client, &server] {
-        end.set_read_timeout(Some(PATIENCE))?;
-        end.set_nodelay(true)?;
-    }
-    Ok((client, server))
-}
-
-/// What one end says comes out at the other.
-fn says(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> Result<()> {
-    from.write_all(bytes)?;
-    let mut got = vec![0; bytes.len()];
-    to.read_exact(&mut got)
-        .with_context(|| String::from_utf8_lossy(bytes).into_owned())?;
-    ensure!(got == bytes);
-    Ok(())
-}
-
-/// Nothing more comes out of an end: it was reset.
-fn is_reset(end: &mut TcpStream) -> Result<()> {
-    let mut rest = Vec::new();
-    match end.read_to_end(&mut rest) {
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-            ensure!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
-            Ok(())
-        }
-        other => anyhow::bail!("{other:?} {}", String::from_utf8_lossy(&rest)),
-    }
-}
 
 fn an_application_is_told_on_whatever_port(attach: Attach) -> Result<()> {
     let edge = Edge::start("identified", attach, NO_SSH)?;
@@ -109,17 +74,6 @@ fn an_application_is_told_on_whatever_port(attach: Attach) -> Result<()> {
         "{denied:#}"
     );
     Ok(())
-}
-
-/// The last event of a kind; events are written a moment after they happen.
-fn logged(edge: &Edge, kind: &str) -> Result<Value> {
-    let mut found = Value::Null;
-    eventually("an event", || {
-        found = edge.view(&format!("events?kind={kind}"))?["events"][0].clone();
-        ensure!(!found.is_null());
-        Ok(())
-    })?;
-    Ok(found)
 }
 
 /// Byte by byte, so that no packet alone says what it is.

@@ -143,6 +143,8 @@ reasons! {
         58 StreamTtl "stream-ttl",
         /// Urgent data, which the session's profile drops.
         59 StreamUrgent "stream-urgent",
+        /// A question for a name that is blocked; it was answered.
+        60 Filtered "filtered",
     }
 }
 

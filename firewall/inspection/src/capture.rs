@@ -16,7 +16,7 @@ use std::io::Read;
 use std::time::Duration;
 
 pub use file::CaptureError;
-pub use table::{MOST_SESSIONS, Report, WasAsked, Watched};
+pub use table::{MOST_SESSIONS, Report, Watched};
 
 use crate::Inspector;
 use fragments::Fragments;

@@ -98,6 +98,12 @@ impl Conversation {
         self.missed_beginning = true;
     }
 
+    pub(crate) fn set_profile(&mut self, profile: &Profile) {
+        self.depth_bytes = profile.depth_bytes;
+        self.most_datagrams = profile.datagrams;
+        self.hands_on &= profile.whole_streams;
+    }
+
     /// Nothing that comes will be looked at.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over) && !self.hands_on

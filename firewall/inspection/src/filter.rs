@@ -31,7 +31,7 @@ use crate::Services;
 use host::Host;
 use target::Target;
 
-pub use asked::{Asked, Filters, Question, Request};
+pub use asked::{Asked, Filters, Instead, Question, Request};
 pub use block_page::BlockPage;
 pub use dns::{DnsAnswers, Transport};
 pub use entry::EntryError;

@@ -42,6 +42,7 @@ pub use identity::{HostSource, Identity};
 pub use inspector::{Inspector, Profile};
 pub use names::Names;
 pub use protocol::Protocol;
+pub use protocols::quic::close as quic_close;
 pub use services::{Risk, Service, ServiceId, Services, ServicesError};
 pub use session::{Endpoints, Segment, Session, Verdict};
 pub use watch::Watch;

@@ -96,6 +96,11 @@ impl Session {
         }
     }
 
+    /// From now on it is looked into so far. What has been given up stays so.
+    pub fn set_profile(&mut self, profile: &Profile) {
+        self.conversation.set_profile(profile);
+    }
+
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints

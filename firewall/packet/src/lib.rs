@@ -43,7 +43,8 @@ pub use headers::{
 };
 pub use quoted::{Quoted, quoted, rewrite_quoted};
 pub use rewrite::{
-    checksum_is_right, clear_urgent, complete_checksum, decrement_ttl, fill_checksum, rewrite,
+    checksum_is_right, clear_urgent, complete_checksum, decrement_ttl, fill_checksum,
+    fill_datagram, rewrite,
 };
 pub use transport::{IcmpRole, icmp_role};
 pub use view::{address, map_ipv4, to_ip};

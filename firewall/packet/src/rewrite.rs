@@ -173,10 +173,11 @@ pub fn checksum_is_right(headers: &Headers, segment: &[u8]) -> bool {
     sum.checksum() == 0
 }
 
-/// Sets the checksum of a whole TCP segment whose payload has changed.
+/// Sets the checksum of a whole TCP segment or UDP datagram whose payload has changed.
 pub fn fill_checksum(frame: &mut [u8], headers: &Headers) {
-    const CHECKSUM: usize = 16;
-
+    let Some(field) = checksum_field(headers.key.protocol, headers.family) else {
+        return;
+    };
     let start = match headers.family {
         Family::V4 => 12,
         Family::V6 => 0,
@@ -184,12 +185,46 @@ pub fn fill_checksum(frame: &mut [u8], headers: &Headers) {
     let Some(segment) = frame.get_mut(headers.l4..headers.end) else {
         return;
     };
-    put(segment, CHECKSUM, &[0, 0]);
+    put(segment, field.offset, &[0, 0]);
     let sum = Sum::default()
-        .pseudo_header(&headers.key.source[start..], TCP, segment.len())
+        .pseudo_header(
+            &headers.key.source[start..],
+            headers.key.protocol,
+            segment.len(),
+        )
         .bytes(&headers.key.destination[start..])
         .bytes(segment);
-    put(segment, CHECKSUM, &sum.checksum().to_be_bytes());
+    let checksum = field.zero.on_the_wire(sum.checksum());
+    put(segment, field.offset, &checksum.to_be_bytes());
+}
+
+/// Sets lengths and checksums of a whole UDP datagram that now ends where `headers` say. False, and nothing changed, where IP can't say
+/// that.
+pub fn fill_datagram(frame: &mut [u8], headers: &Headers) -> bool {
+    let length = |from: usize| u16::try_from(headers.end.saturating_sub(from)).ok();
+    let (Some(datagram), Some(packet)) = (length(headers.l4), length(headers.l3)) else {
+        return false;
+    };
+    match headers.family {
+        // RFC 791 3.1.
+        Family::V4 => {
+            let Some(before) = u16_at(frame, headers.l3 + 2) else {
+                return false;
+            };
+            let delta = Delta::default().change(&before.to_be_bytes(), &packet.to_be_bytes());
+            put(frame, headers.l3 + 2, &packet.to_be_bytes());
+            patch(frame, headers.l3 + 10, delta, Zero::Value);
+        }
+        // RFC 8200 3: the fixed header does not count.
+        Family::V6 => {
+            let behind = packet.saturating_sub(40);
+            put(frame, headers.l3 + 4, &behind.to_be_bytes());
+        }
+    }
+    // RFC 768.
+    put(frame, headers.l4 + 4, &datagram.to_be_bytes());
+    fill_checksum(frame, headers);
+    true
 }
 
 /// Makes a TCP segment's urgent data ordinary: URG and its pointer (RFC 9293 3.1) are cleared.
@@ -256,7 +291,7 @@ pub fn complete_checksum(frame: &mut [u8], headers: &Headers) {
 mod tests {
     use std::vec::Vec;
 
-    use super::{complete_checksum, decrement_ttl, rewrite};
+    use super::{complete_checksum, decrement_ttl, fill_datagram, rewrite};
     use crate::frames::{Frame, Layer4};
     use crate::{Checksums, Headers, Parsed, map_ipv4, parse};
 
@@ -364,6 +399,22 @@ mod tests {
             let before = bytes.clone();
             rewrite(&mut bytes, &headers, &to);
             assert_eq!(bytes, before);
+        }
+    }
+
+    #[test]
+    fn a_datagram_of_another_length_is_what_it_would_have_been() {
+        for frame in [Frame::v4, Frame::v6] {
+            let (mut bytes, mut headers) = parsed(&frame(Layer4::Udp { ports: (1, 2) }));
+            let other = Frame {
+                payload: b"a payload of another length".to_vec(),
+                ..frame(Layer4::Udp { ports: (1, 2) })
+            };
+            bytes.truncate(headers.l4 + 8);
+            bytes.extend_from_slice(&other.payload);
+            headers.end = bytes.len();
+            assert!(fill_datagram(&mut bytes, &headers));
+            assert_eq!(bytes, other.build());
         }
     }
 

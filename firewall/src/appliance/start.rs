@@ -72,7 +72,8 @@ pub(super) async fn all(
     let (config, engine) = crate::signatures::engine(config, directory, None).await;
     let signatures = engine?;
     let generation = Generation::new(1, config, &places, hits, now);
-    let generation = Arc::new(generation.with_signatures(signatures));
+    let lists = objects.url_lists(&generation.config);
+    let generation = Arc::new(generation.with_signatures(signatures).with_lists(&lists));
     let (shared, follow) = share(plan, base, generation, (events, stored))?;
     let follower = follow.start(&shared).await?;
 

@@ -8,7 +8,7 @@ use inspection::Services;
 use inspection::filter::{
     DnsAnswers, DnsFilter, FilterLog, ListSlot, NameFilter, UrlAction, UrlFilter,
 };
-use rules::{Findings, Located, OneOrMany, Place, suggest};
+use rules::{Findings, Located, OneOrMany, suggest};
 
 use super::UrlList;
 use super::document::{self, DnsFilterAnswer, FilteredLog, UrlFilterAction};
@@ -109,7 +109,6 @@ pub(super) fn compile_url(
         action,
         log,
     } = &filter.value;
-    not_yet(filter.place, findings);
     let names = names(block, allow, categories, lists, findings);
     if block.is_empty() && categories.is_empty() {
         findings.error(
@@ -140,7 +139,6 @@ pub(super) fn compile_dns(
         sinkhole,
         log,
     } = &filter.value;
-    not_yet(filter.place, findings);
     let names = names(block, allow, categories, lists, findings);
     // One that blocks nothing may still log what is asked for.
     if block.is_empty() && categories.is_empty() && *log != FilteredLog::All {
@@ -168,13 +166,6 @@ pub(super) fn compile_dns(
         answers,
         log: logged(*log),
     }
-}
-
-/// Goes when the datapath asks filters.
-fn not_yet(place: Place, findings: &mut Findings) {
-    let message =
-        "what is forwarded is not filtered yet: filters count for `palisade inspect` alone";
-    findings.warning(place, message);
 }
 
 fn names(

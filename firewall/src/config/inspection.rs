@@ -53,8 +53,13 @@ impl Inspection {
     /// `None` where a policy's sessions are not inspected, or there is no such policy.
     #[must_use]
     pub fn of(&self, policy: PolicyId) -> Option<&InspectionProfile> {
-        let profile = self.of_policies.get(policy.0 as usize).copied().flatten();
-        profile.and_then(|profile| self.profiles.get(profile))
+        self.profiles.get(self.position(policy)?)
+    }
+
+    /// Which of the profiles that is.
+    #[must_use]
+    pub fn position(&self, policy: PolicyId) -> Option<usize> {
+        self.of_policies.get(policy.0 as usize).copied().flatten()
     }
 }
 

@@ -970,9 +970,9 @@ policies:
     let (lists, remarks) = crate::objects::read_url_lists(&config);
     assert!(remarks.is_empty());
     let filters = profile.filters(&lists);
-    let services = inspection::Services::built_in();
+    let services = ::inspection::Services::built_in();
     let blocked = |name| {
-        let question = inspection::filter::Question::ServerName(name);
+        let question = ::inspection::filter::Question::ServerName(String::from(name));
         filters
             .decide(&question, &services)
             .map(|blocked| blocked.by.to_string())
@@ -987,7 +987,7 @@ policies:
     assert!(dns.decide("www.facebook.com", &services).is_none());
     assert_eq!(
         dns.answers,
-        inspection::filter::DnsAnswers::Sinkhole(vec![
+        ::inspection::filter::DnsAnswers::Sinkhole(vec![
             address("192.0.2.66"),
             address("2001:db8::66")
         ])

@@ -1,7 +1,9 @@
 //! What was hit: policies, translation rules and objects, with what uses them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use inspection::filter::ListSlot;
 use rules::document::{Addresses, Application, ApplicationItem};
 use rules::{Object, ObjectKind};
 
@@ -100,6 +102,11 @@ impl Control {
     /// Lists of URLs, in the order of the document.
     pub fn url_lists(&self) -> Vec<view::UrlListView> {
         self.0.objects.url_list_views(&self.in_force().config)
+    }
+
+    /// As `Objects::url_lists`.
+    pub(crate) fn lists_of(&self, config: &Config) -> Vec<Arc<ListSlot>> {
+        self.0.objects.url_lists(config)
     }
 
     /// Hits alone, which no session has to be looked at for.

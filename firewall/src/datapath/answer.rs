@@ -17,9 +17,10 @@ use pnet_packet::ip::IpNextHeaderProtocol;
 use pnet_packet::ipv4::MutableIpv4Packet;
 use pnet_packet::ipv6::MutableIpv6Packet;
 use pnet_packet::tcp::MutableTcpPacket;
+use pnet_packet::udp::MutableUdpPacket;
 
 use super::worker::Walk;
-use super::{Admitted, Arrival, Stop};
+use super::{Admitted, Arrival, Packet, Stop};
 use crate::clock::Timestamp;
 use crate::counters::InterfaceId;
 use crate::ports::PortId;
@@ -69,6 +70,21 @@ const MAX_ERROR_V4: usize = 576;
 /// RFC 4443 3: without it exceeding the minimum IPv6 MTU.
 const MAX_ERROR_V6: usize = 1_280;
 const TTL: u8 = 64;
+
+/// What is said to a packet's sender in the name of whom it was for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Said {
+    Segment {
+        sequence: u32,
+        acknowledgment: u32,
+        flags: packet::tcp::Flags,
+    },
+    Datagram,
+}
+
+/// RFC 9293 3.1 without options, RFC 768.
+const TCP_HEADER_BYTES: usize = 20;
+const UDP_HEADER_BYTES: usize = 8;
 
 impl Walk<'_> {
     /// RFC 1812 5.3.1: what would leave with a TTL of 0 is answered instead.
@@ -277,6 +293,76 @@ impl Walk<'_> {
         self.walk_copy(&[&header[..], &packet].concat(), admitted.packet.port);
     }
 
+    /// Answers a packet's sender as whom it was for would.
+    pub(crate) fn say_for_destination(&mut self, admitted: &Admitted, said: Said, payload: &[u8]) {
+        let key = &admitted.packet.headers.key;
+        let ends = (packet::to_ip(&key.destination), packet::to_ip(&key.source));
+        let [from, to] = [key.destination_port, key.source_port].map(u16::from_be_bytes);
+        let reply = match said {
+            Said::Segment {
+                sequence,
+                acknowledgment,
+                flags,
+            } => {
+                let mut buffer = vec![0; TCP_HEADER_BYTES + payload.len()];
+                let Some(mut segment) = MutableTcpPacket::new(&mut buffer) else {
+                    return;
+                };
+                segment.set_source(from);
+                segment.set_destination(to);
+                segment.set_sequence(sequence);
+                segment.set_acknowledgement(acknowledgment);
+                segment.set_data_offset(5);
+                segment.set_flags(flags.0);
+                // Without room its sender could not even end the connection.
+                segment.set_window(u16::MAX);
+                segment.set_payload(payload);
+                tcp_packet(ends, segment).map(|(reply, _)| reply)
+            }
+            Said::Datagram => {
+                let mut buffer = vec![0; UDP_HEADER_BYTES + payload.len()];
+                let length = buffer.len() as u16;
+                let Some(mut datagram) = MutableUdpPacket::new(&mut buffer) else {
+                    return;
+                };
+                datagram.set_source(from);
+                datagram.set_destination(to);
+                datagram.set_length(length);
+                datagram.set_payload(payload);
+                udp_packet(ends, datagram)
+            }
+        };
+        if let Some(reply) = reply {
+            self.reply(admitted, &reply);
+        }
+    }
+
+    /// Gives a datagram another payload. False, and nothing changed, where it came in fragments or there is no room.
+    pub(crate) fn replace_datagram(&mut self, packet: &mut Packet, payload: &[u8]) -> bool {
+        let begin = packet.headers.l4 + UDP_HEADER_BYTES;
+        let (true, Some(head)) = (
+            packet.rest.is_empty(),
+            self.umem
+                .bytes(&packet.frame)
+                .get(..begin)
+                .map(<[u8]>::to_vec),
+        ) else {
+            return false;
+        };
+        let Some(mut frame) = self.umem.copy_in(&[&head, payload].concat()) else {
+            return false;
+        };
+        let mut headers = packet.headers;
+        headers.end = begin + payload.len();
+        if !packet::fill_datagram(self.umem.bytes_mut(&mut frame), &headers) {
+            self.umem.free(frame);
+            return false;
+        }
+        packet.headers = headers;
+        self.umem.free(std::mem::replace(&mut packet.frame, frame));
+        true
+    }
+
     fn error(&mut self, admitted: &Admitted, kind: ErrorKind, mtu_bytes: u32) {
         if let Some(source) = self.error_source_address(admitted) {
             self.error_from(source, admitted, kind, mtu_bytes);
@@ -436,6 +522,23 @@ fn tcp_packet(
             let sum = pnet_packet::tcp::ipv6_checksum(&segment.to_immutable(), &from, &to);
             segment.set_checksum(sum);
             Some((ipv6(from, to, 6, TTL, segment.packet()), [0x86, 0xdd]))
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
+    }
+}
+
+/// A datagram between two ends, its checksum filled in.
+fn udp_packet(ends: (IpAddr, IpAddr), mut datagram: MutableUdpPacket<'_>) -> Option<Vec<u8>> {
+    match ends {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let sum = pnet_packet::udp::ipv4_checksum(&datagram.to_immutable(), &from, &to);
+            datagram.set_checksum(sum);
+            Some(ipv4(from, to, 17, datagram.packet()))
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let sum = pnet_packet::udp::ipv6_checksum(&datagram.to_immutable(), &from, &to);
+            datagram.set_checksum(sum);
+            Some(ipv6(from, to, 17, TTL, datagram.packet()))
         }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
     }

@@ -10,29 +10,35 @@
 //! # Limits
 //! A session that began before anybody wanted to look into it is taken for one that nothing is known of.
 
+mod bounds;
+mod filters;
+mod policy;
 mod refuse;
 mod signatures;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ::signatures::{Match, Scanner};
 use abi::DropReason;
 use afxdp::Umem;
-use inspection::{Endpoints, Event, Inspector, Profile, Segment, Session, Verdict, Watch};
+use inspection::filter::{self, Asked, Filters};
+use inspection::{Endpoints, Event, Inspector, Segment, Session, Verdict, Watch};
 use packet::tcp::Flags;
 use packet::{TcpHeader, Transport};
-use rules::{Content, Decision, PolicyId, Question};
+use rules::Content;
 use rustc_hash::FxHashMap;
 
+use self::bounds::{Bounds, Wants};
+use self::filters::Answered;
 pub(super) use self::signatures::follow;
 use super::shared::EventKind;
 use super::worker::Walk;
-use super::{Admitted, Inspected, Packet, Permitted, Stop, Tracked, tuple_of};
-use crate::config::{AmbiguousSegments, Anomalies, InspectionProfile, SignatureUse, UrgentData};
-use crate::content::{self, Facts};
-use crate::counters::InterfaceId;
+use super::{Admitted, Inspected, Packet, Permitted, Stop, Tracked};
+use crate::config::{AmbiguousSegments, SignatureUse, UrgentData};
+use crate::content::Facts;
 use crate::session::{Direction, Flow, Slot};
 
 /// `SessionRecord::flags`: its end is logged.
@@ -71,48 +77,34 @@ enum Stage {
 struct Looking {
     session: Session,
     facts: Facts,
-    /// By the policy's profile; `None` where only policies ask.
-    profile: Option<Bounds>,
+    /// By the profile of the policy that permits it now; `None` where only policies ask.
+    bounds: Option<Bounds>,
     /// Looks for signatures.
     watch: Option<Watch>,
+    /// Follows what filters are asked.
+    asked: Option<Asked>,
+    /// Found, and not judged: a session without a policy for good may yet come under a profile.
+    found: Vec<Match>,
+    /// As of what was found.
+    questions: Vec<filter::Question>,
     /// Policy may decide otherwise when more is known.
     is_open: bool,
     /// The configuration that was asked last.
     generation: u64,
 }
 
-/// What a profile says of a session.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bounds {
-    signatures: SignatureUse,
-    depth_bytes: u64,
-    urgent: UrgentData,
-    ambiguous: AmbiguousSegments,
-    anomalies: Anomalies,
-}
-
-impl Bounds {
-    fn of(profile: &InspectionProfile) -> Self {
-        Self {
-            signatures: profile.signatures,
-            depth_bytes: profile.depth_bytes,
-            urgent: profile.urgent,
-            ambiguous: profile.ambiguous,
-            anomalies: profile.anomalies,
-        }
-    }
-}
+/// Of each, that may wait for a policy.
+const MOST_WAITING: usize = 32;
 
 impl Looking {
     /// No more will come.
-    fn finish(
-        &mut self,
-        inspector: &Inspector,
-        scanner: Option<&mut Scanner>,
-        now: Duration,
-        found: &mut Vec<Match>,
-    ) {
-        let Self { session, watch, .. } = self;
+    fn finish(&mut self, inspector: &Inspector, scanner: Option<&mut Scanner>, now: Duration) {
+        let Self {
+            session,
+            watch,
+            found,
+            ..
+        } = self;
         let (Some(watch), Some(scanner)) = (watch, scanner) else {
             return;
         };
@@ -121,13 +113,39 @@ impl Looking {
         });
         watch.finish(scanner, now, &mut |one| found.push(one));
     }
+
+    /// Whether anybody would learn from more of it.
+    fn wants_more(&self, asks_about_requests: bool) -> bool {
+        let identity = self.session.identity();
+        let asks_again = asks_about_requests && self.facts.has_requests();
+        let follows = || {
+            self.filters()
+                .is_some_and(|filters| filters.follow(identity))
+        };
+        self.is_open || asks_again || self.watch.is_some() || !identity.complete || follows()
+    }
+
+    fn filters(&self) -> Option<&Arc<Filters>> {
+        self.bounds.as_ref()?.filters.as_ref()
+    }
 }
 
 /// How the ends of a session that is not permitted are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Refusal {
     Silent,
     Told,
+    /// The initiator gets an answer in the responder's place; the responder is told.
+    Answered(Arc<Answered>),
+}
+
+/// What becomes of a packet that was looked into.
+#[derive(Debug)]
+enum Judged {
+    Goes,
+    /// It does not, and the session goes on.
+    Stays(DropReason),
+    Refused(Refusal),
 }
 
 impl Inspections {
@@ -154,11 +172,9 @@ impl Inspections {
 impl Walk<'_> {
     /// From now on the session's content is looked into, where anybody wants that.
     pub(super) fn begin_inspection(&mut self, slot: Slot, permitted: &Permitted) {
-        let config = &self.generation.config;
-        let profile = permitted
-            .policy
-            .and_then(|policy| config.inspection.of(policy));
-        if profile.is_none() && !permitted.is_open {
+        let generation = &self.generation;
+        let bounds = Bounds::of(permitted.policy, generation);
+        if bounds.is_none() && !permitted.is_open {
             return;
         }
         let arrived = &permitted.routed.arrived;
@@ -167,23 +183,19 @@ impl Walk<'_> {
             initiator: (arrived.source, arrived.source_port).into(),
             responder: (arrived.destination, arrived.destination_port).into(),
         };
-        let bounds = profile.map(Bounds::of);
-        let looks_for_any = bounds.is_some_and(|bounds| bounds.signatures != SignatureUse::Off);
-        let scanner = self.scanner.as_ref().filter(|_| looks_for_any);
-        let how_far = Profile {
-            whole_streams: scanner.is_some(),
-            ..bounds.map_or_else(Profile::default, |bounds| Profile {
-                depth_bytes: bounds.depth_bytes,
-                ..Profile::default()
-            })
-        };
+        let wants = Wants::of(bounds.as_ref(), permitted.is_open, generation);
+        let scanner = self.scanner.as_ref().filter(|_| wants.signatures);
+        let how_far = wants.how_far(endpoints.ip_protocol);
         let looking = Looking {
             session: Session::by(&how_far, endpoints, &self.shared.inspector),
             facts: Facts::default(),
-            profile: bounds,
+            bounds,
             watch: scanner.map(|scanner| Watch::new(&endpoints, scanner)),
+            asked: wants.filters.then(Asked::default),
+            found: Vec::new(),
+            questions: Vec::new(),
             is_open: permitted.is_open,
-            generation: self.generation.number,
+            generation: generation.number,
         };
         let session = self.shared.table.session(slot);
         session.flags.fetch_or(IS_INSPECTED, Relaxed);
@@ -201,14 +213,12 @@ impl Walk<'_> {
             return;
         };
         if let Stage::Looking(looking) = &mut inspection.stage {
-            let mut found = Vec::new();
             looking.finish(
                 &self.shared.inspector,
                 self.scanner.as_mut(),
                 Duration::from_nanos(self.now.0),
-                &mut found,
             );
-            for one in found {
+            for one in looking.found.drain(..) {
                 self.tell_signature(slot, one, SignatureUse::Detect);
             }
         }
@@ -224,31 +234,59 @@ impl Walk<'_> {
         let Some(mut inspection) = self.inspections.0.remove(&flow.slot) else {
             return Ok(Inspected { admitted, flow });
         };
-        let mut found = Vec::new();
         let result = match &mut inspection.stage {
             Stage::Over => Ok(admitted),
             Stage::Blocked(refusal) => {
-                let refusal = *refusal;
+                let refusal = refusal.clone();
                 self.inspections.0.insert(flow.slot, inspection);
-                return self.refuse(admitted, flow, refusal);
+                return self.refuse(admitted, flow, &refusal);
             }
             Stage::Looking(looking) => {
                 let hops = &mut inspection.hops[index(flow.direction)];
-                self.look(admitted, flow, looking, hops, &mut found)
+                self.look(admitted, flow, looking, hops)
             }
         };
-        let refusal = match &result {
-            Ok(_) => self
-                .judge_signatures(flow.slot, &mut inspection, &found)
-                .or_else(|| self.judge_content(flow.slot, &mut inspection)),
-            Err(_) => None,
-        };
+        let judged = result.map(|mut admitted| {
+            let judged = self.judge_inspected(&mut admitted, flow, &mut inspection);
+            (admitted, judged)
+        });
         self.inspections.0.insert(flow.slot, inspection);
-        match (result, refusal) {
-            (Ok(admitted), Some(refusal)) => self.refuse(admitted, flow, refusal),
-            (Ok(admitted), None) => Ok(Inspected { admitted, flow }),
-            (Err(stop), _) => Err(stop),
+        match judged? {
+            (admitted, Judged::Goes) => Ok(Inspected { admitted, flow }),
+            (admitted, Judged::Stays(reason)) => Err(admitted.drop(reason)),
+            (admitted, Judged::Refused(refusal)) => self.refuse(admitted, flow, &refusal),
         }
+    }
+
+    /// By all that is known of the session with this packet.
+    fn judge_inspected(
+        &mut self,
+        admitted: &mut Admitted,
+        flow: Flow,
+        inspection: &mut Inspection,
+    ) -> Judged {
+        let Inspection { content, stage, .. } = inspection;
+        let Stage::Looking(looking) = stage else {
+            return Judged::Goes;
+        };
+        let slot = flow.slot;
+        let by_content = self.judge_content(slot, looking, content);
+        let by_signatures = self.judge_signatures(slot, looking);
+        let judged = match by_content.or(by_signatures) {
+            Some(refusal) => Judged::Refused(refusal),
+            None => self.judge_filters(admitted, flow, looking),
+        };
+        if let Judged::Refused(refusal) = &judged {
+            let session = self.shared.table.session(slot);
+            session.idle_timeout.store(BLOCKED_SECONDS, Relaxed);
+            *stage = Stage::Blocked(refusal.clone());
+        } else {
+            let asks = self.generation.config.rules.asks_about_requests();
+            if looking.session.is_over() || !looking.wants_more(asks) {
+                *stage = Stage::Over;
+            }
+        }
+        judged
     }
 
     /// Gives the packet's payload to the session; what must not reach the receiver as it is does not go on.
@@ -258,13 +296,15 @@ impl Walk<'_> {
         flow: Flow,
         looking: &mut Looking,
         hops: &mut Option<u8>,
-        found: &mut Vec<Match>,
     ) -> Result<Admitted, Stop> {
         let Looking {
             session,
             facts,
-            profile,
+            bounds,
             watch,
+            asked,
+            found,
+            questions,
             ..
         } = looking;
         let inspector = &self.shared.inspector;
@@ -308,6 +348,11 @@ impl Walk<'_> {
         }
         let mut sink = |event: &Event<'_>| {
             facts.note(event);
+            if let Some(question) = asked.as_mut().and_then(|asked| asked.note(event))
+                && questions.len() < MOST_WAITING
+            {
+                questions.push(question);
+            }
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| found.push(one));
             }
@@ -327,10 +372,12 @@ impl Walk<'_> {
             | Transport::Other
             | Transport::LaterFragment => Verdict::Forward,
         };
-        let profile = profile.unwrap_or_default();
+        let (urgent, ambiguous) = bounds
+            .as_ref()
+            .map_or_else(Default::default, |bounds| (bounds.urgent, bounds.ambiguous));
         match verdict {
             Verdict::Forward => Ok(admitted),
-            Verdict::ClearUrgent if profile.urgent == UrgentData::Drop => {
+            Verdict::ClearUrgent if urgent == UrgentData::Drop => {
                 Err(admitted.drop(DropReason::StreamUrgent))
             }
             Verdict::ClearUrgent => {
@@ -341,8 +388,7 @@ impl Walk<'_> {
             }
             // Of one that came in fragments only the first could be mended.
             Verdict::Differs
-                if profile.ambiguous == AmbiguousSegments::Restore
-                    && admitted.packet.rest.is_empty() =>
+                if ambiguous == AmbiguousSegments::Restore && admitted.packet.rest.is_empty() =>
             {
                 self.restore(&mut admitted, session, direction);
                 Ok(admitted)
@@ -372,171 +418,6 @@ impl Walk<'_> {
         packet::fill_checksum(bytes, &packet.headers);
     }
 
-    /// Decides by what the session carries, as far as that is known.
-    fn judge_content(&mut self, slot: Slot, inspection: &mut Inspection) -> Option<Refusal> {
-        let Stage::Looking(looking) = &mut inspection.stage else {
-            return None;
-        };
-        let identity = looking.session.identity();
-        let services = &self.shared.inspector.services;
-        let mut content = content::of(identity, &looking.facts, services);
-        let is_learnt = identity.complete || looking.session.is_over();
-        let is_over = looking.session.is_over();
-        if is_over {
-            content.close();
-        }
-        let is_news = content != inspection.content;
-        if is_news {
-            inspection.content = content;
-            self.name_application(slot, &inspection.content);
-        }
-        let asks_again =
-            self.generation.config.rules.asks_about_requests() && looking.facts.has_requests();
-        let is_other = looking.generation != self.generation.number;
-        if is_other || is_news && (looking.is_open || asks_again) {
-            looking.generation = self.generation.number;
-            let question = self.question(slot)?;
-            let rules = &self.generation.config.rules;
-            let decision = rules.decide_knowing(&question, &inspection.content);
-            looking.is_open = decision.is_open;
-            if decision.action != rules::Action::Permit {
-                let refusal = match decision.action {
-                    rules::Action::Reject => Refusal::Told,
-                    rules::Action::Deny | rules::Action::Permit => Refusal::Silent,
-                };
-                self.content_denied(slot, &question, &decision, &inspection.content);
-                inspection.stage = Stage::Blocked(refusal);
-                return Some(refusal);
-            }
-            self.content_permitted(slot, &question, &decision, &inspection.content);
-        }
-        let Stage::Looking(looking) = &inspection.stage else {
-            return None;
-        };
-        let wants_more = looking.is_open || asks_again || looking.watch.is_some() || !is_learnt;
-        if is_over || !wants_more {
-            inspection.stage = Stage::Over;
-        }
-        None
-    }
-
-    /// What the rules were asked when the session began.
-    fn question(&self, slot: Slot) -> Option<Question> {
-        let table = &self.shared.table;
-        let session = table.session(slot);
-        let forward = Flow {
-            slot,
-            direction: Direction::Forward,
-        };
-        let arrived = tuple_of(&table.key(forward));
-        let leaves = tuple_of(&table.rewrite(forward));
-        let ingress = InterfaceId(session.ingress.load(Relaxed));
-        let egress = InterfaceId(session.egress.load(Relaxed));
-        Some(Question {
-            from: self.generation.zone(ingress)?,
-            to: self.generation.zone(egress)?,
-            // The source as it arrived, the destination as it leaves: what policies are about.
-            tuple: rules::Tuple {
-                destination: leaves.destination,
-                destination_port: leaves.destination_port,
-                ..arrived
-            },
-            icmp: self.icmp_of(slot),
-        })
-    }
-
-    fn content_permitted(
-        &mut self,
-        slot: Slot,
-        question: &Question,
-        decision: &Decision<'_>,
-        content: &Content,
-    ) {
-        let session = self.shared.table.session(slot);
-        let before = policy_of(session.policy.load(Relaxed));
-        let seconds = |timeout: Duration| timeout.as_secs().max(1) as u32;
-        session
-            .idle_timeout
-            .store(decision.idle_timeout.map_or(0, seconds), Relaxed);
-        session.policy.store(number_of(decision.policy), Relaxed);
-        let flags = IS_INSPECTED | if decision.log.end { LOGS_END } else { 0 };
-        session.flags.store(flags, Relaxed);
-        if decision.is_open {
-            return;
-        }
-        if before != decision.policy {
-            self.generation.count_decision(question, decision, self.now);
-        }
-        self.tell(slot, decision.log.start, |id| EventKind::Identified {
-            id,
-            before,
-            host: content.host.known().cloned(),
-        });
-    }
-
-    fn content_denied(
-        &mut self,
-        slot: Slot,
-        question: &Question,
-        decision: &Decision<'_>,
-        content: &Content,
-    ) {
-        let session = self.shared.table.session(slot);
-        let before = policy_of(session.policy.load(Relaxed));
-        session.policy.store(number_of(decision.policy), Relaxed);
-        session.idle_timeout.store(BLOCKED_SECONDS, Relaxed);
-        self.generation.count_decision(question, decision, self.now);
-        // Whoever wanted to hear of it when it began wants to hear of this.
-        let rules = &self.generation.config.rules;
-        let began_under = before.and_then(|id| rules.policies().get(id.0 as usize));
-        let mut logs = [Some(decision.log), began_under.map(|policy| policy.log)]
-            .into_iter()
-            .flatten();
-        let asked_for = logs.any(|log| log.start || log.end);
-        self.tell(slot, asked_for, |id| EventKind::ContentDenied {
-            id,
-            before,
-            rejected: decision.action == rules::Action::Reject,
-            host: content.host.known().cloned(),
-        });
-    }
-
-    /// Signatures that matched, and what else says that the session must not go on.
-    fn judge_signatures(
-        &mut self,
-        slot: Slot,
-        inspection: &mut Inspection,
-        found: &[Match],
-    ) -> Option<Refusal> {
-        let Stage::Looking(looking) = &mut inspection.stage else {
-            return None;
-        };
-        let profile = looking.profile?;
-        let mut refusal = None;
-        for one in found {
-            let action = self.tell_signature(slot, *one, profile.signatures);
-            refusal = match action {
-                ::signatures::Action::Reject => Some(Refusal::Told),
-                ::signatures::Action::Drop => refusal.or(Some(Refusal::Silent)),
-                ::signatures::Action::Alert | ::signatures::Action::Pass => refusal,
-            };
-        }
-        if let Some(anomaly) = looking.facts.anomaly()
-            && profile.anomalies == Anomalies::Drop
-            && refusal.is_none()
-        {
-            let what = anomaly.to_string();
-            self.tell(slot, true, |id| EventKind::Ambiguous { id, what });
-            refusal = Some(Refusal::Silent);
-        }
-        if let Some(refusal) = refusal {
-            let session = self.shared.table.session(slot);
-            session.idle_timeout.store(BLOCKED_SECONDS, Relaxed);
-            inspection.stage = Stage::Blocked(refusal);
-        }
-        refusal
-    }
-
     fn tell(&self, slot: Slot, asked_for: bool, kind: impl FnOnce(u64) -> EventKind) {
         if !asked_for && !self.shared.wants_all_events() {
             return;
@@ -548,24 +429,6 @@ impl Walk<'_> {
             facts: self.facts(slot),
         });
     }
-
-    /// The most exact of its names is what the session's record has.
-    fn name_application(&self, slot: Slot, content: &Content) {
-        let names = content.applications.known();
-        if let Some(name) = names.and_then(|names| names.first()) {
-            let number = self.shared.applications.number(name);
-            let session = self.shared.table.session(slot);
-            session.application.store(number, Relaxed);
-        }
-    }
-}
-
-fn policy_of(number: u32) -> Option<PolicyId> {
-    (number != super::decide::NO_POLICY).then_some(PolicyId(number))
-}
-
-fn number_of(policy: Option<PolicyId>) -> u32 {
-    policy.map_or(super::decide::NO_POLICY, |PolicyId(number)| number)
 }
 
 fn index(direction: Direction) -> usize {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use abi::MAX_PORTS;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use inspection::Inspector;
+use inspection::filter::{Blocked, Filters, ListSlot};
 use nat::Leases;
 use rules::{Decision, PolicyId, Question, ZoneId};
 use rustix::event::{EventfdFlags, eventfd};
@@ -258,6 +259,8 @@ pub struct Generation {
     pub objects: Vec<Arc<HitCounter>>,
     /// The signatures that its profiles look for.
     pub signatures: Option<Arc<Engine>>,
+    /// By inspection profile; `None` of one that filters nothing.
+    filters: Vec<Option<Arc<Filters>>>,
     /// By position in the configuration.
     interfaces: Vec<Placed>,
     /// By `InterfaceId`, up to the highest: the position.
@@ -323,6 +326,7 @@ impl Generation {
             translations,
             objects,
             signatures: None,
+            filters: Vec::new(),
             interfaces,
             positions,
             config,
@@ -332,6 +336,26 @@ impl Generation {
     #[must_use]
     pub fn with_signatures(self, signatures: Option<Arc<Engine>>) -> Self {
         Self { signatures, ..self }
+    }
+
+    /// `lists` are those of the configuration, as `Objects::url_lists` has them.
+    #[must_use]
+    pub fn with_lists(mut self, lists: &[Arc<ListSlot>]) -> Self {
+        let profiles = self.config.inspection.profiles().iter();
+        self.filters = profiles
+            .map(|profile| {
+                let filters = profile.filters(lists);
+                (!filters.is_empty()).then(|| Arc::new(filters))
+            })
+            .collect();
+        self
+    }
+
+    /// What is filtered of a policy's sessions.
+    #[must_use]
+    pub fn filters(&self, policy: PolicyId) -> Option<&Arc<Filters>> {
+        let profile = self.config.inspection.position(policy)?;
+        self.filters.get(profile)?.as_ref()
     }
 
     /// The interface on a port for frames with this tag (0 for none).
@@ -499,6 +523,11 @@ pub enum EventKind {
         id: u64,
         what: String,
     },
+    /// A filter was asked.
+    Filtered {
+        id: u64,
+        filtered: Arc<Filtered>,
+    },
     /// It is known, and not permitted.
     ContentDenied {
         id: u64,
@@ -516,6 +545,17 @@ pub struct FoundSignature {
     pub message: String,
     pub class: Option<Arc<str>>,
     pub action: signatures::Action,
+}
+
+/// What a filter was asked, and what it said.
+#[derive(Clone, Debug)]
+pub struct Filtered {
+    /// A URL or a name.
+    pub asked: String,
+    pub host: String,
+    pub blocked: Option<Blocked>,
+    /// `permit`, or what the asker got.
+    pub action: &'static str,
 }
 
 /// What every event about a session says: numbers, which cost a worker little, and the generation of the

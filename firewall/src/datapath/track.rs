@@ -76,7 +76,7 @@ impl Walk<'_> {
 
     /// BPF may be taking another segment of the session at the same time: only one of the two takes
     /// it out of the half-open states.
-    fn enter(&self, slot: Slot, before: State, after: State) {
+    pub(super) fn enter(&self, slot: Slot, before: State, after: State) {
         if protocol::enter(&self.shared.table.session(slot).tcp_state, before, after) {
             self.shared.in_force.half_open_ended();
         }

@@ -188,6 +188,8 @@ pub enum Kind {
     Signature,
     /// It is known what a session carries, and a policy permits it.
     SessionIdentified,
+    /// A filter was asked for a host, a URL or a name.
+    Filter,
     Denied,
     /// A configuration was put in force.
     Commit,
@@ -201,11 +203,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SessionStart,
         Self::SessionEnd,
         Self::SessionIdentified,
         Self::Signature,
+        Self::Filter,
         Self::Denied,
         Self::Commit,
         Self::Confirm,
@@ -221,6 +224,7 @@ impl Kind {
             Self::SessionEnd => "session-end",
             Self::SessionIdentified => "session-identified",
             Self::Signature => "signature",
+            Self::Filter => "filter",
             Self::Denied => "denied",
             Self::Commit => "commit",
             Self::Confirm => "confirm",

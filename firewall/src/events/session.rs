@@ -46,6 +46,7 @@ impl Names {
             | EventKind::End { .. }
             | EventKind::Identified { .. }
             | EventKind::Signature { .. }
+            | EventKind::Filtered { .. }
             | EventKind::Ambiguous { .. } => (None, application),
             EventKind::ContentDenied { .. } => (Some("default".to_owned()), application),
             EventKind::Denied { icmp, .. } => {
@@ -70,6 +71,7 @@ impl Names {
             | EventKind::End { .. }
             | EventKind::Denied { .. }
             | EventKind::Signature { .. }
+            | EventKind::Filtered { .. }
             | EventKind::Ambiguous { .. } => None,
         };
         Self {
@@ -189,6 +191,30 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
                 session: Some(*id),
                 reason: Some(what.clone()),
                 rejected: Some(false),
+                ..entry
+            }
+        }
+        EventKind::Filtered { id, filtered } => {
+            let asked = &filtered.asked;
+            let (severity, message) = match &filtered.blocked {
+                Some(blocked) => (
+                    Severity::Warning,
+                    format!(
+                        "{ends}: {asked} blocked by {}, {}",
+                        blocked.by, filtered.action
+                    ),
+                ),
+                None => (Severity::Info, format!("{ends}: {asked}")),
+            };
+            let entry = Entry::new(at, Kind::Filter, severity, message);
+            Entry {
+                session: Some(*id),
+                host: Some(filtered.host.clone()).filter(|host| !host.is_empty()),
+                reason: filtered
+                    .blocked
+                    .as_ref()
+                    .map(|blocked| blocked.by.to_string()),
+                action: Some(filtered.action.to_owned()),
                 ..entry
             }
         }

@@ -331,7 +331,7 @@ pub fn read_url_lists(config: &Config) -> (Vec<Arc<ListSlot>>, Vec<String>) {
             UrlListContent::Kept(kept) => match lists::read(kept) {
                 Ok(content) => slot.set(Arc::new(content)),
                 Err(why) => {
-                    remarks.push(format!("nothing is known of list '{}': {why}", list.name))
+                    remarks.push(format!("nothing is known of list '{}': {why}", list.name));
                 }
             },
         }

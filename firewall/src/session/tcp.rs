@@ -401,7 +401,7 @@ fn segment_end(segment: &TcpHeader) -> u32 {
 }
 
 /// `a` is later than `b` (RFC 9293 3.4, modulo 2³²).
-fn after(a: u32, b: u32) -> bool {
+pub(crate) fn after(a: u32, b: u32) -> bool {
     b.wrapping_sub(a).cast_signed() < 0
 }
 

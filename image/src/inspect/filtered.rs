@@ -6,8 +6,8 @@
 use firewall::config::{Config, InspectionProfile};
 use firewall::objects;
 use inspection::Services;
-use inspection::capture::{Report, WasAsked};
-use inspection::filter::{Blocked, DnsAnswers, Filters, UrlAction};
+use inspection::capture::Report;
+use inspection::filter::{Blocked, Filters, Question};
 use serde_json::{Value, json};
 
 /// The filters of every profile.
@@ -57,8 +57,8 @@ impl<'a> Filtering<'a> {
         asked
             .filter_map(|asked| {
                 Some(Filtered {
-                    blocked: filters.decide(&asked.question(), services)?,
-                    action: action(asked, filters),
+                    blocked: filters.decide(asked, services)?,
+                    action: filters.instead(asked).name(),
                     asked,
                 })
             })
@@ -68,7 +68,7 @@ impl<'a> Filtering<'a> {
 
 /// Something that was blocked.
 pub(super) struct Filtered<'r> {
-    asked: &'r WasAsked,
+    asked: &'r Question,
     blocked: Blocked,
     action: &'static str,
 }
@@ -77,7 +77,7 @@ impl Filtered<'_> {
     pub(super) fn object(&self) -> Value {
         json!({
             "filter": if self.ends_session() { "url" } else { "dns" },
-            "asked": self.asked.question().to_string(),
+            "asked": self.asked.to_string(),
             "by": self.blocked.by.to_string(),
             "entry": self.blocked.entry,
             "action": self.action,
@@ -85,30 +85,14 @@ impl Filtered<'_> {
     }
 
     pub(super) fn line(&self) -> String {
-        let asked = self.asked.question();
-        format!("{asked} by {} ({})", self.blocked.by, self.action)
+        format!("{} by {} ({})", self.asked, self.blocked.by, self.action)
     }
 
     /// A name that is blocked is answered; the session goes on.
     pub(super) fn ends_session(&self) -> bool {
         match self.asked {
-            WasAsked::Request(_) | WasAsked::ServerName(_) => true,
-            WasAsked::Query(_) | WasAsked::Answer(_) => false,
-        }
-    }
-}
-
-/// What becomes of it.
-fn action(asked: &WasAsked, filters: &Filters) -> &'static str {
-    let url = filters.url.as_ref().map(|filter| filter.action);
-    let dns = filters.dns.as_ref().map(|filter| &filter.answers);
-    match (asked, url, dns) {
-        (WasAsked::Request(request), Some(UrlAction::Page), _) if request.is_http1 => "page",
-        (WasAsked::Request(_) | WasAsked::ServerName(_), _, _) => "reset",
-        (WasAsked::Query(_) | WasAsked::Answer(_), _, Some(DnsAnswers::Zero)) => "zero",
-        (WasAsked::Query(_) | WasAsked::Answer(_), _, Some(DnsAnswers::Sinkhole(_))) => "sinkhole",
-        (WasAsked::Query(_) | WasAsked::Answer(_), _, Some(DnsAnswers::NxDomain) | None) => {
-            "nxdomain"
+            Question::Request(_) | Question::ServerName(_) => true,
+            Question::Query(_) | Question::Answer(_) => false,
         }
     }
 }

@@ -319,6 +319,22 @@ mod tests {
     }
 
     #[test]
+    fn an_expression_of_runaway_size_is_a_fault_of_its_rule_alone() {
+        let text = "alert tcp any any -> any any (content:\"a\"; sid:1;)\n\
+            alert tcp any any -> any any (content:\"a\"; pcre:\"/(?:(?:[a-z0-9]{1,300}x){1,300}y){1,300}/\"; sid:2;)\n\
+            alert tcp any any -> any any (content:\"a\"; pcre:\"/(?:a|aa)+$/\"; sid:3;)\n";
+        let (ruleset, report) = loaded(text, &LoadOptions::default());
+        let sids: Vec<_> = ruleset.rules().iter().map(|rule| rule.sid).collect();
+        assert_eq!(sids, [1, 3]);
+        let fault = &report.faults[0];
+        assert_eq!((fault.line, fault.sid), (2, Some(2)));
+        assert!(matches!(
+            fault.reason,
+            RuleError::Regex(crate::error::RegexError::TooLarge { .. })
+        ));
+    }
+
+    #[test]
     fn bytes_that_are_no_text_are_a_fault_of_their_line_alone() {
         let mut text = b"alert tcp any any -> any any (msg:\"\xff\"; sid:1;)\n".to_vec();
         text.extend(b"alert tcp any any -> any any (content:\"a\"; sid:2;)\n");

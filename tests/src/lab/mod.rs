@@ -29,6 +29,7 @@ mod palisade;
 mod process;
 mod service_chain;
 mod sweep;
+mod talk;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -53,6 +54,7 @@ pub use palisade::{Palisade, Way};
 pub(crate) use process::run;
 pub use process::{Output, Process};
 pub use service_chain::ServiceChain;
+pub use talk::{connection, is_reset, logged, says};
 
 /// Network namespaces and the cables between them; removed on drop.
 #[derive(Debug)]

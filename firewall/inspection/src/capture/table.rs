@@ -10,7 +10,7 @@ use signatures::{IcmpHeader, Match, PacketHeaders, Scanner, TcpHeader};
 use super::ip::{Packet, Tcp};
 use crate::bytes::Bytes as _;
 use crate::bytes::text;
-use crate::filter::{Asked, Question, Request};
+use crate::filter::{Asked, Question};
 use crate::session::{TCP, UDP};
 use crate::{
     Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Segment, Session, Verdict,
@@ -49,41 +49,9 @@ pub struct Report {
     /// Its ends may read it differently than it was read here. What a capture lacks does not count.
     pub is_anomalous: bool,
     /// What filters would be asked, each once, in the order of the session.
-    pub asked: Vec<WasAsked>,
+    pub asked: Vec<Question>,
     /// Signatures that matched, each once, in the order in which they did.
     pub matches: Vec<Match>,
-}
-
-/// A question that outlives its packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WasAsked {
-    Request(Request),
-    ServerName(String),
-    Query(String),
-    Answer(String),
-}
-
-impl WasAsked {
-    #[must_use]
-    pub fn question(&self) -> Question<'_> {
-        match self {
-            Self::Request(request) => Question::Request(request),
-            Self::ServerName(name) => Question::ServerName(name),
-            Self::Query(name) => Question::Query(name),
-            Self::Answer(name) => Question::Answer(name),
-        }
-    }
-}
-
-impl From<Question<'_>> for WasAsked {
-    fn from(question: Question<'_>) -> Self {
-        match question {
-            Question::Request(request) => Self::Request(request.clone()),
-            Question::ServerName(name) => Self::ServerName(name.to_owned()),
-            Question::Query(name) => Self::Query(name.to_owned()),
-            Question::Answer(name) => Self::Answer(name.to_owned()),
-        }
-    }
 }
 
 /// Whose sessions signatures are looked for in.
@@ -316,18 +284,16 @@ impl Followed {
 /// Questions that are kept of one session.
 const MOST_ASKED: usize = 64;
 
-fn ask(asked: &mut Vec<WasAsked>, follows: &mut Asked, event: &Event<'_>) {
+fn ask(asked: &mut Vec<Question>, follows: &mut Asked, event: &Event<'_>) {
     let Some(question) = follows.note(event) else {
         return;
     };
     // What answers it says so again.
-    if let Question::Answer(name) = question
-        && asked.contains(&WasAsked::Query(name.to_owned()))
-    {
-        return;
-    }
-    let question = WasAsked::from(question);
-    if asked.len() < MOST_ASKED && !asked.contains(&question) {
+    let is_answered = |known: &Question| match (known, &question) {
+        (Question::Query(known), Question::Answer(name)) => known == name,
+        _ => *known == question,
+    };
+    if asked.len() < MOST_ASKED && !asked.iter().any(is_answered) {
         asked.push(question);
     }
 }

@@ -2,21 +2,32 @@
 
 use std::fmt;
 
-use super::{Blocked, DnsFilter, UrlFilter};
+use super::{Blocked, DnsAnswers, DnsFilter, FilterLog, UrlAction, UrlFilter};
 use crate::bytes::text;
-use crate::{Event, Fact, Protocol, Services};
+use crate::{Event, Fact, Identity, Protocol, Services};
 
-/// Something that a filter may block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question<'a> {
+/// Something that a filter may block. It outlives the packet that it came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
     /// An HTTP request, as soon as its head is whole.
-    Request(&'a Request),
+    Request(Box<Request>),
     /// Whom a TLS or QUIC session is with.
-    ServerName(&'a str),
+    ServerName(String),
     /// What DNS is asked for.
-    Query(&'a str),
+    Query(String),
     /// A name that an answer leads to: the one that was asked for, or where its aliases point.
-    Answer(&'a str),
+    Answer(String),
+}
+
+/// What becomes of what is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead<'a> {
+    /// The session ends with a page.
+    Page,
+    /// The session ends.
+    Reset,
+    /// The question is answered, and the session goes on.
+    Answer(&'a DnsAnswers),
 }
 
 /// A request's head, as far as it matters here.
@@ -46,7 +57,7 @@ impl Filters {
     }
 
     #[must_use]
-    pub fn decide(&self, question: &Question<'_>, services: &Services) -> Option<Blocked> {
+    pub fn decide(&self, question: &Question, services: &Services) -> Option<Blocked> {
         match question {
             Question::Request(request) => {
                 let url = self.url.as_ref()?;
@@ -58,22 +69,71 @@ impl Filters {
             }
         }
     }
+
+    /// What the asker of something that is blocked gets.
+    #[must_use]
+    pub fn instead(&self, question: &Question) -> Instead<'_> {
+        match question {
+            Question::Request(request) => match self.url.as_ref().map(|url| url.action) {
+                Some(UrlAction::Page) if request.is_http1 => Instead::Page,
+                Some(UrlAction::Page | UrlAction::Reset) | None => Instead::Reset,
+            },
+            Question::ServerName(_) => Instead::Reset,
+            Question::Query(_) | Question::Answer(_) => match &self.dns {
+                Some(dns) => Instead::Answer(&dns.answers),
+                None => Instead::Reset,
+            },
+        }
+    }
+
+    /// Whether the answer to a question is to be logged.
+    #[must_use]
+    pub fn logs(&self, question: &Question, is_blocked: bool) -> bool {
+        let log = match question {
+            Question::Request(_) | Question::ServerName(_) => self.url.as_ref().map(|url| url.log),
+            Question::Query(_) | Question::Answer(_) => self.dns.as_ref().map(|dns| dns.log),
+        };
+        match log {
+            Some(FilterLog::Everything) => true,
+            Some(FilterLog::Blocked) => is_blocked,
+            Some(FilterLog::Nothing) | None => false,
+        }
+    }
+
+    /// Whether a session may ask more, whatever else is known of it.
+    #[must_use]
+    pub fn follow(&self, identity: &Identity) -> bool {
+        let speaks = |protocol| match protocol {
+            Some(Protocol::Http | Protocol::Http2) => self.url.is_some(),
+            Some(Protocol::Dns | Protocol::Mdns | Protocol::Llmnr) => self.dns.is_some(),
+            Some(_) | None => false,
+        };
+        speaks(identity.protocol) || speaks(identity.carrier)
+    }
+}
+
+impl Instead<'_> {
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Reset => "reset",
+            Self::Answer(DnsAnswers::NxDomain) => "nxdomain",
+            Self::Answer(DnsAnswers::Zero) => "zero",
+            Self::Answer(DnsAnswers::Sinkhole(_)) => "sinkhole",
+        }
+    }
 }
 
 /// Follows a session: a head is whole before the next begins.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     open: Option<Box<Request>>,
-    /// What was given out last, until the next event.
-    whole: Option<Box<Request>>,
-    /// Its questions are its neighbours' to answer (mDNS, LLMNR): they are not what DNS filters are for.
-    is_among_neighbours: bool,
 }
 
 impl Asked {
     /// Takes note of an event; the question that it completes.
-    pub fn note<'q>(&'q mut self, event: &Event<'q>) -> Option<Question<'q>> {
-        self.whole = None;
+    pub fn note(&mut self, event: &Event<'_>) -> Option<Question> {
         match event.fact {
             Fact::HttpRequest {
                 method,
@@ -101,18 +161,13 @@ impl Asked {
             }
             Fact::HttpHeadEnd { .. } => {
                 // An answer's head ends, too.
-                self.whole = self.open.take();
-                self.whole.as_deref().map(Question::Request)
+                self.open.take().map(Question::Request)
             }
-            Fact::TlsServerName(name) => Some(Question::ServerName(name)),
-            Fact::Protocol(protocol) => {
-                self.is_among_neighbours = matches!(protocol, Protocol::Mdns | Protocol::Llmnr);
-                None
-            }
-            Fact::DnsQuery { .. } | Fact::DnsAnswer(_) if self.is_among_neighbours => None,
-            Fact::DnsQuery { name, .. } => Some(Question::Query(name)),
-            Fact::DnsAnswer(answer) => Some(Question::Answer(answer.name)),
-            Fact::Stream(_)
+            Fact::TlsServerName(name) => Some(Question::ServerName(name.to_owned())),
+            Fact::DnsQuery { name, .. } => Some(Question::Query(name.to_owned())),
+            Fact::DnsAnswer(answer) => Some(Question::Answer(answer.name.to_owned())),
+            Fact::Protocol(_)
+            | Fact::Stream(_)
             | Fact::Anomaly(_)
             | Fact::HttpStatus { .. }
             | Fact::HttpBody(_)
@@ -135,7 +190,7 @@ impl Asked {
     }
 }
 
-impl fmt::Display for Question<'_> {
+impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(request) => {
@@ -217,9 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn dns_is_asked_and_neighbours_are_not() {
+    fn dns_is_asked_at_whatever_port() {
         let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03ads\x07example\0\0\x01\0\x01";
         assert_eq!(asked(17, 53, &[query]), ["ads.example"]);
-        assert_eq!(asked(17, 5_353, &[query]), [""; 0]);
+        assert_eq!(asked(17, 5_353, &[query]), ["ads.example"]);
     }
 }

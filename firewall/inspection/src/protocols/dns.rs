@@ -47,8 +47,8 @@ const KEPT_BYTES: usize = 4 << 10;
 
 fn dns(datagram: &Datagram<'_>) -> Option<Answer> {
     if [MDNS_PORT, LLMNR_PORT, NETBIOS_PORT]
-        .iter()
-        .any(|port| datagram.has_port(*port))
+        .into_iter()
+        .any(|port| is_among_neighbours(datagram, port))
     {
         return Some(Answer::NotForMe);
     }
@@ -68,14 +68,21 @@ fn dns(datagram: &Datagram<'_>) -> Option<Answer> {
     })
 }
 
+/// Whoever asks a server does so from whatever port it likes.
+pub(crate) fn is_among_neighbours(datagram: &Datagram<'_>, port: u16) -> bool {
+    datagram.has_port(port) && !datagram.has_port(53)
+}
+
 fn mdns(datagram: &Datagram<'_>) -> Option<Answer> {
     message::read(datagram.payload)?;
-    Some(Answer::certain_if(datagram.has_port(MDNS_PORT)))
+    Some(Answer::certain_if(is_among_neighbours(datagram, MDNS_PORT)))
 }
 
 fn llmnr(datagram: &Datagram<'_>) -> Option<Answer> {
     message::read(datagram.payload)?;
-    Some(Answer::certain_if(datagram.has_port(LLMNR_PORT)))
+    Some(Answer::certain_if(is_among_neighbours(
+        datagram, LLMNR_PORT,
+    )))
 }
 
 fn tcp(seen: &Seen<'_>) -> Option<Answer> {

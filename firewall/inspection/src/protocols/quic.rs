@@ -6,6 +6,7 @@
 //! # Limits
 //! Only the initiator's side is read. Of a ClientHello 16 KiB are put together, in at most 64 separate pieces.
 
+mod close;
 mod crypto;
 mod google;
 pub(crate) mod initial;
@@ -17,7 +18,9 @@ use crate::protocols::tls::handshake::{Handshake, Message};
 use crate::protocols::tls::hello::Carrier;
 use crate::{Anomaly, Direction, HostSource, Protocol};
 use crypto::Crypto;
-use initial::{Keys, Long, Version};
+use initial::{Keys, Long, Sender, Version};
+
+pub use close::close;
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
     protocol: Protocol::Quic,
@@ -115,7 +118,7 @@ impl Quic {
         if let Some(plain) = self.keys.as_ref().and_then(|keys| initial.open(keys)) {
             return Some(plain);
         }
-        let keys = Keys::derive(initial.version, initial.destination)?;
+        let keys = Keys::derive(initial.version, initial.destination, Sender::Client)?;
         let plain = initial.open(&keys)?;
         self.keys = Some(keys);
         Some(plain)

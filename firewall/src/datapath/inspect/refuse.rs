@@ -15,16 +15,25 @@ impl Walk<'_> {
         &mut self,
         admitted: Admitted,
         flow: Flow,
-        refusal: Refusal,
+        refusal: &Refusal,
     ) -> Result<Inspected, Stop> {
-        if let Transport::Tcp(tcp) = &admitted.packet.headers.transport
-            && tcp.flags.has(Flags::RST)
-        {
+        let is_reset = matches!(
+            &admitted.packet.headers.transport,
+            Transport::Tcp(tcp) if tcp.flags.has(Flags::RST)
+        );
+        let is_onward = match refusal {
+            Refusal::Silent => is_reset,
+            Refusal::Told => {
+                if !is_reset {
+                    self.reject(&admitted);
+                    self.reset_onward(&admitted);
+                }
+                is_reset
+            }
+            Refusal::Answered(answered) => self.answer(&admitted, flow, answered),
+        };
+        if is_onward {
             return Ok(Inspected { admitted, flow });
-        }
-        if refusal == Refusal::Told {
-            self.reject(&admitted);
-            self.reset_onward(&admitted);
         }
         Err(admitted.drop(DropReason::ContentDenied))
     }

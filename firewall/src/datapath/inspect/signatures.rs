@@ -6,7 +6,8 @@ use inspection::Direction;
 use packet::{Family, Transport};
 use signatures::{Action, IcmpHeader, Match, PacketHeaders, Scanner, TcpHeader};
 
-use crate::config::SignatureUse;
+use super::{Looking, MOST_WAITING, Refusal};
+use crate::config::{Anomalies, SignatureUse};
 use crate::datapath::Packet;
 use crate::datapath::shared::{EventKind, FoundSignature, Generation};
 use crate::datapath::worker::Walk;
@@ -82,6 +83,31 @@ pub(super) fn packet<'a>(
 }
 
 impl Walk<'_> {
+    /// What was found in the session; and what else its profile does not let pass.
+    pub(super) fn judge_signatures(&self, slot: Slot, looking: &mut Looking) -> Option<Refusal> {
+        let Some(bounds) = &looking.bounds else {
+            looking.found.truncate(MOST_WAITING);
+            return None;
+        };
+        let mut refusal = None;
+        for one in looking.found.drain(..) {
+            refusal = match self.tell_signature(slot, one, bounds.signatures) {
+                Action::Reject => Some(Refusal::Told),
+                Action::Drop => refusal.or(Some(Refusal::Silent)),
+                Action::Alert | Action::Pass => refusal,
+            };
+        }
+        if let Some(anomaly) = looking.facts.anomaly()
+            && bounds.anomalies == Anomalies::Drop
+            && refusal.is_none()
+        {
+            let what = anomaly.to_string();
+            self.tell(slot, true, |id| EventKind::Ambiguous { id, what });
+            refusal = Some(Refusal::Silent);
+        }
+        refusal
+    }
+
     /// Says that a signature matched, and what is done for it.
     pub(super) fn tell_signature(&self, slot: Slot, one: Match, by: SignatureUse) -> Action {
         let action = match (one.action, by) {

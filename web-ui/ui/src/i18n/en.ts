@@ -506,6 +506,7 @@ export const en = {
   'kind.session-end': 'session end',
   'kind.session-identified': 'session identified',
   'kind.signature': 'signature',
+  'kind.filter': 'filter',
   'kind.denied': 'denied',
   'kind.commit': 'commit',
   'kind.confirm': 'confirmed',

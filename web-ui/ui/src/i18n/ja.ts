@@ -508,6 +508,7 @@ export const ja: Catalogue = {
   'kind.session-end': 'セッション終了',
   'kind.session-identified': 'セッション識別',
   'kind.signature': 'シグネチャ',
+  'kind.filter': 'フィルター',
   'kind.denied': '拒否',
   'kind.commit': 'コミット',
   'kind.confirm': '確定',

@@ -101,6 +101,7 @@ pub(crate) struct Long<'a> {
     pub(crate) version: Version,
     number: u32,
     destination: &'a [u8],
+    pub(crate) source: &'a [u8],
     /// What follows the connection ids.
     pub(crate) rest: &'a [u8],
 }
@@ -127,7 +128,7 @@ impl<'a> Long<'a> {
         let destination = packet.part(6, usize::from(destination_bytes))?;
         let source_at = 6 + destination.len();
         let source_bytes = packet.at(source_at)?;
-        packet.part(source_at + 1, usize::from(source_bytes))?;
+        let source = packet.part(source_at + 1, usize::from(source_bytes))?;
         let version = Version::of(Some(number));
         let is_long = destination_bytes > CONNECTION_ID_BYTES || source_bytes > CONNECTION_ID_BYTES;
         if is_long && !matches!(version, Version::Google(_)) {
@@ -138,6 +139,7 @@ impl<'a> Long<'a> {
             version,
             number,
             destination,
+            source,
             rest: packet.after(source_at + 1 + usize::from(source_bytes)),
         })
     }
@@ -220,7 +222,14 @@ pub(crate) fn varint(bytes: &[u8]) -> Option<(usize, u64)> {
     Some((length, value))
 }
 
-/// An initiator's Initial keys.
+/// Whose Initial packets keys are for, RFC 9001 5.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Client,
+    Server,
+}
+
+/// The Initial keys of one end.
 pub(crate) struct Keys {
     packet: LessSafeKey,
     iv: [u8; 12],
@@ -256,7 +265,8 @@ const T051: [u8; 20] = [
 ];
 
 impl Keys {
-    pub(crate) fn derive(version: u32, destination: &[u8]) -> Option<Self> {
+    /// `destination` is that of the client's first packet.
+    pub(crate) fn derive(version: u32, destination: &[u8], sender: Sender) -> Option<Self> {
         let (salt, is_second) = match Version::of(Some(version)) {
             Version::Ietf { salt, is_second } => (salt, is_second),
             Version::Google(number) => match &number.to_be_bytes() {
@@ -269,7 +279,11 @@ impl Keys {
         };
         let initial = Salt::new(HKDF_SHA256, &salt).extract(destination);
         let mut secret = [0; 32];
-        expand(&initial, b"client in", &mut secret)?;
+        let label: &[u8] = match sender {
+            Sender::Client => b"client in",
+            Sender::Server => b"server in",
+        };
+        expand(&initial, label, &mut secret)?;
         let secret = Prk::new_less_safe(HKDF_SHA256, &secret);
         let labels: [&[u8]; 3] = if is_second {
             [b"quicv2 key", b"quicv2 iv", b"quicv2 hp"]
@@ -322,50 +336,85 @@ impl Initial<'_> {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+/// Of a packet that is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ids<'a> {
+    pub(crate) destination: &'a [u8],
+    pub(crate) source: &'a [u8],
+}
 
-    /// An initiator's Initial packet, protected, with a packet number of four bytes.
-    pub(crate) fn seal(version: u32, destination: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
-        let keys = Keys::derive(version, destination).expect("a known version");
-        let is_second = version == 0x6b33_43cf;
-        let mut packet = vec![if is_second { 0xd3 } else { 0xc3 }];
+/// All that packet numbers have room for, RFC 9000 17.1.
+const NUMBER_BYTES: usize = 4;
+
+impl Keys {
+    /// An Initial packet without a token, protected. `None` where ids or frames are longer than a packet takes, or fewer than are
+    /// sampled.
+    pub(crate) fn seal(
+        &self,
+        version: u32,
+        ids: Ids<'_>,
+        number: u32,
+        frames: &[u8],
+    ) -> Option<Vec<u8>> {
+        let Version::Ietf { is_second, .. } = Version::of(Some(version)) else {
+            return None;
+        };
+        let first = if is_second { 0xd3 } else { 0xc3 };
+        let mut packet = vec![first];
         packet.extend(version.to_be_bytes());
-        packet.push(u8::try_from(destination.len()).expect("a short id"));
-        packet.extend(destination);
-        packet.extend([0, 0]);
-        let length = u16::try_from(4 + frames.len() + 16).expect("a short packet");
+        for id in [ids.destination, ids.source] {
+            packet.push(u8::try_from(id.len()).ok()?);
+            packet.extend(id);
+        }
+        packet.push(0);
+        let length = NUMBER_BYTES + frames.len() + AES_128_GCM.tag_len();
+        let length = u16::try_from(length).ok().filter(|it| *it < 0x4000)?;
         packet.extend((0x4000 | length).to_be_bytes());
         let number_at = packet.len();
         packet.extend(number.to_be_bytes());
-        let mut nonce = keys.iv;
+        let mut nonce = self.iv;
         for (byte, digit) in nonce[8..].iter_mut().zip(number.to_be_bytes()) {
             *byte ^= digit;
         }
         let mut sealed = frames.to_vec();
-        keys.packet
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(&packet),
-                &mut sealed,
-            )
-            .expect("sealing");
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.packet
+            .seal_in_place_append_tag(nonce, Aad::from(&packet), &mut sealed)
+            .ok()?;
         packet.extend(sealed);
-        let sample = &packet[number_at + 4..number_at + 4 + SAMPLE_BYTES];
-        let mask = keys.header.new_mask(sample).expect("a mask");
+        let sample = packet.part(number_at + NUMBER_BYTES, SAMPLE_BYTES)?;
+        let mask = self.header.new_mask(sample).ok()?;
         packet[0] ^= mask[0] & 0x0f;
-        for index in 0..4 {
-            packet[number_at + index] ^= mask[1 + index];
+        for (byte, mask) in packet[number_at..].iter_mut().zip(&mask[1..]) {
+            *byte ^= mask;
         }
-        packet
+        Some(packet)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A client's Initial packet, protected.
+    pub(crate) fn seal(version: u32, destination: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
+        let keys = Keys::derive(version, destination, Sender::Client).expect("a known version");
+        let ids = Ids {
+            destination,
+            source: &[],
+        };
+        keys.seal(version, ids, number, frames).expect("sealing")
     }
 
     /// RFC 9001 A.2.
     #[test]
     fn the_keys_are_those_of_the_specifications_example() {
-        let keys =
-            Keys::derive(1, &[0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08]).expect("keys");
+        let keys = Keys::derive(
+            1,
+            &[0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08],
+            Sender::Client,
+        )
+        .expect("keys");
         let sample = [
             0xd1, 0xb1, 0xc9, 0x8d, 0xd7, 0x68, 0x9f, 0xb8, 0xec, 0x11, 0xd2, 0x42, 0xb1, 0x23,
             0xdc, 0x9b,
@@ -386,12 +435,12 @@ pub(crate) mod tests {
         let initial = initial.expect("an Initial");
         assert!(
             initial
-                .open(&Keys::derive(1, b"12345678").expect("keys"))
+                .open(&Keys::derive(1, b"12345678", Sender::Client).expect("keys"))
                 .is_some()
         );
         assert!(
             initial
-                .open(&Keys::derive(1, b"87654321").expect("keys"))
+                .open(&Keys::derive(1, b"87654321", Sender::Client).expect("keys"))
                 .is_none()
         );
     }

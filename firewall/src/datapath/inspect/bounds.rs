@@ -1,0 +1,105 @@
+//! What inspection profiles say of a session.
+
+use std::sync::Arc;
+
+use inspection::Profile;
+use inspection::filter::Filters;
+use rules::PolicyId;
+
+use super::Looking;
+use crate::config::{AmbiguousSegments, Anomalies, SignatureUse, UrgentData};
+use crate::datapath::shared::Generation;
+
+/// By the profile of its policy.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    pub(super) signatures: SignatureUse,
+    pub(super) urgent: UrgentData,
+    pub(super) ambiguous: AmbiguousSegments,
+    pub(super) anomalies: Anomalies,
+    pub(super) filters: Option<Arc<Filters>>,
+    depth_bytes: u64,
+}
+
+impl Bounds {
+    /// `None` where the policy's sessions are not inspected.
+    pub(super) fn of(policy: Option<PolicyId>, generation: &Generation) -> Option<Self> {
+        let policy = policy?;
+        let profile = generation.config.inspection.of(policy)?;
+        Some(Self {
+            signatures: profile.signatures,
+            urgent: profile.urgent,
+            ambiguous: profile.ambiguous,
+            anomalies: profile.anomalies,
+            filters: generation.filters(policy).cloned(),
+            depth_bytes: profile.depth_bytes,
+        })
+    }
+}
+
+/// How much of a session somebody wants, or may want once its policy is known for good.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wants {
+    pub(super) signatures: bool,
+    pub(super) filters: bool,
+    dns_filter: bool,
+    depth_bytes: Option<u64>,
+}
+
+impl Wants {
+    pub(super) fn of(bounds: Option<&Bounds>, is_open: bool, generation: &Generation) -> Self {
+        if is_open {
+            let profiles = generation.config.inspection.profiles().iter();
+            return profiles.fold(Self::default(), |wants, profile| Self {
+                signatures: wants.signatures || profile.signatures != SignatureUse::Off,
+                filters: wants.filters
+                    || profile.url_filter.is_some()
+                    || profile.dns_filter.is_some(),
+                dns_filter: wants.dns_filter || profile.dns_filter.is_some(),
+                depth_bytes: wants.depth_bytes.max(Some(profile.depth_bytes)),
+            });
+        }
+        bounds.map_or_else(Self::default, |bounds| Self {
+            signatures: bounds.signatures != SignatureUse::Off,
+            filters: bounds.filters.is_some(),
+            dns_filter: bounds.filters.as_ref().is_some_and(|it| it.dns.is_some()),
+            depth_bytes: Some(bounds.depth_bytes),
+        })
+    }
+
+    pub(super) fn how_far(self, ip_protocol: u8) -> Profile {
+        let profile = Profile {
+            whole_streams: self.signatures,
+            ..Profile::default()
+        };
+        // Whoever asks by datagrams may ask from one port for days.
+        let is_endless = self.dns_filter && rules::Protocol(ip_protocol) == rules::Protocol::UDP;
+        let depth_bytes = match self.depth_bytes {
+            _ if is_endless => u64::MAX,
+            Some(depth_bytes) => depth_bytes,
+            None => profile.depth_bytes,
+        };
+        Profile {
+            depth_bytes,
+            ..profile
+        }
+    }
+}
+
+impl Looking {
+    /// The policy that permits the session from now on.
+    pub(super) fn come_under(&mut self, policy: Option<PolicyId>, generation: &Generation) {
+        self.bounds = Bounds::of(policy, generation);
+        let wants = Wants::of(self.bounds.as_ref(), self.is_open, generation);
+        let ip_protocol = self.session.endpoints().ip_protocol;
+        self.session.set_profile(&wants.how_far(ip_protocol));
+        if !wants.signatures {
+            self.watch = None;
+            self.found.clear();
+        }
+        if !wants.filters {
+            self.asked = None;
+            self.questions.clear();
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Filters of hosts, URLs and names: who asks for what is blocked is answered in the responder's place.
+//!
+//! # Limits
+//! A page is a request's answer only where nothing else is on its way to the initiator: where requests are sent without waiting for
+//! answers, the connection is reset.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use abi::DropReason;
+use inspection::filter::{self, BlockPage, Blocked, DnsAnswers, Instead, Question, Request};
+use packet::tcp::Flags;
+use packet::{TcpHeader, Transport};
+
+use super::policy::policy_of;
+use super::{Judged, Looking, Refusal, SHORT_HEADER_BYTES, payload};
+use crate::datapath::Admitted;
+use crate::datapath::answer::Said;
+use crate::datapath::shared::{EventKind, Filtered};
+use crate::datapath::worker::Walk;
+use crate::session::tcp::{self, Outcome, Side, State};
+use crate::session::{Direction, Flow, Slot};
+
+/// What an initiator was told in the responder's place, after which the connection ends.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// Where the segment began that completed the question.
+    asked_at: u32,
+    /// Of the answer's first byte.
+    sequence: u32,
+    bytes: Vec<u8>,
+}
+
+/// RFC 8200 5, without headers: what every path takes.
+const SEGMENT_BYTES: usize = 1_220;
+
+impl Answered {
+    /// With the FIN.
+    fn end(&self) -> u32 {
+        self.sequence
+            .wrapping_add(self.bytes.len() as u32)
+            .wrapping_add(1)
+    }
+}
+
+impl Walk<'_> {
+    /// What was asked in the session since it was judged last.
+    pub(super) fn judge_filters(
+        &mut self,
+        admitted: &mut Admitted,
+        flow: Flow,
+        looking: &mut Looking,
+    ) -> Judged {
+        let Some(filters) = looking.filters().map(Arc::clone) else {
+            return Judged::Goes;
+        };
+        for question in std::mem::take(&mut looking.questions) {
+            let blocked = filters.decide(&question, &self.shared.inspector.services);
+            let instead = filters.instead(&question);
+            if filters.logs(&question, blocked.is_some()) {
+                self.tell_filtered(flow.slot, &question, blocked.as_ref(), instead);
+            }
+            if let Some(blocked) = blocked {
+                return match (instead, &question) {
+                    (Instead::Page, Question::Request(request)) => {
+                        let page = self.page(flow.slot, request, &blocked);
+                        Judged::Refused(self.answer_stream(admitted, flow, page))
+                    }
+                    (Instead::Answer(answers), _) => self.answer_name(admitted, flow, answers),
+                    (Instead::Page | Instead::Reset, _) => {
+                        Judged::Refused(self.end(admitted, flow))
+                    }
+                };
+            }
+        }
+        Judged::Goes
+    }
+
+    fn tell_filtered(
+        &self,
+        slot: Slot,
+        question: &Question,
+        blocked: Option<&Blocked>,
+        instead: Instead<'_>,
+    ) {
+        let host = match question {
+            Question::Request(request) => &request.host,
+            Question::ServerName(name) | Question::Query(name) | Question::Answer(name) => name,
+        };
+        let filtered = Arc::new(Filtered {
+            asked: question.to_string(),
+            host: host.clone(),
+            blocked: blocked.cloned(),
+            action: blocked.map_or("permit", |_| instead.name()),
+        });
+        self.tell(slot, true, |id| EventKind::Filtered { id, filtered });
+    }
+
+    fn page(&self, slot: Slot, request: &Request, blocked: &Blocked) -> Vec<u8> {
+        let config = &self.generation.config;
+        let policy = policy_of(self.shared.table.session(slot).policy.load(Relaxed));
+        let policy = policy.and_then(|id| config.rules.policies().get(id.0 as usize));
+        let page = BlockPage {
+            appliance: &config.system.host_name,
+            policy: policy.map_or("", |policy| &policy.name),
+            method: &request.method,
+            host: &request.host,
+            target: &request.target,
+            accept_language: Some(&request.accept_language),
+            blocked,
+        };
+        page.response()
+    }
+
+    /// Both ends hear of the session's end in a way that they understand.
+    fn end(&mut self, admitted: &Admitted, flow: Flow) -> Refusal {
+        if let (Transport::Udp { .. }, Direction::Forward) =
+            (&admitted.packet.headers.transport, flow.direction)
+        {
+            let datagram = payload(self.umem, &admitted.packet, SHORT_HEADER_BYTES);
+            if let Some(close) = inspection::quic_close(&datagram) {
+                self.say_for_destination(admitted, Said::Datagram, &close);
+                return Refusal::Silent;
+            }
+        }
+        Refusal::Told
+    }
+
+    fn answer_name(&mut self, admitted: &mut Admitted, flow: Flow, answers: &DnsAnswers) -> Judged {
+        let headers = &admitted.packet.headers;
+        match (&headers.transport, flow.direction) {
+            (Transport::Tcp(tcp), Direction::Forward) => {
+                let message = payload(self.umem, &admitted.packet, tcp.header_bytes);
+                match whole_message(&message, answers) {
+                    Some(answer) => Judged::Refused(self.answer_stream(admitted, flow, answer)),
+                    None => Judged::Refused(Refusal::Told),
+                }
+            }
+            (Transport::Udp { .. }, direction) => {
+                let message = payload(self.umem, &admitted.packet, SHORT_HEADER_BYTES);
+                let answer = answers.to(&message, filter::Transport::Udp);
+                let is_to_one = !packet::to_ip(&headers.key.destination).is_multicast();
+                match (answer, direction) {
+                    (Some(answer), Direction::Forward) if is_to_one => {
+                        self.say_for_destination(admitted, Said::Datagram, &answer);
+                    }
+                    (Some(answer), Direction::Reverse) => {
+                        if self.replace_datagram(&mut admitted.packet, &answer) {
+                            return Judged::Goes;
+                        }
+                    }
+                    (Some(_) | None, _) => {}
+                }
+                Judged::Stays(DropReason::Filtered)
+            }
+            _ => Judged::Refused(Refusal::Told),
+        }
+    }
+
+    /// Answers the initiator with what it takes for all that the responder has to say; the responder hears that the connection is over.
+    fn answer_stream(&mut self, admitted: &Admitted, flow: Flow, bytes: Vec<u8>) -> Refusal {
+        let Transport::Tcp(segment) = &admitted.packet.headers.transport else {
+            return Refusal::Told;
+        };
+        let session = self.shared.table.session(flow.slot);
+        let before = State::from_number(session.tcp_state.load(Relaxed));
+        let sides = [&session.initiator, &session.responder].map(Side::load);
+        let [mut initiator, mut responder] = sides;
+        let is_waiting = segment.acknowledgment == responder.end;
+        if flow.direction == Direction::Reverse || !is_waiting {
+            return Refusal::Told;
+        }
+        // The table has to know it as sent, or it would take no acknowledgment of it.
+        let all = TcpHeader {
+            sequence: responder.end,
+            acknowledgment: initiator.end,
+            flags: Flags::ACK.with(Flags::FIN),
+            payload_bytes: bytes.len(),
+            window: segment.window,
+            ..*segment
+        };
+        let answered = Arc::new(Answered {
+            asked_at: segment.sequence,
+            sequence: responder.end,
+            bytes,
+        });
+        let advanced = tcp::advance(
+            before,
+            Direction::Reverse,
+            &all,
+            &mut initiator,
+            &mut responder,
+        );
+        let Ok(Outcome::Pass(after)) = advanced else {
+            return Refusal::Told;
+        };
+        initiator.store_changes(&sides[0], &session.initiator);
+        responder.store_changes(&sides[1], &session.responder);
+        self.enter(flow.slot, before, after);
+        self.reset_onward(admitted);
+        Refusal::Answered(answered)
+    }
+
+    fn say_all(&mut self, admitted: &Admitted, slot: Slot, answered: &Answered) {
+        let acknowledgment = Side::load(&self.shared.table.session(slot).initiator).end;
+        let mut sequence = answered.sequence;
+        let mut pieces = answered.bytes.chunks(SEGMENT_BYTES).peekable();
+        while let Some(piece) = pieces.next() {
+            let is_last = pieces.peek().is_none();
+            let flags = if is_last {
+                Flags::ACK.with(Flags::PSH).with(Flags::FIN)
+            } else {
+                Flags::ACK
+            };
+            let said = Said::Segment {
+                sequence,
+                acknowledgment,
+                flags,
+            };
+            self.say_for_destination(admitted, said, piece);
+            sequence = sequence.wrapping_add(piece.len() as u32);
+        }
+    }
+
+    /// A packet of a session whose initiator is answered, the one that asked to begin with; whether it goes on.
+    pub(super) fn answer(&mut self, admitted: &Admitted, flow: Flow, answered: &Answered) -> bool {
+        let Transport::Tcp(segment) = &admitted.packet.headers.transport else {
+            return false;
+        };
+        if flow.direction == Direction::Reverse {
+            return false;
+        }
+        if segment.flags.has(Flags::RST) {
+            return true;
+        }
+        let is_fin = segment.flags.has(Flags::FIN);
+        let is_done = segment.acknowledgment == answered.end();
+        let asks = segment.payload_bytes > 0 && !tcp::after(segment.sequence, answered.asked_at);
+        if asks && !is_done {
+            self.say_all(admitted, flow.slot, answered);
+        } else if is_fin && is_done {
+            let said = Said::Segment {
+                sequence: answered.end(),
+                acknowledgment: Side::load(&self.shared.table.session(flow.slot).initiator).end,
+                flags: Flags::ACK,
+            };
+            self.say_for_destination(admitted, said, &[]);
+        }
+        false
+    }
+}
+
+/// The answer to a query that a segment holds, and holds alone.
+fn whole_message(segment: &[u8], answers: &DnsAnswers) -> Option<Vec<u8>> {
+    let (length, message) = segment.split_first_chunk()?;
+    let is_whole = usize::from(u16::from_be_bytes(*length)) == message.len();
+    answers
+        .to(segment, filter::Transport::Tcp)
+        .filter(|_| is_whole)
+}

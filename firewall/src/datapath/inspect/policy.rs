@@ -1,0 +1,157 @@
+//! Policies that ask about content: a session is decided again as more of it is known.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rules::{Content, Decision, PolicyId, Question};
+
+use super::{IS_INSPECTED, LOGS_END, Looking, Refusal};
+use crate::content;
+use crate::counters::InterfaceId;
+use crate::datapath::decide::NO_POLICY;
+use crate::datapath::shared::EventKind;
+use crate::datapath::tuple_of;
+use crate::datapath::worker::Walk;
+use crate::session::{Direction, Flow, Slot};
+
+impl Walk<'_> {
+    /// Decides by what the session carries, as far as that is known.
+    pub(super) fn judge_content(
+        &mut self,
+        slot: Slot,
+        looking: &mut Looking,
+        known: &mut Content,
+    ) -> Option<Refusal> {
+        let identity = looking.session.identity();
+        let services = &self.shared.inspector.services;
+        let mut content = content::of(identity, &looking.facts, services);
+        if looking.session.is_over() {
+            content.close();
+        }
+        let is_news = content != *known;
+        if is_news {
+            *known = content;
+            self.name_application(slot, known);
+        }
+        let asks_again =
+            self.generation.config.rules.asks_about_requests() && looking.facts.has_requests();
+        let is_other = looking.generation != self.generation.number;
+        if !is_other && !(is_news && (looking.is_open || asks_again)) {
+            return None;
+        }
+        looking.generation = self.generation.number;
+        let question = self.question(slot)?;
+        let rules = &self.generation.config.rules;
+        let decision = rules.decide_knowing(&question, known);
+        looking.is_open = decision.is_open;
+        let refusal = match decision.action {
+            rules::Action::Permit => {
+                looking.come_under(decision.policy, self.generation);
+                self.content_permitted(slot, &question, &decision, known);
+                return None;
+            }
+            rules::Action::Reject => Refusal::Told,
+            rules::Action::Deny => Refusal::Silent,
+        };
+        self.content_denied(slot, &question, &decision, known);
+        Some(refusal)
+    }
+
+    /// What the rules were asked when the session began.
+    fn question(&self, slot: Slot) -> Option<Question> {
+        let table = &self.shared.table;
+        let session = table.session(slot);
+        let forward = Flow {
+            slot,
+            direction: Direction::Forward,
+        };
+        let arrived = tuple_of(&table.key(forward));
+        let leaves = tuple_of(&table.rewrite(forward));
+        let ingress = InterfaceId(session.ingress.load(Relaxed));
+        let egress = InterfaceId(session.egress.load(Relaxed));
+        Some(Question {
+            from: self.generation.zone(ingress)?,
+            to: self.generation.zone(egress)?,
+            // The source as it arrived, the destination as it leaves: what policies are about.
+            tuple: rules::Tuple {
+                destination: leaves.destination,
+                destination_port: leaves.destination_port,
+                ..arrived
+            },
+            icmp: self.icmp_of(slot),
+        })
+    }
+
+    fn content_permitted(
+        &mut self,
+        slot: Slot,
+        question: &Question,
+        decision: &Decision<'_>,
+        content: &Content,
+    ) {
+        let session = self.shared.table.session(slot);
+        let before = policy_of(session.policy.load(Relaxed));
+        let seconds = |timeout: Duration| timeout.as_secs().max(1) as u32;
+        session
+            .idle_timeout
+            .store(decision.idle_timeout.map_or(0, seconds), Relaxed);
+        session.policy.store(number_of(decision.policy), Relaxed);
+        let flags = IS_INSPECTED | if decision.log.end { LOGS_END } else { 0 };
+        session.flags.store(flags, Relaxed);
+        if decision.is_open {
+            return;
+        }
+        if before != decision.policy {
+            self.generation.count_decision(question, decision, self.now);
+        }
+        self.tell(slot, decision.log.start, |id| EventKind::Identified {
+            id,
+            before,
+            host: content.host.known().cloned(),
+        });
+    }
+
+    fn content_denied(
+        &mut self,
+        slot: Slot,
+        question: &Question,
+        decision: &Decision<'_>,
+        content: &Content,
+    ) {
+        let session = self.shared.table.session(slot);
+        let before = policy_of(session.policy.load(Relaxed));
+        session.policy.store(number_of(decision.policy), Relaxed);
+        self.generation.count_decision(question, decision, self.now);
+        // Whoever wanted to hear of it when it began wants to hear of this.
+        let rules = &self.generation.config.rules;
+        let began_under = before.and_then(|id| rules.policies().get(id.0 as usize));
+        let mut logs = [Some(decision.log), began_under.map(|policy| policy.log)]
+            .into_iter()
+            .flatten();
+        let asked_for = logs.any(|log| log.start || log.end);
+        self.tell(slot, asked_for, |id| EventKind::ContentDenied {
+            id,
+            before,
+            rejected: decision.action == rules::Action::Reject,
+            host: content.host.known().cloned(),
+        });
+    }
+
+    /// The most exact of its names is what the session's record has.
+    fn name_application(&self, slot: Slot, content: &Content) {
+        let names = content.applications.known();
+        if let Some(name) = names.and_then(|names| names.first()) {
+            let number = self.shared.applications.number(name);
+            let session = self.shared.table.session(slot);
+            session.application.store(number, Relaxed);
+        }
+    }
+}
+
+pub(super) fn policy_of(number: u32) -> Option<PolicyId> {
+    (number != NO_POLICY).then_some(PolicyId(number))
+}
+
+fn number_of(policy: Option<PolicyId>) -> u32 {
+    policy.map_or(NO_POLICY, |PolicyId(number)| number)
+}

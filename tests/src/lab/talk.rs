@@ -1,0 +1,56 @@
+//! What two ends say to each other through an appliance, and what it logs of that.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{Edge, Family, PATIENCE, eventually};
+
+/// A connection through the appliance: the client's end and the server's.
+pub fn connection(edge: &Edge, family: Family, port: u16) -> Result<(TcpStream, TcpStream)> {
+    let listener = edge.server.listen(family.server, port)?;
+    let client = edge
+        .client
+        .enter(|| TcpStream::connect_timeout(&(family.server, port).into(), PATIENCE))?;
+    let (server, _) = listener.accept()?;
+    for end in [&client, &server] {
+        end.set_read_timeout(Some(PATIENCE))?;
+        end.set_nodelay(true)?;
+    }
+    Ok((client, server))
+}
+
+/// What one end says comes out at the other.
+pub fn says(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> Result<()> {
+    from.write_all(bytes)?;
+    let mut got = vec![0; bytes.len()];
+    to.read_exact(&mut got)
+        .with_context(|| String::from_utf8_lossy(bytes).into_owned())?;
+    ensure!(got == bytes);
+    Ok(())
+}
+
+/// Nothing more comes out of an end: it was reset.
+pub fn is_reset(end: &mut TcpStream) -> Result<()> {
+    let mut rest = Vec::new();
+    match end.read_to_end(&mut rest) {
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+            ensure!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+            Ok(())
+        }
+        other => anyhow::bail!("{other:?} {}", String::from_utf8_lossy(&rest)),
+    }
+}
+
+/// The last event of a kind; events are written a moment after they happen.
+pub fn logged(edge: &Edge, kind: &str) -> Result<Value> {
+    let mut found = Value::Null;
+    eventually("an event", || {
+        found = edge.view(&format!("events?kind={kind}"))?["events"][0].clone();
+        ensure!(!found.is_null());
+        Ok(())
+    })?;
+    Ok(found)
+}
