@@ -192,10 +192,10 @@ impl Appliance {
             return Err(CommitError::NeedsRestart(what));
         }
         // Reading them takes a while, and nothing has changed yet.
-        let (config, engine) =
-            crate::signatures::engine(config, self.directory.clone(), before.signatures.clone())
+        let (config, signatures) =
+            crate::signatures::in_use(config, self.directory.clone(), before.signatures.clone())
                 .await;
-        let engine = engine?;
+        let signatures = signatures?;
         let places = attachments.places.clone();
         let begun = attachments.places.admit(&config)?;
         let control = &self.running.control;
@@ -212,7 +212,7 @@ impl Appliance {
         let now = jiff::Timestamp::now();
         let generation = Generation::new(number, config, &places, hits, now);
         let lists = control.lists_of(&generation.config);
-        let generation = Arc::new(generation.with_signatures(engine).with_lists(&lists));
+        let generation = Arc::new(generation.with_signatures(signatures).with_lists(&lists));
         shared.generations.remember(&generation);
         // Sessions that it permits become its own first, and so never leave the kernel.
         shared.upcoming.store(Some(generation.clone()));

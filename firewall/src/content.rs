@@ -16,6 +16,8 @@ pub struct Facts {
     ja4: Option<Arc<str>>,
     /// Ends may read the session differently than it was read here.
     anomaly: Option<Anomaly>,
+    /// How often any of this has become something else.
+    changes: u32,
 }
 
 /// Longer targets are cut: patterns are about their beginnings.
@@ -58,8 +60,15 @@ impl Facts {
             Fact::Anomaly(anomaly) if event.fact.is_ambiguous() => {
                 self.anomaly.get_or_insert(anomaly);
             }
-            _ => {}
+            _ => return,
         }
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// The same as long as there is nothing new.
+    #[must_use]
+    pub fn changes(&self) -> u32 {
+        self.changes
     }
 
     #[must_use]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rules::{Diagnostic, Place, Severity};
+use sha2::{Digest as _, Sha256};
 use signatures::{Engine, Limits, LoadReport, OnFault, Ruleset, Source};
 
 use crate::config::{Config, RuleFiles, SignatureUse};
@@ -23,6 +24,14 @@ pub struct Loaded {
     pub ruleset: Ruleset,
     pub report: LoadReport,
     pub unread: Vec<Unread>,
+}
+
+/// What a configuration's profiles look for.
+#[derive(Clone, Debug)]
+pub struct InUse {
+    pub engine: Arc<Engine>,
+    /// Of all that it was made of.
+    digest: [u8; 32],
 }
 
 /// Files that gave no rules at all.
@@ -49,8 +58,12 @@ pub enum SignaturesError {
 
 /// Reads what a configuration names; `directory` is where paths that are not full begin.
 pub fn load(config: &Config, directory: &Path) -> Result<Loaded, SignaturesError> {
+    let (texts, unread) = read(&config.signatures.files, directory)?;
+    compile(config, &texts, unread)
+}
+
+fn compile(config: &Config, texts: &Texts, unread: Vec<Unread>) -> Result<Loaded, SignaturesError> {
     let settings = &config.signatures;
-    let (texts, unread) = read(&settings.files, directory)?;
     let sources: Vec<_> = texts
         .iter()
         .map(|(name, text)| Source { name, text })
@@ -71,13 +84,13 @@ pub fn load(config: &Config, directory: &Path) -> Result<Loaded, SignaturesError
     }
 }
 
-/// What a configuration's profiles look for, compiled; the configuration comes back. Those that were looked for `before` give what
-/// they have counted to the new ones. `None` where no profile wants any.
-pub(crate) async fn engine(
+/// What a configuration's profiles look for, compiled; the configuration comes back. What was looked for `before` stays where neither
+/// the files nor their settings are others; else it gives what it has counted to the new. `None` where no profile wants any.
+pub(crate) async fn in_use(
     config: Config,
     directory: PathBuf,
-    before: Option<Arc<Engine>>,
-) -> (Config, Result<Option<Arc<Engine>>, SignaturesError>) {
+    before: Option<InUse>,
+) -> (Config, Result<Option<InUse>, SignaturesError>) {
     let wants_any = config
         .inspection
         .profiles()
@@ -87,24 +100,52 @@ pub(crate) async fn engine(
         return (config, Ok(None));
     }
     let compiling = tokio::task::spawn_blocking(move || {
-        let engine = load(&config, &directory).map(|loaded| {
-            for unread in &loaded.unread {
-                tracing::warn!(files = unread.name, why = unread.why, "no signatures");
-            }
-            let engine = match before {
-                Some(before) => before.replaced_by(loaded.ruleset),
-                None => Engine::new(loaded.ruleset, Limits::default()),
-            };
-            let (loaded, faulty) = (loaded.report.loaded(), loaded.report.faulty());
-            tracing::info!(loaded, faulty, "signatures");
-            Some(Arc::new(engine))
-        });
-        (config, engine)
+        let now = use_of(&config, &directory, before);
+        (config, now.map(Some))
     });
     match compiling.await {
         Ok(compiled) => compiled,
         Err(died) => std::panic::resume_unwind(died.into_panic()),
     }
+}
+
+fn use_of(
+    config: &Config,
+    directory: &Path,
+    before: Option<InUse>,
+) -> Result<InUse, SignaturesError> {
+    let (texts, unread) = read(&config.signatures.files, directory)?;
+    let digest = digest(config, &texts, &unread);
+    if let Some(before) = before.as_ref().filter(|before| before.digest == digest) {
+        return Ok(before.clone());
+    }
+    let loaded = compile(config, &texts, unread)?;
+    for unread in &loaded.unread {
+        tracing::warn!(files = unread.name, why = unread.why, "no signatures");
+    }
+    let engine = match before {
+        Some(before) => before.engine.replaced_by(loaded.ruleset),
+        None => Engine::new(loaded.ruleset, Limits::default()),
+    };
+    let (loaded, faulty) = (loaded.report.loaded(), loaded.report.faulty());
+    tracing::info!(loaded, faulty, "signatures");
+    Ok(InUse {
+        engine: Arc::new(engine),
+        digest,
+    })
+}
+
+/// The same only of the same.
+fn digest(config: &Config, texts: &Texts, unread: &[Unread]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for (name, text) in texts {
+        for part in [name.as_bytes(), text] {
+            hash.update(part.len().to_ne_bytes());
+            hash.update(part);
+        }
+    }
+    hash.update(format!("{:?} {unread:?}", config.signatures.options));
+    hash.finalize().into()
 }
 
 /// What is wrong with the files, for whoever checks a configuration.
@@ -314,6 +355,26 @@ mod tests {
         );
         let missing = config("  files: none.rules\n  on-error: refuse\n");
         assert!(load(&missing, directory).is_err());
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_compiled_again() {
+        let scratch = Scratch::new();
+        let file = scratch.path().join("a.rules");
+        fs::write(&file, GOOD).unwrap();
+        let first = config("  files: a.rules\n");
+        let now = |config, before: &InUse| {
+            let now = use_of(config, scratch.path(), Some(before.clone())).unwrap();
+            (Arc::ptr_eq(&now.engine, &before.engine), now)
+        };
+        let before = use_of(&first, scratch.path(), None).unwrap();
+        assert!(now(&first, &before).0);
+        let tuned = config("  files: a.rules\n  tuning: [{ id: 1, action: off }]\n");
+        assert!(!now(&tuned, &before).0);
+        fs::write(&file, GOOD.replace("sid:1", "sid:4")).unwrap();
+        let (is_same, other) = now(&first, &before);
+        assert!(!is_same);
+        assert_eq!(other.engine.rules()[0].sid, 4);
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub enum HostSource {
 
 impl Identity {
     /// How often it has become another one.
-    pub(crate) fn changes(&self) -> u32 {
+    #[must_use]
+    pub fn changes(&self) -> u32 {
         self.changes
     }
 

@@ -69,8 +69,8 @@ pub(super) async fn all(
     let (events, received) = sync_channel(EVENTS);
     let places = base.places.of(&config);
     let (hits, now) = (history.hits(), jiff::Timestamp::now());
-    let (config, engine) = crate::signatures::engine(config, directory, None).await;
-    let signatures = engine?;
+    let (config, signatures) = crate::signatures::in_use(config, directory, None).await;
+    let signatures = signatures?;
     let generation = Generation::new(1, config, &places, hits, now);
     let lists = objects.url_lists(&generation.config);
     let generation = Arc::new(generation.with_signatures(signatures).with_lists(&lists));

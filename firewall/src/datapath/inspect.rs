@@ -89,8 +89,19 @@ struct Looking {
     questions: Vec<filter::Question>,
     /// Policy may decide otherwise when more is known.
     is_open: bool,
+    /// What `Content` was made of last.
+    seen: Option<Seen>,
     /// The configuration that was asked last.
     generation: u64,
+}
+
+/// As long as it is the same, so is what is known of a session's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    identity_changes: u32,
+    facts_changes: u32,
+    is_complete: bool,
+    is_over: bool,
 }
 
 /// Of each, that may wait for a policy.
@@ -112,6 +123,16 @@ impl Looking {
             watch.event(event, scanner, now, &mut |one| found.push(one));
         });
         watch.finish(scanner, now, &mut |one| found.push(one));
+    }
+
+    fn seen(&self) -> Seen {
+        let identity = self.session.identity();
+        Seen {
+            identity_changes: identity.changes(),
+            facts_changes: self.facts.changes(),
+            is_complete: identity.complete,
+            is_over: self.session.is_over(),
+        }
     }
 
     /// Whether anybody would learn from more of it.
@@ -195,6 +216,7 @@ impl Walk<'_> {
             found: Vec::new(),
             questions: Vec::new(),
             is_open: permitted.is_open,
+            seen: None,
             generation: generation.number,
         };
         let session = self.shared.table.session(slot);

@@ -14,7 +14,6 @@ use inspection::filter::{Blocked, Filters, ListSlot};
 use nat::Leases;
 use rules::{Decision, PolicyId, Question, ZoneId};
 use rustix::event::{EventfdFlags, eventfd};
-use signatures::Engine;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{EndReason, Generations, Injectors, Order};
@@ -27,6 +26,7 @@ use crate::in_force::InForce;
 use crate::ports::{PortId, PortState};
 use crate::route::{Gateway, Mirror};
 use crate::session::{SessionTable, Slot};
+use crate::signatures::InUse;
 
 /// State that all workers work on.
 #[derive(Debug)]
@@ -258,7 +258,7 @@ pub struct Generation {
     /// By `rules::ObjectId`.
     pub objects: Vec<Arc<HitCounter>>,
     /// The signatures that its profiles look for.
-    pub signatures: Option<Arc<Engine>>,
+    pub signatures: Option<InUse>,
     /// By inspection profile; `None` of one that filters nothing.
     filters: Vec<Option<Arc<Filters>>>,
     /// By position in the configuration.
@@ -334,7 +334,7 @@ impl Generation {
     }
 
     #[must_use]
-    pub fn with_signatures(self, signatures: Option<Arc<Engine>>) -> Self {
+    pub fn with_signatures(self, signatures: Option<InUse>) -> Self {
         Self { signatures, ..self }
     }
 

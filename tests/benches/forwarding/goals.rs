@@ -3,6 +3,9 @@
 use std::fmt;
 
 use crate::contender::{PLAIN, REDIRECT, REFERENCE, TC, XDP};
+use crate::measure::inspection::{
+    self as inspected, FORWARDED, IDENTIFIED, SEARCHED, SEARCHED_WHOLE,
+};
 use crate::measure::{
     BROKEN, BYTES_PER_SESSION, CHAIN, CONNECTIONS, DOWN, ENFORCING, FIRST_PAGE, HUNG, KILLED,
     LARGE, LOST, Latency, RATE_AT_16384, RATE_AT_A_MILLION, RATE_WHILE_LISTED, REQUESTS, RESIDENT,
@@ -84,6 +87,7 @@ impl fmt::Display for Wanted {
 pub(crate) fn all() -> Vec<Goal> {
     let forwarding = [TC, XDP].into_iter().flat_map(goals_of);
     forwarding
+        .chain(goals_of_inspection())
         .chain(goals_of_policies())
         .chain(goals_of_commits())
         .chain(goals_of_boot())
@@ -126,6 +130,48 @@ fn goals_of_policies() -> impl Iterator<Item = Goal> {
             goal(PLAIN, &of_own, row, smaller, Wanted::AtLeast(0.25)),
         ]
     })
+}
+
+fn goals_of_inspection() -> [Goal; 8] {
+    let compared = |contender, what: &str, least| {
+        let peer = Peer::Contender(FORWARDED);
+        let wanted = Wanted::AtLeast(least);
+        goal(contender, what, what.to_owned(), peer, wanted)
+    };
+    let alone = |contender, what: &str, unit, wanted| Goal {
+        alone: unit,
+        ..goal(contender, what, what.to_owned(), Peer::Nobody, wanted)
+    };
+    [
+        compared(IDENTIFIED, inspected::STREAM, 0.95),
+        compared(SEARCHED, inspected::REQUESTS, 0.6),
+        compared(SEARCHED, inspected::CONNECTIONS, 0.6),
+        compared(SEARCHED, inspected::DOWNLOAD, 0.9),
+        alone(
+            SEARCHED_WHOLE,
+            inspected::DOWNLOAD,
+            Unit::Gbps,
+            Wanted::AtLeast(1.5),
+        ),
+        alone(
+            SEARCHED,
+            inspected::LOADED,
+            Unit::Milliseconds,
+            Wanted::AtMost(2000.0),
+        ),
+        alone(
+            SEARCHED,
+            inspected::RULES_MEMORY,
+            Unit::Mebibytes,
+            Wanted::AtMost(64.0),
+        ),
+        alone(
+            SEARCHED,
+            inspected::BYTES_PER_INSPECTED,
+            Unit::Bytes,
+            Wanted::AtMost(4096.0),
+        ),
+    ]
 }
 
 fn goals_of_commits() -> [Goal; 3] {

@@ -3,6 +3,7 @@
 mod boot;
 mod commits;
 mod failover;
+pub(crate) mod inspection;
 mod latency;
 mod load;
 mod memory;
@@ -131,6 +132,11 @@ pub(crate) fn all() -> Vec<Measurement> {
             "failover",
             |contender| contender.name() == TC,
             failover::failover,
+        ),
+        measurement(
+            "inspection",
+            |contender| contender.name() == PLAIN,
+            inspection::inspection,
         ),
         measurement("workers 1", translating, |contender, chain, round| {
             variants::workers(contender, chain, round, 1)

@@ -158,6 +158,9 @@ const EXPLANATIONS: &str = "\
   16,384 flows at 200,000 packets per second beside it; what these lost is the row below.
 - *taken out of a chain*: three instances side by side (`palisade chain`), one of which is stopped or killed: until the last
   new flow that gets no answer, of one every 10 ms. Connections through the other two are asked afterwards.
+- *inspection*: one appliance without NAT after the other in the same lab. *Identifying*: a policy that asks for an application;
+  *signatures*: a profile that prevents, with published rules, to the default depth of 1 MiB or to the last byte. wrk as above
+  with answers of 1 kB; the download is bytes at random. Memory per session is what 2,000 connections with one request each add.
 - *start to first packet*: from the process's start, or the first command that sets the kernel up, until the
   server has a packet of a client that sends one every millisecond.
 ";

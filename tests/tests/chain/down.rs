@@ -115,7 +115,12 @@ fn a_broken_state_directory_does_not_keep_it_from_going() -> Result<()> {
     // Nor does one that has gone.
     chain.check(&["up", &chain.file()])?;
     kill(chain.supervisor()?);
-    fs::remove_dir_all(chain.state())?;
+    // What it was writing when it was killed may still come.
+    wait_until(
+        "the state directory is gone",
+        Duration::from_secs(5),
+        || Ok(fs::remove_dir_all(chain.state()).is_ok()),
+    )?;
     let refused = chain.run(&["up", &chain.file()])?;
     assert_eq!(refused.status.code(), Some(5), "{refused:?}");
     chain.check(&["down", chain.name()])?;

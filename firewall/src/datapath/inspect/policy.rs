@@ -22,17 +22,9 @@ impl Walk<'_> {
         looking: &mut Looking,
         known: &mut Content,
     ) -> Option<Refusal> {
-        let identity = looking.session.identity();
-        let services = &self.shared.inspector.services;
-        let mut content = content::of(identity, &looking.facts, services);
-        if looking.session.is_over() {
-            content.close();
-        }
-        let is_news = content != *known;
-        if is_news {
-            *known = content;
-            self.name_application(slot, known);
-        }
+        let seen = Some(looking.seen());
+        let is_news = seen != looking.seen && self.learn(slot, looking, known);
+        looking.seen = seen;
         let asks_again =
             self.generation.config.rules.asks_about_requests() && looking.facts.has_requests();
         let is_other = looking.generation != self.generation.number;
@@ -55,6 +47,24 @@ impl Walk<'_> {
         };
         self.content_denied(slot, &question, &decision, known);
         Some(refusal)
+    }
+
+    /// Whether more is known of the session's content than before.
+    fn learn(&self, slot: Slot, looking: &Looking, known: &mut Content) -> bool {
+        let identity = looking.session.identity();
+        let services = &self.shared.inspector.services;
+        let mut content = content::of(identity, &looking.facts, services);
+        if looking.session.is_over() {
+            content.close();
+        }
+        let is_news = content != *known;
+        if content.applications != known.applications {
+            self.name_application(slot, &content);
+        }
+        if is_news {
+            *known = content;
+        }
+        is_news
     }
 
     /// What the rules were asked when the session began.

@@ -15,7 +15,8 @@ use crate::session::Slot;
 
 /// The worker looks for what the configuration in force says.
 pub(in crate::datapath) fn follow(scanner: &mut Option<Scanner>, generation: &Generation) {
-    match (&generation.signatures, &mut *scanner) {
+    let engine = generation.signatures.as_ref().map(|now| &now.engine);
+    match (engine, &mut *scanner) {
         (Some(engine), Some(scanner)) => {
             if !Arc::ptr_eq(engine, scanner.engine()) {
                 scanner.replace(Arc::clone(engine));

@@ -14,7 +14,7 @@ use crate::results::Unit;
 pub(crate) const REQUESTS: &str = "HTTP requests, keep-alive";
 pub(crate) const CONNECTIONS: &str = "TCP connections with one HTTP request";
 
-const WARM_UP: Duration = Duration::from_secs(1);
+pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Room for every connection that a run opens: closed ones stay for minutes, in this table as in the kernel's.
 const SESSIONS: u32 = 262_144;
@@ -71,7 +71,7 @@ fn serve(
 }
 
 /// Requests per second that were answered.
-fn wrk(chain: &Chain, duration: Duration, options: &[&str]) -> Result<f64> {
+pub(super) fn wrk(chain: &Chain, duration: Duration, options: &[&str]) -> Result<f64> {
     let seconds = format!("-d{}s", duration.as_secs());
     let cpu = SENDER_CPU.to_string();
     let mut command = vec![

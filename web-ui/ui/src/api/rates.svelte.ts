@@ -3,6 +3,7 @@
 import { clock } from '../lib/now.svelte'
 import { api, asked } from './client'
 import { Shared } from './live.svelte'
+import { seriesOf } from './series'
 import type { RatesView } from './types'
 
 /** Two minutes of seconds: what a sparkline shows. */
@@ -39,7 +40,7 @@ export async function remember(interfaces: readonly string[]): Promise<void> {
   const names = ['sessions', 'sessions.opened', 'process.busy', 'process.memory', 'packets.fast-path', 'packets.workers']
   const traffic = interfaces.slice(0, 8).flatMap((name) => [`interface.${name}.received-bytes`, `interface.${name}.received-packets`, `interface.${name}.drops`])
   const since = String(Math.floor(clock.now / 1000) - KEPT)
-  const series = await asked(api.GET('/api/v1/series', { params: { query: { name: [...names, ...traffic], since } } }))
+  const series = await seriesOf({ name: [...names, ...traffic], since })
   const first = seen[0] ? Math.floor(Date.parse(seen[0].at) / 1000) : Infinity
   const points = new Map(series.map((one) => [one.name, one.points?.values ?? []]))
   const times = series[0]?.points?.times ?? []
