@@ -59,6 +59,12 @@ impl Reservation {
         self.bytes
     }
 
+    /// Less than half of all that there is is taken.
+    #[must_use]
+    pub fn is_room_plenty(&self) -> bool {
+        self.budget.used_bytes() < self.budget.limit_bytes / 2
+    }
+
     /// Whether there was room.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {

@@ -20,7 +20,8 @@ pub struct Profile {
     pub depth_bytes: u64,
     /// Datagrams after which a protocol that could not be told is given up. Of a stream its first kilobyte decides.
     pub datagrams: u32,
-    /// Of each direction of a TCP session: what is not acknowledged, or waits for what is missing.
+    /// Of each direction of a TCP session: what is not acknowledged, or waits for what is missing. While less than half of the budget
+    /// is taken, it may be sixteen times as much.
     pub held_bytes: usize,
     /// Streams are handed on to their depth, also when there is nothing more to parse: signatures look into all of it.
     pub whole_streams: bool,

@@ -45,7 +45,7 @@ proptest! {
         limit in prop_oneof![Just(100_000_usize), 200..2_000_usize],
         steps in steps(),
     ) {
-        let mut stream = Stream::new(limit, &Budget::new(100_000));
+        let mut stream = Stream::new(limit, &Budget::new(limit));
         stream.syn(first.wrapping_sub(1));
         let mut model: [Option<u8>; LENGTH + 40] = [None; LENGTH + 40];
         let mut seen = Vec::new();

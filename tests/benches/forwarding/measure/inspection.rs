@@ -114,15 +114,16 @@ fn variants(rules: &Path) -> [(&'static str, String); 4] {
              \x20 - { name: all, from: any, to: any, action: permit }\n"
                 .to_owned(),
         ),
-        (SEARCHED, searching("1MiB")),
         (SEARCHED_WHOLE, searching("all")),
+        // Last: of what it holds, the next would inherit the ends.
+        (SEARCHED, searching("1MiB")),
     ]
 }
 
 fn document(sections: &str) -> String {
     format!(
         "version: 1\n\
-         system: {{ host-name: bench, mode: routing, sessions: 262144 }}\n\
+         system: {{ host-name: bench, mode: routing, sessions: 262144, workers: 2 }}\n\
          interfaces:\n\
          \x20 left: {{ device: eth1, attach: tc, addresses: [192.0.2.1/24] }}\n\
          \x20 right: {{ device: eth2, attach: tc, addresses: [198.51.100.1/24] }}\n\
