@@ -227,6 +227,8 @@ impl Appliance {
                 "not all sessions could be judged beforehand; the rest are as they send"
             );
         }
+        let services = Arc::clone(&generation.config.services);
+        shared.inspector.set_services(services);
         shared.generation.store(generation.clone());
         shared.in_force.set_generation(number);
         shared.upcoming.store(None);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use inspection::{Anomaly, Event, Fact, Identity, Protocol, Services};
+use inspection::{Anomaly, Event, Fact, Identity, Protocol};
 use rules::{Content, Learnt};
 
 /// What the identity of a session does not hold.
@@ -85,8 +85,8 @@ impl Facts {
 
 /// What is known by now. What can't come any more is said to be so.
 #[must_use]
-pub fn of(identity: &Identity, facts: &Facts, services: &Services) -> Content {
-    let service = identity.service.map(|service| services.get(service));
+pub fn of(identity: &Identity, facts: &Facts) -> Content {
+    let service = identity.service.as_ref();
     let protocols = identity.protocol.into_iter().chain(identity.carrier);
     let names: Vec<Arc<str>> = service
         .map(|service| Arc::from(service.name.as_str()))
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_url_is_host_and_path_however_it_is_asked_for() {
-        let of = |target, host| of(&http(), &request(target, host), &Services::built_in()).url;
+        let of = |target, host| of(&http(), &request(target, host)).url;
         let known = |url: &str| Learnt::Known(url.into());
         assert_eq!(of("/a?b", "Example.com:8080"), known("example.com/a?b"));
         assert_eq!(
@@ -256,15 +256,11 @@ mod tests {
     #[test]
     fn what_can_not_come_is_not_waited_for() {
         let ssh = identity(Protocol::Ssh);
-        let content = of(&ssh, &Facts::default(), &Services::built_in());
+        let content = of(&ssh, &Facts::default());
         assert_eq!(content.method, Learnt::Never);
         assert_eq!(content.ja4, Learnt::Never);
         assert_eq!(content.category, Learnt::NotYet);
-        let nothing = of(
-            &Identity::default(),
-            &Facts::default(),
-            &Services::built_in(),
-        );
+        let nothing = of(&Identity::default(), &Facts::default());
         assert_eq!(
             nothing,
             Content {
@@ -276,12 +272,12 @@ mod tests {
 
     #[test]
     fn a_service_is_known_by_its_name_and_its_protocols() {
-        let services = Services::built_in();
+        let services = inspection::Services::built_in();
         let mut identity = identity(Protocol::Tls);
         identity.host = Some("www.youtube.com".into());
-        identity.service = services.of("www.youtube.com");
+        identity.service = services.of("www.youtube.com").cloned();
         identity.complete = true;
-        let content = of(&identity, &Facts::default(), &services);
+        let content = of(&identity, &Facts::default());
         let names = content.applications.known().expect("it is known");
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         assert_eq!(names, ["youtube", "tls"]);

@@ -51,13 +51,13 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
     };
     let services = match &args.services {
         Some(file) => services(file)?,
-        None => Services::built_in(),
+        None => config
+            .as_ref()
+            .map_or_else(Services::built_in, |config| config.services.clone()),
     };
     let profile = Profile::default();
-    let inspector = Inspector {
-        services,
-        ..Inspector::new(profile)
-    };
+    let inspector = Inspector::new(profile);
+    inspector.set_services(services);
     let unreadable = |source| InspectError::Unreadable {
         file: args.file.clone(),
         source,
@@ -154,15 +154,12 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn service(&self, report: &Report) -> Option<&Service> {
-        report
-            .identity
-            .service
-            .map(|service| self.inspector.services.get(service))
+    fn service<'r>(&self, report: &'r Report) -> Option<&'r Service> {
+        report.identity.service.as_deref()
     }
 
     fn decided(&self, report: &Report) -> Option<Decided<'_>> {
-        let content = decision::content(report, &self.inspector.services);
+        let content = decision::content(report);
         decision::of(self.config?, &report.endpoints, &content)
     }
 
@@ -176,7 +173,7 @@ impl Seen<'_> {
     fn filtered<'r>(&self, report: &'r Report, decided: Option<&Decided<'_>>) -> Vec<Filtered<'r>> {
         let profile = decided.and_then(|decided| decided.profile);
         self.filtering.map_or(Vec::new(), |filtering| {
-            filtering.found(report, profile, &self.inspector.services)
+            filtering.found(report, profile, &self.inspector.services())
         })
     }
 

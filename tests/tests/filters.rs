@@ -114,7 +114,9 @@ fn a_page_survives_loss_and_closing(attach: Attach) -> Result<()> {
 }
 
 fn a_blocked_tls_session_is_reset(attach: Attach) -> Result<()> {
-    let edge = Edge::start("tls", attach, &filtering(URL_FILTER))?;
+    let filter = "url-filter: { block: ads, categories: wasting }";
+    let services = "services:\n  fun: { category: wasting, domains: [fun.example] }\n";
+    let edge = Edge::start("tls", attach, &format!("{}{services}", filtering(filter)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -129,10 +131,12 @@ fn a_blocked_tls_session_is_reset(attach: Attach) -> Result<()> {
     };
     let (mut client, mut server) = connection(&edge, Family::V4, 8_443)?;
     says(&mut client, &mut server, &hello("www.example")?)?;
-    let (mut client, mut server) = connection(&edge, Family::V4, 443)?;
-    client.write_all(&hello("cdn.tracker.example")?)?;
-    is_reset(&mut client)?;
-    is_reset(&mut server)?;
+    for name in ["www.fun.example", "cdn.tracker.example"] {
+        let (mut client, mut server) = connection(&edge, Family::V4, 443)?;
+        client.write_all(&hello(name)?)?;
+        is_reset(&mut client)?;
+        is_reset(&mut server)?;
+    }
     let told = logged(&edge, "filter")?;
     ensure!(
         told["host"] == "cdn.tracker.example" && told["action"] == "reset",

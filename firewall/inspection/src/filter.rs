@@ -127,7 +127,7 @@ impl NameFilter {
         if self.categories.is_empty() {
             return None;
         }
-        let service = services.get(services.of(host.text())?);
+        let service = services.of(host.text())?;
         let category = self
             .categories
             .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Protocol, ServiceId};
+use crate::{Protocol, Service};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -15,7 +15,7 @@ pub struct Identity {
     /// The name of whom the initiator talks to.
     pub host: Option<Arc<str>>,
     pub host_source: Option<HostSource>,
-    pub service: Option<ServiceId>,
+    pub service: Option<Arc<Service>>,
     /// Nothing more will be learnt about any of this.
     pub complete: bool,
     changes: u32,

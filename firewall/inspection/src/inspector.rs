@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
+
 use crate::{Budget, Names, Services};
 
 /// One for all workers; nothing in it is changed by a session but the names that DNS teaches.
@@ -10,7 +12,7 @@ pub struct Inspector {
     pub profile: Profile,
     pub budget: Arc<Budget>,
     pub names: Names,
-    pub services: Arc<Services>,
+    services: ArcSwap<Services>,
 }
 
 /// How far a session is looked into.
@@ -46,7 +48,17 @@ impl Inspector {
             profile,
             budget: Budget::new(64 << 20),
             names: Names::new(65_536),
-            services: Services::built_in(),
+            services: ArcSwap::new(Services::built_in()),
         }
+    }
+
+    #[must_use]
+    pub fn services(&self) -> Guard<Arc<Services>> {
+        self.services.load()
+    }
+
+    /// Sessions that were named before keep their names.
+    pub fn set_services(&self, services: Arc<Services>) {
+        self.services.store(services);
     }
 }

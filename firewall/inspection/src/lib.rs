@@ -43,7 +43,7 @@ pub use inspector::{Inspector, Profile};
 pub use names::Names;
 pub use protocol::Protocol;
 pub use protocols::quic::close as quic_close;
-pub use services::{Risk, Service, ServiceId, Services, ServicesError};
+pub use services::{NoRisk, Risk, Service, Services, ServicesError};
 pub use session::{Endpoints, Segment, Session, Verdict};
 pub use watch::Watch;
 

@@ -54,7 +54,7 @@ impl Output<'_> {
         if self.identity.name(host, source)
             && let Some(host) = &self.identity.host
         {
-            self.identity.service = self.inspector.services.of(host);
+            self.identity.service = self.inspector.services().of(host).cloned();
         }
     }
 

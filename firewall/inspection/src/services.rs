@@ -8,15 +8,11 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
-/// A service's number; it holds within one `Services`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceId(u32);
-
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
-    all: Vec<Service>,
+    all: Vec<Arc<Service>>,
     /// By domain, in small letters.
-    domains: HashMap<String, ServiceId>,
+    domains: HashMap<String, Arc<Service>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +34,12 @@ pub struct Service {
 #[serde(try_from = "u8")]
 pub struct Risk(u8);
 
+impl Default for Risk {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
 impl Risk {
     #[must_use]
     pub fn level(self) -> u8 {
@@ -46,16 +48,20 @@ impl Risk {
 }
 
 impl TryFrom<u8> for Risk {
-    type Error = &'static str;
+    type Error = NoRisk;
 
     fn try_from(level: u8) -> Result<Self, Self::Error> {
         if (1..=5).contains(&level) {
             Ok(Self(level))
         } else {
-            Err("a risk is a number from 1 to 5")
+            Err(NoRisk)
         }
     }
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a risk is a number from 1 to 5")]
+pub struct NoRisk;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
@@ -72,6 +78,19 @@ pub enum ServicesError {
     },
     #[error("{0} is no name for a service: small letters, digits, hyphens")]
     NoName(String),
+}
+
+impl ServicesError {
+    /// The service that it is about; `None` where the text can't be read.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable(_) => None,
+            Self::NoDomain { service, .. }
+            | Self::Taken { service, .. }
+            | Self::NoName(service) => Some(service),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,72 +113,61 @@ impl Services {
     pub fn built_in() -> Arc<Self> {
         static BUILT_IN: OnceLock<Arc<Services>> = OnceLock::new();
         Arc::clone(BUILT_IN.get_or_init(|| {
-            Arc::new(Self::read(&[include_str!("services.yaml")]).expect("the built-in services"))
+            let all = read(include_str!("services.yaml")).expect("the built-in services");
+            Arc::new(Self::of_all(all))
         }))
     }
 
-    /// Ours and the user's.
+    /// Ours and the user's, in a text of the same form.
     pub fn with(text: &str) -> Result<Arc<Self>, ServicesError> {
-        Ok(Arc::new(Self::read(&[
-            include_str!("services.yaml"),
-            text,
-        ])?))
+        Self::beside(&read(text)?)
     }
 
-    /// Later documents replace services of earlier ones.
-    fn read(documents: &[&str]) -> Result<Self, ServicesError> {
-        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        let mut taken = HashMap::new();
-        for document in documents {
-            let read: BTreeMap<String, Entry> = serde_saphyr::from_str(document)
-                .map_err(|error| ServicesError::Unreadable(error.to_string()))?;
-            // Within a document a domain is one service's; a later one may take it from an earlier one's.
-            let mut own: HashMap<String, String> = HashMap::new();
-            for (name, entry) in &read {
-                check_name(name)?;
-                for domain in &entry.domains {
-                    let domain = checked_domain(name, domain)?;
-                    if let Some(other) = own.insert(domain.clone(), name.clone()) {
-                        return Err(ServicesError::Taken {
-                            service: name.clone(),
-                            domain,
-                            other,
-                        });
-                    }
+    /// Ours and the user's. Those of one name are the user's, and so are domains that both have.
+    pub fn beside(own: &[Service]) -> Result<Arc<Self>, ServicesError> {
+        // Among them a domain is one service's.
+        let mut taken: HashMap<String, &str> = HashMap::new();
+        for service in own {
+            check_name(&service.name)?;
+            for domain in &service.domains {
+                let domain = checked_domain(&service.name, domain)?;
+                if let Some(other) = taken.insert(domain.clone(), &service.name) {
+                    return Err(ServicesError::Taken {
+                        service: service.name.clone(),
+                        domain,
+                        other: other.to_owned(),
+                    });
                 }
             }
-            taken.extend(own);
-            entries.extend(read);
         }
-        let mut services = Self {
-            all: Vec::new(),
-            domains: HashMap::new(),
-        };
-        for (number, (name, entry)) in (0..).zip(entries) {
-            let domains: Vec<String> = entry
-                .domains
-                .iter()
-                .map(|domain| domain.to_ascii_lowercase())
-                .filter(|domain| taken.get(domain) == Some(&name))
-                .collect();
-            for domain in &domains {
-                services.domains.insert(domain.clone(), ServiceId(number));
-            }
-            services.all.push(Service {
-                title: entry.title.unwrap_or_else(|| name.clone()),
-                name,
-                category: entry.category,
-                risk: entry.risk,
-                resolver: entry.resolver,
-                domains,
-            });
+        let is_replaced = |name: &str| own.iter().any(|service| service.name == name);
+        let built_in = Self::built_in();
+        let ours = built_in.all.iter().map(|service| &**service);
+        let ours = ours.filter(|service| !is_replaced(&service.name));
+        let mut all: Vec<Service> = ours.cloned().collect();
+        for service in &mut all {
+            service.domains.retain(|domain| !taken.contains_key(domain));
         }
-        Ok(services)
+        all.extend(own.iter().cloned());
+        Ok(Arc::new(Self::of_all(all)))
+    }
+
+    fn of_all(mut all: Vec<Service>) -> Self {
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        let all: Vec<_> = all.into_iter().map(Arc::new).collect();
+        let domains = all.iter().flat_map(|service| {
+            let domains = service.domains.iter();
+            domains.map(|domain| (domain.to_ascii_lowercase(), Arc::clone(service)))
+        });
+        Self {
+            domains: domains.collect(),
+            all,
+        }
     }
 
     /// Whose a host is.
     #[must_use]
-    pub fn of(&self, host: &str) -> Option<ServiceId> {
+    pub fn of(&self, host: &str) -> Option<&Arc<Service>> {
         let host = host.trim_end_matches('.');
         let lower;
         let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -171,24 +179,33 @@ impl Services {
         let mut rest = Some(host);
         while let Some(domain) = rest {
             if let Some(service) = self.domains.get(domain) {
-                return Some(*service);
+                return Some(service);
             }
             rest = domain.split_once('.').map(|(_, parent)| parent);
         }
         None
     }
 
-    /// # Panics
-    /// With a number of other services.
+    /// By name.
     #[must_use]
-    pub fn get(&self, service: ServiceId) -> &Service {
-        &self.all[service.0 as usize]
-    }
-
-    #[must_use]
-    pub fn all(&self) -> &[Service] {
+    pub fn all(&self) -> &[Arc<Service>] {
         &self.all
     }
+}
+
+/// In the order of their names.
+fn read(text: &str) -> Result<Vec<Service>, ServicesError> {
+    let entries: BTreeMap<String, Entry> = serde_saphyr::from_str(text)
+        .map_err(|error| ServicesError::Unreadable(error.to_string()))?;
+    let services = entries.into_iter().map(|(name, entry)| Service {
+        title: entry.title.unwrap_or_else(|| name.clone()),
+        name,
+        category: entry.category,
+        risk: entry.risk,
+        resolver: entry.resolver,
+        domains: entry.domains,
+    });
+    Ok(services.collect())
 }
 
 fn check_name(name: &str) -> Result<(), ServicesError> {
@@ -226,9 +243,13 @@ mod tests {
     use super::*;
 
     fn name(services: &Services, host: &str) -> Option<String> {
-        services
-            .of(host)
-            .map(|service| services.get(service).name.clone())
+        services.of(host).map(|service| service.name.clone())
+    }
+
+    #[test]
+    fn what_comes_with_palisade_is_right() {
+        let all = read(include_str!("services.yaml")).expect("services");
+        Services::beside(&all).expect("no domain twice");
     }
 
     #[test]
@@ -273,7 +294,7 @@ mod tests {
         assert_eq!(name(&services, "www.shop.example").as_deref(), Some("shop"));
         assert_eq!(name(&services, "mail.google.com").as_deref(), Some("shop"));
         let youtube = services.of("youtube.com").expect("a service");
-        assert_eq!(services.get(youtube).category, "training");
+        assert_eq!(youtube.category, "training");
     }
 
     #[test]

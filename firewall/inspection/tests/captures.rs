@@ -109,7 +109,7 @@ impl Score {
             // Flows inside tunnels are no sessions here.
             if let Some(reports) = sessions.get(&flow.key) {
                 self.fingerprint(&name, &flow, reports);
-                self.flow(&name, &flow, reports, &inspector);
+                self.flow(&name, &flow, reports);
             }
         }
     }
@@ -133,7 +133,7 @@ impl Score {
         }
     }
 
-    fn flow(&mut self, capture: &str, flow: &Flow, reports: &[&Report], inspector: &Inspector) {
+    fn flow(&mut self, capture: &str, flow: &Flow, reports: &[&Report]) {
         let labels: Vec<&str> = flow.label.split('.').collect();
         let expected: Vec<Protocol> = labels
             .iter()
@@ -144,7 +144,8 @@ impl Score {
             let identity = &report.identity;
             let service = identity
                 .service
-                .map(|service| inspector.services.get(service).name.replace('-', ""));
+                .as_ref()
+                .map(|service| service.name.replace('-', ""));
             identity
                 .protocol
                 .is_some_and(|protocol| expected.contains(&protocol))

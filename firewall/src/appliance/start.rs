@@ -74,7 +74,9 @@ pub(super) async fn all(
     let generation = Generation::new(1, config, &places, hits, now);
     let lists = objects.url_lists(&generation.config);
     let generation = Arc::new(generation.with_signatures(signatures).with_lists(&lists));
+    let services = Arc::clone(&generation.config.services);
     let (shared, follow) = share(plan, base, generation, (events, stored))?;
+    shared.inspector.set_services(services);
     let follower = follow.start(&shared).await?;
 
     let stop = Arc::new(AtomicBool::new(false));

@@ -1,26 +1,20 @@
 //! The names by which policies may ask for what a session carries.
 
-use std::sync::LazyLock;
-
 use inspection::{Protocol, Services};
 use rules::Vocabulary;
 
 /// Protocols that are told by their bytes, and services by their names.
-pub(crate) fn vocabulary() -> &'static Vocabulary {
-    static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
-        let services = Services::built_in();
-        let protocols = Protocol::ALL
+pub(crate) fn vocabulary(services: &Services) -> Vocabulary {
+    let protocols = Protocol::ALL
+        .iter()
+        .map(|protocol| protocol.name().to_owned());
+    let names = services.all().iter().map(|service| service.name.clone());
+    Vocabulary {
+        applications: protocols.chain(names).collect(),
+        categories: services
+            .all()
             .iter()
-            .map(|protocol| protocol.name().to_owned());
-        let names = services.all().iter().map(|service| service.name.clone());
-        Vocabulary {
-            applications: protocols.chain(names).collect(),
-            categories: services
-                .all()
-                .iter()
-                .map(|service| service.category.clone())
-                .collect(),
-        }
-    });
-    &VOCABULARY
+            .map(|service| service.category.clone())
+            .collect(),
+    }
 }

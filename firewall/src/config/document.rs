@@ -31,6 +31,9 @@ pub struct Document {
     #[serde(skip_serializing_if = "Named::is_empty")]
     #[schema(value_type = BTreeMap<String, UrlList>)]
     pub url_lists: Named<UrlList>,
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    #[schema(value_type = BTreeMap<String, Service>)]
+    pub services: Named<Service>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub countries: Option<document::Countries>,
     #[serde(skip_serializing_if = "Named::is_empty")]
@@ -332,6 +335,31 @@ pub enum AmbiguousSegments {
     Drop,
     /// The bytes that were sent first are put in.
     Restore,
+}
+
+/// Somebody's hosts, by which policies may ask for a session: beside those that come with Palisade, or in place of the one of this
+/// name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Service {
+    /// As people write it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// One that there is, or another.
+    #[schema(value_type = String)]
+    pub category: Located<String>,
+    /// From 1, nothing to worry about, to 5, made for what policies forbid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
+    pub risk: Option<Located<u8>>,
+    /// Each stands for itself and all below it.
+    #[schema(value_type = Vec<String>)]
+    pub domains: OneOrMany<Located<String>>,
+    /// It answers DNS questions over HTTPS or TLS.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resolver: bool,
 }
 
 /// Hosts and URLs that filters name: written here, in a file, or at a URL.

@@ -99,7 +99,7 @@ pub(super) fn check_unused(document: &document::Document, findings: &mut Finding
 
 pub(super) fn compile_url(
     filter: &Located<document::UrlFilter>,
-    lists: &[UrlList],
+    known: (&[UrlList], &Services),
     findings: &mut Findings,
 ) -> UrlFilterRule {
     let document::UrlFilter {
@@ -109,7 +109,7 @@ pub(super) fn compile_url(
         action,
         log,
     } = &filter.value;
-    let names = names(block, allow, categories, lists, findings);
+    let names = names(block, allow, categories, known, findings);
     if block.is_empty() && categories.is_empty() {
         findings.error(
             filter.place,
@@ -128,7 +128,7 @@ pub(super) fn compile_url(
 
 pub(super) fn compile_dns(
     filter: &Located<document::DnsFilter>,
-    lists: &[UrlList],
+    known: (&[UrlList], &Services),
     findings: &mut Findings,
 ) -> DnsFilterRule {
     let document::DnsFilter {
@@ -139,7 +139,7 @@ pub(super) fn compile_dns(
         sinkhole,
         log,
     } = &filter.value;
-    let names = names(block, allow, categories, lists, findings);
+    let names = names(block, allow, categories, known, findings);
     // One that blocks nothing may still log what is asked for.
     if block.is_empty() && categories.is_empty() && *log != FilteredLog::All {
         let message = "dns-filter does nothing: block, categories, or log: all";
@@ -172,7 +172,7 @@ fn names(
     block: &OneOrMany<Located<String>>,
     allow: &OneOrMany<Located<String>>,
     categories: &OneOrMany<Located<String>>,
-    lists: &[UrlList],
+    (lists, services): (&[UrlList], &Services),
     findings: &mut Findings,
 ) -> FilterNames {
     let mut positions = |names: &OneOrMany<Located<String>>| {
@@ -182,7 +182,7 @@ fn names(
     FilterNames {
         block: positions(block),
         allow: positions(allow),
-        categories: known_categories(categories, findings),
+        categories: known_categories(categories, services, findings),
     }
 }
 
@@ -201,9 +201,9 @@ fn position(name: &Located<String>, lists: &[UrlList], findings: &mut Findings) 
 
 fn known_categories(
     written: &OneOrMany<Located<String>>,
+    services: &Services,
     findings: &mut Findings,
 ) -> Vec<Arc<str>> {
-    let services = Services::built_in();
     let known: BTreeSet<&str> = services
         .all()
         .iter()

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use inspection::Services;
 use inspection::filter::{Filters, ListSlot};
 use rules::{Action, Findings, Located, PolicyId, check_name, parse_size, suggest};
 
@@ -73,7 +74,7 @@ const MAX_PROFILES: usize = 1_024;
 
 pub(super) fn compile(
     document: &Document,
-    lists: &[UrlList],
+    known: (&[UrlList], &Services),
     findings: &mut Findings,
 ) -> Inspection {
     if let Some((name, _)) = document.inspection.0.get(MAX_PROFILES) {
@@ -93,11 +94,11 @@ pub(super) fn compile(
             url_filter: profile
                 .url_filter
                 .as_ref()
-                .map(|filter| filters::compile_url(filter, lists, findings)),
+                .map(|filter| filters::compile_url(filter, known, findings)),
             dns_filter: profile
                 .dns_filter
                 .as_ref()
-                .map(|filter| filters::compile_dns(filter, lists, findings)),
+                .map(|filter| filters::compile_dns(filter, known, findings)),
         }
     });
     let profiles: Vec<_> = profiles.collect();

@@ -22,6 +22,7 @@ mod pass;
 mod reader;
 mod report;
 mod routes;
+mod services;
 mod signatures;
 mod source;
 mod stand_in;
@@ -34,10 +35,14 @@ mod yaml;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ::inspection::Services;
 use jsonptr::Pointer;
 use rules::document::Sections;
-use rules::{Diagnostic, Facts, Findings, Located, Object, ObjectKind, Outside, Place, Rules};
+use rules::{
+    Diagnostic, Facts, Findings, Located, Object, ObjectKind, Outside, Place, Rules, Vocabulary,
+};
 use serde::de::DeserializeOwned;
 use yaml::Kind;
 
@@ -76,6 +81,8 @@ pub struct Config {
     pub routes: Vec<StaticRoute>,
     pub feeds: Vec<Feed>,
     pub url_lists: Vec<UrlList>,
+    /// Those that come with Palisade, and the document's.
+    pub services: Arc<Services>,
     /// The country database.
     pub countries: Option<PathBuf>,
     pub rules: Rules,
@@ -136,13 +143,15 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     let events = events::compile(&document.events, findings);
     let feeds = feeds::compile(&document.feeds, findings);
     let url_lists = url_lists::compile(&document.url_lists, findings);
+    let services = services::compile(&document.services, findings);
+    let vocabulary = content::vocabulary(&services);
     let countries = feeds::compile_countries(document.countries.as_ref(), findings);
-    let (rules, names) = Rules::compile(sections(&document), facts, findings);
+    let (rules, names) = Rules::compile(sections(&document, &vocabulary), facts, findings);
     let rules = rules.with_management(management.listen.map(|address| address.port()));
     system::check_management_zones(&document, findings);
     let interfaces = interfaces::compile(&document, &names, findings);
     let routes = routes::compile(&document, &interfaces, findings);
-    let inspection = inspection::compile(&document, &url_lists, findings);
+    let inspection = inspection::compile(&document, (&url_lists, &services), findings);
     let signatures = signatures::compile(&document.signatures, findings);
     let nat = nat::NatRules::compile(&document.nat.value, &names, findings);
     if system.mode == Mode::Wire && document.nat.value != nat::document::Nat::default() {
@@ -161,6 +170,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
         routes,
         feeds,
         url_lists,
+        services,
         countries,
         rules,
         inspection,
@@ -170,7 +180,7 @@ fn compile(document: Document, text: &str, facts: &Facts, findings: &mut Finding
     }
 }
 
-fn sections(document: &Document) -> Sections<'_> {
+fn sections<'a>(document: &'a Document, vocabulary: &'a Vocabulary) -> Sections<'a> {
     Sections {
         zones: &document.zones,
         addresses: &document.addresses,
@@ -179,7 +189,7 @@ fn sections(document: &Document) -> Sections<'_> {
         applications: &document.applications,
         schedules: &document.schedules,
         policies: &document.policies,
-        vocabulary: content::vocabulary(),
+        vocabulary,
     }
 }
 
@@ -190,7 +200,8 @@ impl Config {
     pub fn hygiene(&self) -> Vec<Diagnostic> {
         let mut findings = Findings::default();
         let nat = &self.document.nat.value;
-        let sections = sections(&self.document);
+        let vocabulary = content::vocabulary(&self.services);
+        let sections = sections(&self.document, &vocabulary);
         let names = rules::hygiene::check(sections, nat.address_items(), &mut findings);
         nat::hygiene::check(nat, &names, &mut findings);
         inspection::check_unused(&self.document, &mut findings);

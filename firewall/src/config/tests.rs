@@ -997,3 +997,60 @@ policies:
     let again = parse(&shown, "shown.json").unwrap();
     assert_eq!(again.inspection.profiles(), config.inspection.profiles());
 }
+
+#[test]
+fn services_of_the_document_stand_beside_ours() {
+    let text = "\
+services:
+  shop: { category: trade, risk: 4, domains: [shop.example, mail.google.com] }
+policies:
+  - { name: no-trade, from: trust, to: untrust, l7: { category: trade }, action: deny }
+  - { name: shop, from: trust, to: untrust, l7: { application: shop }, action: permit }
+";
+    let config = parse(&format!("{SMALL}{text}"), "services.yaml").unwrap();
+    let of = |host| {
+        config
+            .services
+            .of(host)
+            .map(|service| service.name.as_str())
+    };
+    assert_eq!(of("www.shop.example"), Some("shop"));
+    assert_eq!(of("mail.google.com"), Some("shop"));
+    assert_eq!(of("www.youtube.com"), Some("youtube"));
+    let shown = serde_json::to_string_pretty(&config.document).unwrap();
+    assert_eq!(
+        parse(&shown, "shown.json").unwrap().services,
+        config.services
+    );
+
+    let refused = |services: &str| {
+        let text = format!("{SMALL}services:\n{services}");
+        parse(&text, "services.yaml").unwrap_err().to_string()
+    };
+    for (services, said) in [
+        (
+            "  a: { domains: [a.example] }",
+            "service 'a' needs a category",
+        ),
+        ("  a: { category: b }", "service 'a' needs domains"),
+        (
+            "  a: { category: b, risk: 9, domains: [a.example] }",
+            "from 1 to 5",
+        ),
+        (
+            "  a: { category: 'B c', domains: [a.example] }",
+            "small letters",
+        ),
+        (
+            "  a: { category: b, domains: ['*.example'] }",
+            "is no domain",
+        ),
+        (
+            "  a: { category: x, domains: [c.example] }\n  b: { category: x, domains: [c.example] }",
+            "c.example is a's already",
+        ),
+    ] {
+        let message = refused(services);
+        assert!(message.contains(said), "{message}");
+    }
+}

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use firewall::config::{Config, InspectionProfile};
 use firewall::content::Facts;
+use inspection::Endpoints;
 use inspection::capture::Report;
-use inspection::{Endpoints, Services};
 use rules::{Action, Content, Protocol, Question, Tuple, ZoneId};
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(super) fn of<'a>(
 }
 
 /// What is known of a session when it is over; of its requests, the first.
-pub(super) fn content(report: &Report, services: &Services) -> Content {
+pub(super) fn content(report: &Report) -> Content {
     let noted = |name: &str| {
         let mut attributes = report.attributes.iter();
         let found = attributes.find(|(known, _)| *known == name);
@@ -75,7 +75,7 @@ pub(super) fn content(report: &Report, services: &Services) -> Content {
     };
     let target = noted("http_target").unwrap_or_default();
     let facts = Facts::of(noted("http_method"), target, version, noted("tls_ja4"));
-    let mut content = firewall::content::of(&report.identity, &facts, services);
+    let mut content = firewall::content::of(&report.identity, &facts);
     content.close();
     content
 }

@@ -1,6 +1,6 @@
 //! The collections in the API's description of itself.
 
-use firewall::config::document::{Interface, Route, UrlList};
+use firewall::config::document::{InspectionProfile, Interface, Route, Service, UrlList};
 use nat::document::{DestinationRule, Pool, SourceRule, StaticRule};
 use rules::document::{ApplicationItem, Feed, Policy, Schedule, Zone};
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
@@ -60,6 +60,20 @@ pub(super) static COLLECTIONS: &[Collection] = &[
         at: &["url-lists"],
         shape: Shape::Map { content: None },
         schema: named::<UrlList>,
+    },
+    Collection {
+        path: "services",
+        noun: "service",
+        at: &["services"],
+        shape: Shape::Map { content: None },
+        schema: named::<Service>,
+    },
+    Collection {
+        path: "inspection",
+        noun: "inspection profile",
+        at: &["inspection"],
+        shape: Shape::Map { content: None },
+        schema: named::<InspectionProfile>,
     },
     Collection {
         path: "schedules",

@@ -55,7 +55,7 @@ impl Walk<'_> {
             return Judged::Goes;
         };
         for question in std::mem::take(&mut looking.questions) {
-            let blocked = filters.decide(&question, &self.shared.inspector.services);
+            let blocked = filters.decide(&question, &self.shared.inspector.services());
             let instead = filters.instead(&question);
             if filters.logs(&question, blocked.is_some()) {
                 self.tell_filtered(flow.slot, &question, blocked.as_ref(), instead);

@@ -52,8 +52,7 @@ impl Walk<'_> {
     /// Whether more is known of the session's content than before.
     fn learn(&self, slot: Slot, looking: &Looking, known: &mut Content) -> bool {
         let identity = looking.session.identity();
-        let services = &self.shared.inspector.services;
-        let mut content = content::of(identity, &looking.facts, services);
+        let mut content = content::of(identity, &looking.facts);
         if looking.session.is_over() {
             content.close();
         }

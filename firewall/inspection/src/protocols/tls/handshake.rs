@@ -183,7 +183,8 @@ impl Handshake {
         let speaks_dns = output
             .identity
             .service
-            .is_some_and(|service| output.inspector.services.get(service).resolver);
+            .as_ref()
+            .is_some_and(|service| service.resolver);
         if let Some((protocol, certain)) = inside(self.carrier, alpn, ports, speaks_dns) {
             let carrier = match self.carrier {
                 Carrier::Tcp => Protocol::Tls,
