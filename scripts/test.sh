@@ -8,10 +8,15 @@ cargo=scripts/cargo.sh
 "$cargo" build --locked --workspace --bins --quiet
 
 scripts/ui.sh if-possible test
+failed=0
+# By themselves: a browser beside the labs would only make both wait.
+scripts/as-root.sh scripts/ui.sh if-possible browser-test-short || failed=$?
 
 if cargo nextest --version >/dev/null 2>&1; then
 	# nextest runs no examples of the documentation.
 	"$cargo" test --locked --workspace --doc --quiet
-	exec "$cargo" nextest run --locked --workspace --status-level fail --no-fail-fast
+	"$cargo" nextest run --locked --workspace --status-level fail --no-fail-fast || failed=$?
+else
+	"$cargo" test --locked --workspace --no-fail-fast || failed=$?
 fi
-exec "$cargo" test --locked --workspace --no-fail-fast
+exit "$failed"
