@@ -22,6 +22,12 @@ const PAGES: [name: string, path: string][] = [
   ['objects', '/ui/objects'],
   ['objects-applications', '/ui/objects?section=applications'],
   ['objects-built-in', '/ui/objects?section=built-in'],
+  ['inspection', '/ui/inspection'],
+  ['inspection-profile', '/ui/inspection?section=%2Finspection&edit=strict'],
+  ['signatures', '/ui/signatures'],
+  ['url-lists', '/ui/url-lists'],
+  ['services', '/ui/services'],
+  ['service', '/ui/services?section=%2Fservices&edit=shop'],
   ['explain', '/ui/explain?from=trust&source=192.0.2.10&destination=198.51.100.10&protocol=tcp&destination-port=25'],
   ['interfaces', '/ui/interfaces'],
   ['zones', '/ui/zones'],
@@ -47,6 +53,9 @@ test.beforeAll(async ({ lab, chromium }) => {
     { op: 'add', path: '/policies/-', value: { name: long, description: '<b>Pages</b> & more', from: 'trust', to: 'untrust', destination: [long], application: ['shop-api', 'dns', 'ssh', 'imap'], action: 'permit', log: ['start', 'end'], schedule: 'office', l7: { host: ['*.example.com'], method: ['GET'] } } },
     { op: 'add', path: '/policies/-', value: { name: 'hidden', from: 'trust', to: 'untrust', application: 'smtp', action: 'deny' } },
     { op: 'add', path: '/policies/-', value: { name: 'off', from: 'untrust', to: 'any', action: 'reject', enabled: false } },
+    { op: 'add', path: '/url-lists', value: { ads: { entries: ['ads.example.com', '||tracker.example^'] }, ours: { url: 'https://lists.example.org/ours.txt', refresh: '6h' } } },
+    { op: 'add', path: '/services', value: { shop: { title: 'The shop', category: 'business', risk: 2, domains: ['shop.example.com', 'shop.example.net'] } } },
+    { op: 'add', path: '/inspection', value: { strict: { description: 'What children may see', 'url-filter': { block: ['ads'], allow: ['ours'], categories: ['gambling', 'social'] }, 'dns-filter': { block: ['ads'], answer: 'zero' } } } },
     { op: 'add', path: '/nat/pools', value: { public: { addresses: ['198.51.100.32/28'] } } }
   ]
   const { status, body } = await lab.ask('PATCH', '/api/v1/config/candidate', operations)
