@@ -34,7 +34,7 @@ test('one browser on the dashboard', async ({ lab, chromium }) => {
 test('twenty browsers', async ({ lab, chromium }) => {
   const asked = await questions(chromium)
   // Streams of one user are bounded.
-  const users = ['admin', ...(await Promise.all(['b', 'c', 'd'].map((name) => added(lab, name))))]
+  const users = ['admin', ...(await Promise.all(['viewer-1', 'viewer-2', 'viewer-3'].map((name) => added(lab, name))))]
 
   const costs: number[] = []
   const packets: number[] = []

@@ -97,7 +97,9 @@ impl Looking {
             self.watch = None;
             self.found.clear();
         }
-        if !wants.filters {
+        if wants.filters {
+            self.asked.get_or_insert_default();
+        } else {
             self.asked = None;
             self.questions.clear();
         }

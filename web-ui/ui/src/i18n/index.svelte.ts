@@ -30,7 +30,7 @@ export function word(prefix: string, name: string): string {
 }
 
 /** `key.one` or `key.other`, by the language's rules. */
-export function count(key: string, number: number, shown: string = String(number)): string {
+export function count(key: string, number: number, shown: string = new Intl.NumberFormat(language).format(number)): string {
   const form = new Intl.PluralRules(language).select(number) === 'one' ? 'one' : 'other'
   return t(`${key}.${form}` as Key, { count: shown })
 }
