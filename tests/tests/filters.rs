@@ -18,7 +18,7 @@ use quinn_proto::{
 
 in_both_modes!(
     a_blocked_request_gets_a_page,
-    a_page_survives_loss_and_closing,
+    a_page_ends_the_connection_in_good_order,
     a_blocked_tls_session_is_reset,
     a_blocked_quic_session_is_refused,
     a_blocked_name_is_answered,
@@ -95,7 +95,7 @@ fn a_blocked_request_gets_a_page(attach: Attach) -> Result<()> {
 }
 
 /// The connection ends as if the server had ended it: both ends of it are closed, none is reset, and nothing lingers at the client.
-fn a_page_survives_loss_and_closing(attach: Attach) -> Result<()> {
+fn a_page_ends_the_connection_in_good_order(attach: Attach) -> Result<()> {
     let edge = Edge::start("page-end", attach, &filtering(URL_FILTER))?;
     let (mut client, _server) = connection(&edge, Family::V4, 80)?;
     client.write_all(&request("ads.example", "/"))?;
