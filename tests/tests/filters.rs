@@ -61,6 +61,13 @@ fn a_blocked_request_gets_a_page(attach: Attach) -> Result<()> {
             says(&mut server, &mut client, ANSWER)?;
         }
         let blocked = request("www.example", "/secret/<b>");
+        // Nor does it pass behind many others in one segment.
+        let (mut hurried, _hurried) = connection(&edge, family, 81)?;
+        let others = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(40);
+        hurried.write_all(&[&others, &blocked[..]].concat())?;
+        let mut page = String::new();
+        hurried.read_to_string(&mut page)?;
+        ensure!(page.starts_with("HTTP/1.1 403"), "{page}");
         // In two segments, the first of which passes.
         client.write_all(&blocked[..20])?;
         thread::sleep(Duration::from_millis(20));

@@ -205,10 +205,4 @@ impl DnsFilter {
     pub fn decide(&self, name: &str, services: &Services) -> Option<Blocked> {
         self.names.decide(name, None, services)
     }
-
-    /// What the asker gets instead: see [`DnsAnswers::to`].
-    #[must_use]
-    pub fn answer(&self, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        self.answers.to(message, transport)
-    }
 }

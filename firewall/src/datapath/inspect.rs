@@ -104,8 +104,10 @@ struct Seen {
     is_over: bool,
 }
 
-/// Of each, that may wait for a policy.
+/// Matches that may wait for a policy.
 const MOST_WAITING: usize = 32;
+/// Questions that may: more than one packet asks.
+const MOST_QUESTIONS: usize = 4_096;
 
 impl Looking {
     /// No more will come.
@@ -368,10 +370,12 @@ impl Walk<'_> {
             let packet = signatures::packet(bytes, &admitted.packet, direction, &payload);
             watch.packet(&packet, scanner, now, &mut |one| found.push(one));
         }
+        // What is judged with this packet is judged whole: nobody gets past a filter by asking much at once.
+        let are_judged = bounds.as_ref().is_some_and(|it| it.filters.is_some());
         let mut sink = |event: &Event<'_>| {
             facts.note(event);
             if let Some(question) = asked.as_mut().and_then(|asked| asked.note(event))
-                && questions.len() < MOST_WAITING
+                && (are_judged || questions.len() < MOST_QUESTIONS)
             {
                 questions.push(question);
             }
