@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::{Diagnostic, Located, Place, Severity};
 
+/// Nobody reads more, and a small document can have a mistake in every second byte: the others are only counted.
+const FINDINGS_MAX: usize = 10_000;
+
 /// What was found so far.
 ///
 /// It also remembers which named entries could not be read in full. That was reported once, where
@@ -12,12 +15,14 @@ use crate::{Diagnostic, Located, Place, Severity};
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     diagnostics: Vec<Diagnostic>,
+    errors_not_kept: usize,
+    warnings_not_kept: usize,
     damaged: BTreeSet<(String, String)>,
 }
 
 impl Findings {
     pub fn error(&mut self, place: Place, message: impl Into<String>) {
-        self.push(Severity::Error, place, message.into(), None);
+        self.error_with_suggestion(place, message, None);
     }
 
     /// `suggestion` is the nearest valid name, if one is near; see [`suggest`].
@@ -27,34 +32,70 @@ impl Findings {
         message: impl Into<String>,
         suggestion: Option<String>,
     ) {
-        self.push(Severity::Error, place, message.into(), suggestion);
+        self.push(Diagnostic {
+            severity: Severity::Error,
+            place,
+            message: message.into(),
+            suggestion,
+        });
     }
 
     pub fn warning(&mut self, place: Place, message: impl Into<String>) {
-        self.push(Severity::Warning, place, message.into(), None);
+        self.push(Diagnostic {
+            severity: Severity::Warning,
+            place,
+            message: message.into(),
+            suggestion: None,
+        });
     }
 
     pub fn has_errors(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        self.errors_not_kept > 0
+            || self
+                .diagnostics
+                .iter()
+                .any(|finding| finding.severity == Severity::Error)
     }
 
     pub fn len(&self) -> usize {
-        self.diagnostics.len()
+        self.diagnostics.len() + self.errors_not_kept + self.warnings_not_kept
     }
 
     pub fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()
     }
 
-    /// Everything found, in the order of the document, each finding once.
+    /// Everything found, in the order of the document, each finding once. Of very many the first, and how many are
+    /// left out.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort_by(|a, b| {
             (a.place, a.severity, &a.message).cmp(&(b.place, b.severity, &b.message))
         });
         self.diagnostics.dedup();
+        for (severity, count, what) in [
+            (Severity::Error, self.errors_not_kept, "mistakes"),
+            (Severity::Warning, self.warnings_not_kept, "warnings"),
+        ] {
+            if count > 0 {
+                self.diagnostics.push(Diagnostic {
+                    severity,
+                    place: Place::NONE,
+                    message: format!("{count} more {what} are not listed"),
+                    suggestion: None,
+                });
+            }
+        }
         self.diagnostics
+    }
+
+    /// Takes over what another sink was told.
+    pub fn append(&mut self, others: Self) {
+        self.errors_not_kept += others.errors_not_kept;
+        self.warnings_not_kept += others.warnings_not_kept;
+        for finding in others.diagnostics {
+            self.push(finding);
+        }
+        self.damaged.extend(others.damaged);
     }
 
     /// Entry `name` of `section` has a mistake that was reported: it may be missing or incomplete.
@@ -74,19 +115,14 @@ impl Findings {
             .map(|(_, name)| name.as_str())
     }
 
-    fn push(
-        &mut self,
-        severity: Severity,
-        place: Place,
-        message: String,
-        suggestion: Option<String>,
-    ) {
-        self.diagnostics.push(Diagnostic {
-            severity,
-            place,
-            message,
-            suggestion,
-        });
+    fn push(&mut self, finding: Diagnostic) {
+        if self.diagnostics.len() < FINDINGS_MAX {
+            self.diagnostics.push(finding);
+        } else if finding.severity == Severity::Error {
+            self.errors_not_kept += 1;
+        } else {
+            self.warnings_not_kept += 1;
+        }
     }
 }
 
@@ -160,5 +196,31 @@ mod tests {
             .map(|finding| finding.message)
             .collect();
         assert_eq!(found, ["early", "late"]);
+    }
+
+    #[test]
+    fn of_very_many_the_first_are_kept_and_the_others_counted() {
+        let mut others = Findings::default();
+        for column in 0..FINDINGS_MAX as u32 {
+            others.warning(Place { line: 1, column }, "w");
+        }
+        others.error(Place::NONE, "x");
+        others.error(Place::NONE, "x");
+        others.warning(Place::NONE, "w");
+        let mut findings = Findings::default();
+        findings.warning(Place::NONE, "first");
+        findings.append(others);
+        assert!(findings.has_errors());
+        assert_eq!(findings.len(), FINDINGS_MAX + 4);
+        let sorted = findings.into_sorted();
+        assert_eq!(sorted.len(), FINDINGS_MAX + 2);
+        let last = sorted.iter().rev().take(2).map(|it| it.message.as_str());
+        assert_eq!(
+            last.collect::<Vec<_>>(),
+            [
+                "2 more warnings are not listed",
+                "2 more mistakes are not listed"
+            ]
+        );
     }
 }

@@ -107,9 +107,7 @@ impl Pass {
 
     /// True if every section was read, if not in full.
     pub(super) fn finish(self, root: &Node, findings: &mut Findings) -> bool {
-        for finding in self.findings.into_inner().into_sorted() {
-            findings.error_with_suggestion(finding.place, finding.message, finding.suggestion);
-        }
+        findings.append(self.findings.into_inner());
         let left_out = self.left_out.into_inner();
         if left_out.is_empty() {
             return true;

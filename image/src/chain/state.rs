@@ -127,11 +127,16 @@ impl State {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text).map_err(failed)?;
-                let pid = text.trim().parse().ok().and_then(Pid::from_raw);
-                pid.map(Standing::Supervised)
+                process_number(&text)
+                    .map(Standing::Supervised)
                     .ok_or_else(|| failed(io::Error::other("it does not say who holds it")))
             }
         }
+    }
+
+    /// Who held the lock last, dead or alive.
+    pub(super) fn last_supervisor(&self) -> Option<Pid> {
+        process_number(&fs::read_to_string(self.file("lock")).ok()?)
     }
 
     pub(super) fn write(&self, path: &Path, content: &str) -> Result<(), StateError> {
@@ -161,6 +166,10 @@ impl State {
             source,
         })
     }
+}
+
+fn process_number(text: &str) -> Option<Pid> {
+    text.trim().parse().ok().and_then(Pid::from_raw)
 }
 
 /// The names of all chains that left something on the disk.

@@ -78,7 +78,7 @@ struct CheckView {
     valid: bool,
     /// The first 1,000.
     findings: Vec<Mistake>,
-    /// How many more there are.
+    /// How many more there are; beyond 10,000 nobody counts.
     omitted: usize,
 }
 
