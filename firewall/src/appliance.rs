@@ -40,7 +40,7 @@ use crate::history::{Opening, Sampler};
 use crate::host;
 use crate::lifecycle::Datapath;
 use crate::objects::Objects;
-use crate::ports::{self, Plan, Ports};
+use crate::ports::{self, Loader, Plan, Ports};
 
 pub use error::{BootError, CommitError};
 
@@ -101,6 +101,7 @@ impl Appliance {
     pub async fn start(
         config: Config,
         kept: Kept,
+        loader: Loader,
         enforcing: impl FnOnce(),
     ) -> Result<Self, BootError> {
         let (connection, handle, _) =
@@ -121,7 +122,7 @@ impl Appliance {
         let mut places = Places::default();
         places.admit(&config)?;
         let number_of = |device: &Device| places.port(device);
-        let ports = Ports::prepare(&handle, &config, &plan, number_of).await?;
+        let ports = Ports::prepare(&handle, &config, &plan, loader, number_of).await?;
         let mut base = Base {
             handle,
             places,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use firewall::config::{self, Config, ConfigError, Report};
 use firewall::lifecycle::{Compile, Datapath};
 use firewall::objects::{self, Objects};
+use firewall::ports::Loader;
 use firewall::{Appliance, BootError, CommitError, Kept};
 use futures_util::future::BoxFuture;
 use rules::Severity;
@@ -26,11 +27,12 @@ impl Enforcer {
     pub(crate) async fn start(
         config: Config,
         kept: Kept,
+        loader: Loader,
         enforcing: impl FnOnce(),
     ) -> Result<Self, BootError> {
         let objects = kept.objects.clone();
         let config = prepared(&objects, config, BOOT_PATIENCE).await;
-        let appliance = Appliance::start(config, kept, enforcing).await?;
+        let appliance = Appliance::start(config, kept, loader, enforcing).await?;
         objects.follow(&appliance.in_force().config);
         Ok(Self { appliance, objects })
     }

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use firewall::Kept;
@@ -20,8 +21,10 @@ use firewall::events::{Events, Watch};
 use firewall::history::History;
 use firewall::lifecycle::{Change, Lifecycle, OpenError, Options, ReloadError, Reloaded, Source};
 use firewall::objects::Objects;
+use firewall::ports::Loader;
 use firewall::route::DeviceSettings;
 use futures_util::FutureExt;
+use inspection::Services;
 use rules::{Diagnostic, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
@@ -89,6 +92,9 @@ fn confined(args: &Args, environment: Environment, begun: Instant) -> Result<(),
     privileges::confine(start.path(), &args.state_dir)?;
     let processors = Processors::new(environment.control_processors, environment.data_processors)?;
     processors.for_data();
+    let loader = Loader::without_kernel_types();
+    // Any configuration needs them, and they take as long to read as all that comes before it.
+    thread::spawn(Services::built_in);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -99,6 +105,7 @@ fn confined(args: &Args, environment: Environment, begun: Instant) -> Result<(),
         start,
         environment,
         processors: &processors,
+        loader,
         begun,
     };
     let end = runtime.block_on(boot.appliance())?;
@@ -118,6 +125,7 @@ struct Boot<'a> {
     start: StartDocument,
     environment: Environment,
     processors: &'a Processors,
+    loader: Loader,
     begun: Instant,
 }
 
@@ -128,6 +136,7 @@ impl Boot<'_> {
             start,
             mut environment,
             processors,
+            loader,
             begun,
         } = self;
         reaper::start().map_err(RunError::Runtime)?;
@@ -166,7 +175,7 @@ impl Boot<'_> {
             let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(config = %file.display(), revision, socket = %args.socket.display(), milliseconds, "enforcing");
         };
-        let enforcer = Enforcer::start(config, kept, enforcing)
+        let enforcer = Enforcer::start(config, kept, loader, enforcing)
             .await
             .map_err(Box::new)
             .map_err(RunError::Boot)?;

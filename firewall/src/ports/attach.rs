@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::claim::{Claim, Seat};
 use super::pair::{self, Pair};
-use super::programs::{AttachedProgram, Marks, PortFacts, Programs, Settings};
+use super::programs::{AttachedProgram, Loader, Marks, PRIVATE, PortFacts, Programs, Settings};
 use super::transmit::Change;
 use super::wanted::{Present, Suitable, Wanted, frame_bytes, most_mtu_bytes};
 use super::{AttachMode, KernelCounters, PortError, PortId};
@@ -137,6 +137,7 @@ impl Ports {
         handle: &Handle,
         config: &Config,
         plan: &Plan,
+        loader: Loader,
         number_of: impl Fn(&Device) -> Option<PortId>,
     ) -> Result<Self, PortError> {
         let present = Present::read(handle).await?;
@@ -169,7 +170,8 @@ impl Ports {
             uses_xdp: modes().any(|mode| mode == AttachMode::Xdp),
         };
         // Verifying them takes longest of all; the pairs are made meanwhile.
-        let loading = spawn_blocking(move || Programs::load(&settings));
+        let at_once = Some(host.inner_ifindex);
+        let loading = spawn_blocking(move || Programs::load(loader, &settings, at_once));
         let mut made = Vec::new();
         let pairs = make_pairs(handle, &seat, plan.workers, suitable, &mut made).await;
         let loaded = match loading.await {
@@ -337,14 +339,12 @@ impl Ports {
         }
     }
 
-    /// Attaches the programs at the host pair. Needs its sockets to be in their map.
+    /// Attaches the program that leads to the host pair's sockets, which need to be in their map.
     pub fn attach_host(&mut self) -> Result<(), PortError> {
-        let programs = &mut self.programs;
-        let (outer, inner) = (&self.host.outer, &self.host.inner);
-        let at = programs.attach_xdp("xdp_private", inner, self.host.inner_ifindex)?;
+        let at_sockets = self.programs.take_attached_at_once();
+        self.host_programs.extend(at_sockets);
+        let at = self.programs.attach_own("tc_host", &self.host.outer)?;
         self.host_programs.push(at);
-        self.host_programs
-            .push(programs.attach_own("tc_host", outer)?);
         Ok(())
     }
 
@@ -355,7 +355,7 @@ impl Ports {
         };
         if let Some(pair) = &port.pair {
             let (inner, ifindex) = (&pair.inner, pair.inner_ifindex);
-            let at = self.programs.attach_xdp("xdp_private", inner, ifindex)?;
+            let at = self.programs.attach_xdp(PRIVATE, inner, ifindex)?;
             port.programs.push(at);
             let at = self.programs.attach_own("tc_private", &pair.outer)?;
             port.programs.push(at);

@@ -22,7 +22,7 @@ pub use claim::{Claim, Seat};
 pub use counters::KernelCounters;
 pub use pair::Pair;
 pub(crate) use pair::is_private;
-pub use programs::{AttachedProgram, Marks, Memory, OBJECT, PortFacts, Programs, Settings};
+pub use programs::{AttachedProgram, Loader, Marks, Memory, OBJECT, PortFacts, Programs, Settings};
 pub use state::{PortState, Stands};
 pub use wanted::{Present, Suitable, Wanted};
 

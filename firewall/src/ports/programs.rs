@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use abi::{
     Bucket, DatapathRecord, FlowRecord, MAX_PORTS, MAX_QUEUES, NextHopRecord, PortRecord,
@@ -20,12 +21,16 @@ use aya::programs::{
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{AttachMode, KernelCounters, Pair, PortError, PortId};
 use crate::session::SessionTable;
 
 /// The object that the build script compiled.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/datapath.bpf.o"));
+
+/// The program where the sockets of a private pair are.
+pub(super) const PRIVATE: &str = "xdp_private";
 
 /// Marks by which the programs know packets of this appliance; random, so that no configuration
 /// of others uses them by chance.
@@ -104,6 +109,7 @@ pub struct Programs {
     vlans: HashMap<MapData, [u32; 2], u32>,
     tags: HashMap<MapData, u32, [u32; 2]>,
     answered: LpmTrie<MapData, [u8; 16], u32>,
+    attached_at_once: Option<AttachedProgram>,
 }
 
 impl std::fmt::Debug for Programs {
@@ -112,13 +118,55 @@ impl std::fmt::Debug for Programs {
     }
 }
 
+/// What hands the programs to the kernel.
+#[derive(Debug)]
+pub struct Loader(EbpfLoader<'static>);
+
+impl Loader {
+    #[must_use]
+    pub fn new() -> Self {
+        Self(EbpfLoader::new())
+    }
+
+    /// As fast as can be, which the process must have a single thread for. Making a loader reads the kernel's own types,
+    /// 5 MB which no program here is laid out by, and that is 30 to 40 ms of a start. aya has no other way to make one;
+    /// it does without where the file can't be opened, so it is made while none can.
+    #[must_use]
+    pub fn without_kernel_types() -> Self {
+        let before = getrlimit(Resource::Nofile);
+        let none = Rlimit {
+            current: Some(0),
+            ..before.clone()
+        };
+        let lowered = setrlimit(Resource::Nofile, none).is_ok();
+        let loader = Self::new();
+        if lowered {
+            // Up to what it was, anybody may.
+            if let Err(error) = setrlimit(Resource::Nofile, before) {
+                tracing::error!(%error, "no file can be opened any more");
+            }
+        }
+        loader
+    }
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Programs {
-    pub fn load(settings: &Settings) -> Result<Self, PortError> {
+    /// `at_once`: where [`PRIVATE`] goes before the others are verified, by number of the device.
+    pub fn load(
+        Loader(mut loader): Loader,
+        settings: &Settings,
+        at_once: Option<u32>,
+    ) -> Result<Self, PortError> {
         let buckets = SessionTable::buckets_for(settings.sessions);
         let mask = buckets as u32 - 1;
-        let mut loader = EbpfLoader::new();
-        // Nothing in them is laid out by the kernel's own types (5 MB to read), so they are not looked at.
         loader
+            // Nor are they looked at where they were read.
             .btf(None)
             .map_max_entries("buckets", buckets as u32)
             .map_max_entries("flows", settings.sessions * 2)
@@ -134,8 +182,9 @@ impl Programs {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| refused("datapath", &error))?;
-        verify(&mut ebpf, settings)?;
+        let attached_at_once = verify(&mut ebpf, settings, at_once)?;
         Ok(Self {
+            attached_at_once,
             port_numbers: map(&mut ebpf, "port_numbers")?,
             high_port_numbers: map(&mut ebpf, "high_port_numbers")?,
             ports: Arc::new(mapped(&ebpf, "ports", MAX_PORTS)?),
@@ -333,6 +382,11 @@ impl Programs {
         }
     }
 
+    /// What [`Self::load`] attached.
+    pub fn take_attached_at_once(&mut self) -> Option<AttachedProgram> {
+        self.attached_at_once.take()
+    }
+
     /// Attaches natively.
     pub fn attach_xdp(
         &mut self,
@@ -403,25 +457,60 @@ where
         .map_err(|error| not_loaded(name, &error))
 }
 
-/// Has the kernel verify what ports want. Its verifier takes its time for what stands at a port, and meanwhile looks at the
-/// rest on another processor.
-fn verify(ebpf: &mut Ebpf, settings: &Settings) -> Result<(), PortError> {
+/// Has the kernel verify what ports want. Its verifier takes its time for two of them, each on a processor; the kernel
+/// takes its time for the first device with a program, too, and needs no processor for it.
+fn verify(
+    ebpf: &mut Ebpf,
+    settings: &Settings,
+    at_once: Option<u32>,
+) -> Result<Option<AttachedProgram>, PortError> {
     let wanted = |name: &str| match name {
         "tc_port" => settings.uses_tc,
         "xdp_port" => settings.uses_xdp,
         _ => true,
     };
-    let wanted = ebpf.programs_mut().filter(|(name, _)| wanted(name));
-    let (at_ports, others): (Vec<_>, Vec<_>) =
-        wanted.partition(|(name, _)| ["tc_port", "xdp_port"].contains(name));
-    std::thread::scope(|scope| {
-        let at_ports = scope.spawn(|| load_all(at_ports));
-        let others = load_all(others);
-        match at_ports.join() {
-            Ok(outcome) => outcome.and(others),
-            Err(panic) => std::panic::resume_unwind(panic),
+    let mut private = None;
+    let (mut at_ports, mut egress, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, program) in ebpf.programs_mut().filter(|(name, _)| wanted(name)) {
+        match (name, program) {
+            (PRIVATE, Program::Xdp(program)) => private = Some(program),
+            ("tc_port" | "xdp_port", program) => at_ports.push((name, program)),
+            ("tc_egress", program) => egress.push((name, program)),
+            (_, program) => others.push((name, program)),
         }
+    }
+    let private = private.ok_or_else(|| missing(PRIVATE))?;
+    thread::scope(|scope| {
+        let at_ports = scope.spawn(|| load_all(at_ports));
+        let egress = scope.spawn(|| load_all(egress));
+        let attached = load_private(private, at_once).and_then(|attached| {
+            load_all(others)?;
+            Ok(attached)
+        });
+        for verified in [at_ports, egress] {
+            verified
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        attached
     })
+}
+
+fn load_private(
+    program: &mut Xdp,
+    at_once: Option<u32>,
+) -> Result<Option<AttachedProgram>, PortError> {
+    let failed = |error| not_loaded(PRIVATE, &error);
+    program.load().map_err(failed)?;
+    at_once
+        .map(|ifindex| {
+            let link = program.attach_to_if_index(ifindex, XdpMode::Driver);
+            Ok(AttachedProgram {
+                name: PRIVATE,
+                link: LinkId::Xdp(link.map_err(failed)?),
+            })
+        })
+        .transpose()
 }
 
 fn load_all(programs: Vec<(&str, &mut Program)>) -> Result<(), PortError> {

@@ -25,7 +25,9 @@ use anyhow::{Context as _, Result, bail};
 use firewall::clock::Timestamp;
 use firewall::counters::InterfaceId;
 use firewall::in_force::InForce;
-use firewall::ports::{HOST_PORT, KernelCounters, Marks, PortFacts, PortId, Programs, Settings};
+use firewall::ports::{
+    HOST_PORT, KernelCounters, Loader, Marks, PortFacts, PortId, Programs, Settings,
+};
 use firewall::route::next_hop::Link;
 use firewall::route::{Gateway, NextHopId, NextHops};
 use firewall::session::{Direction, Flow, NewSession, Offer, SessionTable, Slot};
@@ -142,7 +144,7 @@ impl FastPath {
     }
 
     pub fn with_sessions(sessions: u32) -> Result<Self> {
-        let mut programs = Programs::load(&Settings {
+        let settings = Settings {
             marks: MARKS,
             host_outer_ifindex: DEPARTURE_DEVICE + 1,
             workers: 4,
@@ -152,7 +154,8 @@ impl FastPath {
             next_hops: 64,
             uses_tc: true,
             uses_xdp: true,
-        })?;
+        };
+        let mut programs = Programs::load(Loader::new(), &settings, None)?;
         let memory = programs.take_memory().context("the memory is taken")?;
         let hash = FlowHash::new(Self::HASH_SEED, Self::HASH_MULTIPLIER);
         let next_hops = NextHops::new(memory.next_hops);
