@@ -116,7 +116,7 @@ async fn rates(State(appliance): Shared, _: NoParameters) -> Json<RatesView> {
     Json(RatesView::clone(&appliance.history().rates()))
 }
 
-/// What happens in each second, as server-sent events of the name `rates`.
+/// What happened in the last second, and then in each, as server-sent events of the name `rates`.
 #[utoipa::path(get, path = "/rates/stream", tag = "operation",
     responses((status = OK, body = RatesView, content_type = "text/event-stream")))]
 async fn follow_rates(
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_second_is_told_and_the_next_ones_are_streamed() {
+    async fn the_last_second_is_told_and_it_and_the_next_ones_are_streamed() {
         let fake = Fake::running();
         let history = fake.history.clone();
         let (_, rates) = ask(fake.clone(), "GET", "/api/v1/rates", None).await;
@@ -347,16 +347,21 @@ mod tests {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut body = response.into_body();
-        let _ = history.take(&fake::sample(31));
-        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        let text = String::from_utf8(frame.to_vec()).unwrap();
-        assert!(text.contains("event: rates\n"), "{text}");
-        let data = text
-            .lines()
-            .find_map(|line| line.strip_prefix("data: "))
-            .unwrap();
-        let rates: RatesView = serde_json::from_str(data).unwrap();
-        assert_eq!(rates.interfaces[0].rates.received_packets_per_second, 100.0);
+        let mut told_at = Vec::new();
+        for _ in 0..2 {
+            let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            let text = String::from_utf8(frame.to_vec()).unwrap();
+            assert!(text.contains("event: rates\n"), "{text}");
+            let data = text
+                .lines()
+                .find_map(|line| line.strip_prefix("data: "))
+                .unwrap();
+            let rates: RatesView = serde_json::from_str(data).unwrap();
+            assert_eq!(rates.interfaces[0].rates.received_packets_per_second, 100.0);
+            told_at.push(rates.at);
+            let _ = history.take(&fake::sample(31));
+        }
+        assert!(told_at[0] < told_at[1], "{told_at:?}");
     }
 
     #[tokio::test]

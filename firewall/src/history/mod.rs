@@ -87,10 +87,10 @@ struct Kept {
     recent: Recent,
 }
 
-/// The last rates that were told, and whether they are the last of all.
+/// The last rates that were told, if any were, and whether they are the last of all.
 #[derive(Clone, Debug, Default)]
 struct Told {
-    rates: Arc<RatesView>,
+    rates: Option<Arc<RatesView>>,
     is_over: bool,
 }
 
@@ -99,11 +99,15 @@ struct Told {
 pub struct RatesWatch(watch::Receiver<Told>);
 
 impl RatesWatch {
-    /// The next second's; `None` when there will be no more. Safe to drop and ask again.
+    /// The next second's, at first the last one's; `None` when there will be no more. Safe to drop and ask again.
     pub async fn next(&mut self) -> Option<Arc<RatesView>> {
         self.0.changed().await.ok()?;
         let told = self.0.borrow_and_update();
-        (!told.is_over).then(|| told.rates.clone())
+        if told.is_over {
+            None
+        } else {
+            told.rates.clone()
+        }
     }
 }
 
@@ -175,13 +179,17 @@ impl History {
     /// Of the last second that is over; empty until there is one.
     #[must_use]
     pub fn rates(&self) -> Arc<RatesView> {
-        self.0.rates.borrow().rates.clone()
+        self.0.rates.borrow().rates.clone().unwrap_or_default()
     }
 
-    /// Notices each second's from here on.
+    /// Notices the last second's at once, and each from here on.
     #[must_use]
     pub fn watch_rates(&self) -> RatesWatch {
-        RatesWatch(self.0.rates.subscribe())
+        let mut told = self.0.rates.subscribe();
+        if told.borrow().rates.is_some() {
+            told.mark_changed();
+        }
+        RatesWatch(told)
     }
 
     /// Every series that there is anything of, by name. Waits for the disk.
@@ -267,9 +275,8 @@ impl History {
             .collect();
         drop(kept);
         if let Some(rates) = reading.rates {
-            let rates = Arc::new(rates);
             self.0.rates.send_replace(Told {
-                rates,
+                rates: Some(Arc::new(rates)),
                 is_over: false,
             });
         }

@@ -186,6 +186,9 @@ async fn whoever_watches_is_told_of_each_second_and_of_the_end() {
     let rates = watch.next().await.unwrap();
     assert_eq!(rates.interfaces[0].rates.received_packets_per_second, 10.0);
     assert_eq!(*rates, *history.rates());
+    let mut late = history.watch_rates();
+    assert_eq!(late.next().await.unwrap(), rates);
     history.close();
+    assert!(late.next().await.is_none());
     assert!(watch.next().await.is_none());
 }

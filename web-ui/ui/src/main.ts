@@ -5,10 +5,13 @@ import { mount } from 'svelte'
 import './app.css'
 import App from './App.svelte'
 import { choose, preferred } from './i18n/index.svelte'
-import { follow } from './lib/router.svelte'
+import { follow, route } from './lib/router.svelte'
 import './lib/theme.svelte'
+import { PAGES } from './pages'
 
 follow()
+// It is on its way while the appliance says who asks; a failure shows where the page would.
+PAGES.find(({ id }) => id === route.page)?.load().catch(() => undefined)
 await choose(preferred())
 const target = document.getElementById('app')
 if (target) mount(App, { target })

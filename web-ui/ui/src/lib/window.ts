@@ -12,7 +12,8 @@ export interface Window {
   below: number
 }
 
-const AROUND = 12
+/** A row takes a browser about a millisecond; a turn of the wheel is three of them. */
+const AROUND = 5
 /** Firefox stops at 17.8 million pixels, others later. */
 const TALLEST = 15_000_000
 
