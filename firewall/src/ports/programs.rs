@@ -377,10 +377,9 @@ impl Programs {
     /// Has the kernel verify what a port of that kind will want, before there is one.
     pub fn get_ready(&mut self, mode: AttachMode) -> Result<(), PortError> {
         match mode {
-            AttachMode::Tc => classifier(&mut self.ebpf, "tc_port").map(drop)?,
-            AttachMode::Xdp => frame_program(&mut self.ebpf, "xdp_port").map(drop)?,
+            AttachMode::Tc => classifier(&mut self.ebpf, "tc_port").map(drop),
+            AttachMode::Xdp => frame_program(&mut self.ebpf, "xdp_port").map(drop),
         }
-        classifier(&mut self.ebpf, "tc_egress").map(drop)
     }
 
     /// What [`Self::load`] attached.
@@ -458,36 +457,42 @@ where
         .map_err(|error| not_loaded(name, &error))
 }
 
-/// Has the kernel verify what has to be there before packets are looked after. Its verifier takes its time for what
-/// stands at a port; the kernel takes its time for the first device with a program, too, and needs no processor for it.
-/// What the appliance itself sends comes later, and so does the program for that.
+/// Has the kernel verify what ports want. Its verifier takes its time for two of them, each on a processor; the kernel
+/// takes its time for the first device with a program, too, and needs no processor for it.
 fn verify(
     ebpf: &mut Ebpf,
     settings: &Settings,
     at_once: Option<u32>,
 ) -> Result<Option<AttachedProgram>, PortError> {
+    let wanted = |name: &str| match name {
+        "tc_port" => settings.uses_tc,
+        "xdp_port" => settings.uses_xdp,
+        _ => true,
+    };
     let mut private = None;
-    let (mut at_ports, mut others) = (Vec::new(), Vec::new());
-    for (name, program) in ebpf.programs_mut() {
+    let (mut at_ports, mut egress, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, program) in ebpf.programs_mut().filter(|(name, _)| wanted(name)) {
         match (name, program) {
             (PRIVATE, Program::Xdp(program)) => private = Some(program),
-            ("tc_port", program) if settings.uses_tc => at_ports.push((name, program)),
-            ("xdp_port", program) if settings.uses_xdp => at_ports.push((name, program)),
-            ("tc_port" | "xdp_port" | "tc_egress", _) => {}
+            ("tc_port" | "xdp_port", program) => at_ports.push((name, program)),
+            ("tc_egress", program) => egress.push((name, program)),
             (_, program) => others.push((name, program)),
         }
     }
     let private = private.ok_or_else(|| missing(PRIVATE))?;
     thread::scope(|scope| {
         let at_ports = scope.spawn(|| load_all(at_ports));
+        let egress = scope.spawn(|| load_all(egress));
         let attached = load_private(private, at_once).and_then(|attached| {
             load_all(others)?;
             Ok(attached)
         });
-        match at_ports.join() {
-            Ok(verified) => verified.and(attached),
-            Err(panic) => std::panic::resume_unwind(panic),
+        for verified in [at_ports, egress] {
+            verified
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
+        attached
     })
 }
 

@@ -156,7 +156,6 @@ impl FastPath {
             uses_xdp: true,
         };
         let mut programs = Programs::load(Loader::new(), &settings, None)?;
-        programs.get_ready(AttachMode::Tc)?;
         let memory = programs.take_memory().context("the memory is taken")?;
         let hash = FlowHash::new(Self::HASH_SEED, Self::HASH_MULTIPLIER);
         let next_hops = NextHops::new(memory.next_hops);

@@ -220,6 +220,11 @@ test('a table of a hundred thousand sessions is scrolled through @long', async (
     await expect(page.locator('[role="grid"] tbody tr.active td.mono').first()).toHaveText(/192\.0\.2\.10:\d+/)
   }
   expect(await page.locator('[role="grid"] tbody tr').count()).toBeLessThan(100)
+  // The key opens a session, and is not taken for the button's that closes it again.
+  await page.keyboard.press('Enter')
+  await expect(page.locator('dialog[open] dl')).toBeVisible()
+  await page.keyboard.press('Escape')
+  await expect(page.getByRole('dialog')).toHaveCount(0)
 
   await page.getByLabel('Port', { exact: true }).fill('20007')
   const { matching } = JSON.parse((await lab.ask('GET', '/api/v1/sessions?port=20007&count=true&limit=1')).body) as { matching: number }

@@ -84,6 +84,7 @@ test('the policies', async ({ chromium, lab }) => {
   await measure(page, 'policies: find an object in the editor', async (turn) => {
     const field = page.getByRole('dialog').getByRole('combobox', { name: 'Source' })
     await field.fill('')
+    await field.click()
     await expect(page.getByRole('option', { name: /^any/ })).toBeVisible()
     return {
       input: () => page.keyboard.press(String(turn)),
