@@ -136,7 +136,7 @@ impl Loader {
         let before = getrlimit(Resource::Nofile);
         let none = Rlimit {
             current: Some(0),
-            ..before.clone()
+            ..before
         };
         let lowered = setrlimit(Resource::Nofile, none).is_ok();
         let loader = Self::new();
