@@ -17,7 +17,12 @@ export function fieldName(name: string): string {
 
 /** What the description of the API says of a field; its words are English, unless somebody has translated them. */
 export function hintOf(described: string): string {
-  return translated(described)
+  return translated(described).replaceAll('`', "'")
+}
+
+/** A label in the middle of a sentence; an abbreviation stays as it is. */
+export function inSentence(label: string): string {
+  return /^\p{Lu}\p{Ll}/u.test(label) ? label.charAt(0).toLowerCase() + label.slice(1) : label
 }
 
 /** Of one thing in it. */
