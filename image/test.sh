@@ -32,9 +32,10 @@ binary=$unpacked/files/palisade
 ! grep -aqF "$PWD" "$binary" || fail "the binary names $PWD"
 ! grep -aqF "${CARGO_HOME:-$HOME/.cargo}" "$binary" || fail "the binary names ${CARGO_HOME:-$HOME/.cargo}"
 
-for form in docker-archive oci-archive; do
-	skopeo inspect --format '{{.Name}} {{.Os}}/{{.Architecture}} {{.Digest}}' "$form:$archive" >/dev/null ||
-		fail "skopeo does not read it as $form"
+# As a layout it has a reference for each of its names.
+for source in "docker-archive:$archive" "oci-archive:$archive:latest"; do
+	skopeo inspect --format '{{.Name}} {{.Os}}/{{.Architecture}} {{.Digest}}' "$source" >/dev/null ||
+		fail "skopeo does not read it as $source"
 done
 
 # Elsewhere: another directory, another place for what is built, nothing of what was built before.
