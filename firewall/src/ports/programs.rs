@@ -129,7 +129,7 @@ impl Loader {
     }
 
     /// As fast as can be, which the process must have a single thread for. Making a loader reads the kernel's own types,
-    /// 5 MB which no program here is laid out by, and that is 30 to 40 ms of a start. aya has no other way to make one;
+    /// 5 MB which no program here is laid out by, and that was 41 ms in a timeline of the start. aya has no other way to make one;
     /// it does without where the file can't be opened, so it is made while none can.
     #[must_use]
     pub fn without_kernel_types() -> Self {

@@ -12,7 +12,7 @@ export interface Window {
   below: number
 }
 
-/** A row takes a browser about a millisecond; a turn of the wheel is three of them. */
+/** Enough for a turn of the wheel; each is a row that the browser makes anew after a jump. */
 const AROUND = 5
 /** Firefox stops at 17.8 million pixels, others later. */
 const TALLEST = 15_000_000
