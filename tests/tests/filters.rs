@@ -15,6 +15,7 @@ use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
     ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, Event,
 };
+use serde_json::json;
 
 in_both_modes!(
     a_blocked_request_gets_a_page,
@@ -87,17 +88,15 @@ fn a_blocked_request_gets_a_page(attach: Attach) -> Result<()> {
             String::from_utf8_lossy(&got)
         );
     }
-    let told = logged(&edge, "filter")?;
-    ensure!(
-        told["host"] == "www.example" && told["reason"] == "list ads" && told["action"] == "page",
-        "{told:#}"
-    );
-    let message = told["message"].as_str().unwrap_or_default();
+    let told =
+        json!({ "host": "www.example", "reason": "list ads", "action": "page", "policy": "all" });
+    logged(&edge, "filter", &told)?;
+    let last = &edge.view("events?kind=filter")?["events"][0]["message"];
+    let message = last.as_str().unwrap_or_default();
     ensure!(
         message.contains("http://www.example/secret/<b>"),
-        "{told:#}"
+        "{message}"
     );
-    ensure!(told["policy"] == "all", "{told:#}");
     Ok(())
 }
 
@@ -144,12 +143,8 @@ fn a_blocked_tls_session_is_reset(attach: Attach) -> Result<()> {
         is_reset(&mut client)?;
         is_reset(&mut server)?;
     }
-    let told = logged(&edge, "filter")?;
-    ensure!(
-        told["host"] == "cdn.tracker.example" && told["action"] == "reset",
-        "{told:#}"
-    );
-    Ok(())
+    let told = json!({ "host": "cdn.tracker.example", "action": "reset" });
+    logged(&edge, "filter", &told)
 }
 
 fn a_blocked_quic_session_is_refused(attach: Attach) -> Result<()> {
@@ -168,9 +163,7 @@ fn a_blocked_quic_session_is_refused(attach: Attach) -> Result<()> {
     let mut buffer = [0; 2_048];
     let error = server.recv_from(&mut buffer).expect_err("nothing arrives");
     ensure!(error.kind() == std::io::ErrorKind::WouldBlock, "{error}");
-    let told = logged(&edge, "filter")?;
-    ensure!(told["host"] == "cdn.tracker.example", "{told:#}");
-    Ok(())
+    logged(&edge, "filter", &json!({ "host": "cdn.tracker.example" }))
 }
 
 /// A client that begins, and nothing more.
@@ -298,24 +291,15 @@ fn a_blocked_name_is_answered(attach: Attach) -> Result<()> {
     let blocked = question(1, "www.ads.example", A);
     let got = asked(&client, Family::V4.server, &blocked)?;
     ensure!(answer(&got, 1)? == (3, Vec::new()), "{got:?}");
-    let told = logged(&edge, "filter")?;
-    ensure!(
-        told["host"] == "www.ads.example" && told["action"] == "nxdomain",
-        "{told:#}"
-    );
+    let told = json!({ "host": "www.ads.example", "action": "nxdomain" });
+    logged(&edge, "filter", &told)?;
     // From the same port, other names go on.
     client.send_to(&question(2, "www.example", A), (Family::V4.server, 53))?;
     let mut buffer = [0; 512];
     let (length, _) = server.recv_from(&mut buffer)?;
     ensure!(buffer[..length] == question(2, "www.example", A));
-    eventually("what was permitted, logged", || {
-        let told = logged(&edge, "filter")?;
-        ensure!(
-            told["host"] == "www.example" && told["action"] == "permit",
-            "{told:#}"
-        );
-        Ok(())
-    })?;
+    let told = json!({ "host": "www.example", "action": "permit" });
+    logged(&edge, "filter", &told)?;
     ensure!(edge.dropped("filtered")? == 1);
 
     edge.reload(&filter("answer: zero"))?;
@@ -374,9 +358,7 @@ fn an_answer_that_leads_to_a_blocked_name_is_replaced(attach: Attach) -> Result<
         let zero = IpAddr::from(Ipv4Addr::UNSPECIFIED);
         ensure!(answer(&buffer[..length], 9)? == (0, vec![zero]));
     }
-    let told = logged(&edge, "filter")?;
-    ensure!(told["host"] == "x.tracker.example", "{told:#}");
-    Ok(())
+    logged(&edge, "filter", &json!({ "host": "x.tracker.example" }))
 }
 
 /// Only what is known of the session's bytes says which policy, and so which profile, it comes under.

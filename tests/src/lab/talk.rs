@@ -44,13 +44,13 @@ pub fn is_reset(end: &mut TcpStream) -> Result<()> {
     }
 }
 
-/// The last event of a kind; events are written a moment after they happen.
-pub fn logged(edge: &Edge, kind: &str) -> Result<Value> {
-    let mut found = Value::Null;
+/// The last event of a kind has these members; events are written a moment after they happen.
+pub fn logged(edge: &Edge, kind: &str, members: &Value) -> Result<()> {
+    let members = members.as_object().context("members of an event")?;
     eventually("an event", || {
-        found = edge.view(&format!("events?kind={kind}"))?["events"][0].clone();
-        ensure!(!found.is_null());
+        let last = &edge.view(&format!("events?kind={kind}"))?["events"][0];
+        let told = members.iter().all(|(name, value)| last[name] == *value);
+        ensure!(told, "{members:?} in {last:#}");
         Ok(())
-    })?;
-    Ok(found)
+    })
 }
