@@ -341,12 +341,10 @@ pub(crate) mod tests {
     use jiff::ToSpan;
 
     use super::*;
-    use crate::access::password::{Password, keep};
+    use crate::access::password::{Memory, Password, keep};
 
     pub(crate) fn user(role: Role) -> User {
-        static KEPT: LazyLock<Kept> = LazyLock::new(|| {
-            keep(&Password::given("correct horse battery".into()).unwrap()).unwrap()
-        });
+        static KEPT: LazyLock<Kept> = LazyLock::new(kept);
         User {
             role,
             password: KEPT.clone(),
@@ -354,6 +352,11 @@ pub(crate) mod tests {
             disabled: false,
             created: now(),
         }
+    }
+
+    fn kept() -> Kept {
+        let password = Password::given("correct horse battery".into()).unwrap();
+        keep(&password, &mut Memory::default()).unwrap()
     }
 
     fn now() -> Timestamp {
@@ -491,7 +494,7 @@ pub(crate) mod tests {
         after.disabled = true;
         assert_ne!(before.standing(), after.standing());
         let mut after = before.clone();
-        after.password = keep(&Password::given("correct horse battery".into()).unwrap()).unwrap();
+        after.password = kept();
         assert_ne!(before.standing(), after.standing());
     }
 

@@ -301,7 +301,7 @@ fn first_boot(store: &mut Store, chosen: Option<FirstPassword>) -> Result<Accoun
     let mut accounts = Accounts::default();
     let admin = User {
         role: Role::Admin,
-        password: password::keep(&password)?,
+        password: password::keep(&password, &mut password::Memory::default())?,
         must_change_password: one_time.is_some(),
         disabled: false,
         created: Timestamp::now(),

@@ -2,7 +2,7 @@
 //!
 //! A password is kept as an argon2id hash in PHC form. Computing one is meant to be expensive, so that is
 //! done off the runtime's thread, by few at once, and few may wait for it: a flood of logins costs a
-//! bounded share of the machine. Nothing here remembers a password that was right; a client that
+//! bounded share of the machine, and of memory what those few compute in, which they keep. Nothing here remembers a password that was right; a client that
 //! asks often has a token.
 //!
 //! # Limits
@@ -10,11 +10,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -129,21 +128,72 @@ impl Kept {
         ))
     }
 
-    fn is_of(&self, password: &Password) -> bool {
-        PasswordHash::new(&self.0).is_ok_and(|hash| {
-            Argon2::default()
-                .verify_password(password.0.as_bytes(), &hash)
-                .is_ok()
-        })
+    fn is_of(&self, password: &Password, memory: &mut Memory) -> Result<bool, HashError> {
+        let hash = PasswordHash::new(&self.0)?;
+        let (Some(salt), Some(kept)) = (hash.salt, hash.hash) else {
+            return Ok(false);
+        };
+        let version = hash.version.map(Version::try_from).transpose()?;
+        let params = Params::try_from(&hash)?;
+        let computed = memory.compute(password, &salt, version.unwrap_or_default(), &params)?;
+        // Outputs take the same time to compare, wherever they differ.
+        Ok(computed == kept)
     }
 }
 
 /// Takes as long as the parameters want.
-pub(crate) fn keep(password: &Password) -> Result<Kept, HashError> {
+pub(crate) fn keep(password: &Password, memory: &mut Memory) -> Result<Kept, HashError> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let hash: PasswordHash = argon2.hash_password(password.0.as_bytes())?;
+    let (version, salt) = (Version::V0x13, Salt::generate());
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(version.into()),
+        params: ParamsString::try_from(&params)?,
+        salt: Some(salt),
+        hash: Some(memory.compute(password, &salt, version, &params)?),
+    };
     Ok(Kept(hash.to_string()))
+}
+
+/// What a hash is computed in, taken once and used again: an allocator that gets 19 MiB back now from this thread and now from that
+/// keeps them for each.
+#[derive(Default)]
+pub(crate) struct Memory(Vec<Block>);
+
+impl Memory {
+    fn compute(
+        &mut self,
+        Password(password): &Password,
+        salt: &Salt,
+        version: Version,
+        params: &Params,
+    ) -> Result<Output, HashError> {
+        let count = params.block_count();
+        if let Some(more) = count.checked_sub(self.0.len()) {
+            self.0
+                .try_reserve_exact(more)
+                .map_err(|_| argon2::Error::OutOfMemory)?;
+            self.0.resize(count, Block::default());
+        }
+        let mut output = [0; Output::MAX_LENGTH];
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let output = output
+            .get_mut(..length)
+            .ok_or(argon2::Error::OutputTooLong)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
+        let blocks = &mut self.0[..count];
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, blocks)?;
+        // Few hashes want more than those that are made here.
+        self.0.truncate(MEMORY_KIB as usize);
+        self.0.shrink_to_fit();
+        Ok(Output::new(output)?)
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +202,8 @@ pub(crate) enum HashError {
     Parameters(#[from] argon2::Error),
     #[error("cannot hash a password: {0}")]
     Hash(#[from] argon2::password_hash::Error),
+    #[error("cannot hash a password: {0}")]
+    Written(#[from] argon2::password_hash::phc::Error),
 }
 
 /// Where passwords are judged.
@@ -160,6 +212,8 @@ pub(crate) struct Judges {
     working: Arc<Semaphore>,
     /// Those who work and those who wait for them.
     queue: Arc<Semaphore>,
+    /// Of those who don't work now.
+    memories: Arc<Mutex<Vec<Memory>>>,
     /// Nobody's: what a password for an unknown user is compared with, so that it takes as long.
     nobody: Kept,
 }
@@ -174,6 +228,7 @@ impl Judges {
         Self {
             working: Arc::new(Semaphore::new(working)),
             queue: Arc::new(Semaphore::new(working + Self::WAITING_MAX)),
+            memories: Arc::default(),
             nobody: Kept::of_nobody(),
         }
     }
@@ -186,17 +241,20 @@ impl Judges {
     ) -> Result<bool, JudgeError> {
         let known = kept.is_some();
         let kept = kept.unwrap_or_else(|| self.nobody.clone());
-        let matches = self.work(move || kept.is_of(&password)).await?;
+        // Also for a user whom nobody knows.
+        let matches = self
+            .work(move |memory| kept.is_of(&password, memory))
+            .await?;
         Ok(known && matches)
     }
 
     pub(crate) async fn keep(&self, password: Password) -> Result<Kept, JudgeError> {
-        Ok(self.work(move || keep(&password)).await??)
+        self.work(move |memory| keep(&password, memory)).await
     }
 
     async fn work<T: Send + 'static>(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
+        job: impl FnOnce(&mut Memory) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, JudgeError> {
         let queued = Arc::clone(&self.queue)
             .try_acquire_owned()
@@ -207,12 +265,16 @@ impl Judges {
             .map_err(|_| JudgeError::Busy)?;
         // The places go with the work: a client that hangs up does not make room before it is done.
         let places: [OwnedSemaphorePermit; 2] = [queued, working];
+        let memories = Arc::clone(&self.memories);
         let done = spawn_blocking(move || {
-            let done = job();
+            let locked = || memories.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = locked().pop().unwrap_or_default();
+            let done = job(&mut memory);
+            locked().push(memory);
             drop(places);
             done
         });
-        Ok(done.await?)
+        Ok(done.await??)
     }
 }
 
@@ -254,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_argon2id_as_owasp_has_it() {
-        let kept = keep(&password("correct horse battery")).unwrap();
+        let kept = keep(&password("correct horse battery"), &mut Memory::default()).unwrap();
         assert!(kept.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert_eq!(Kept::try_from(kept.0.clone()), Ok(kept));
     }
@@ -263,14 +325,36 @@ mod tests {
     fn nobodys_hash_is_computed_like_any_other() {
         let nobody = Kept::of_nobody();
         assert_eq!(Kept::try_from(nobody.0.clone()), Ok(nobody.clone()));
-        let hash = PasswordHash::new(&nobody.0).unwrap();
-        let error = Argon2::default().verify_password(b"", &hash).unwrap_err();
-        assert_eq!(error, argon2::password_hash::Error::PasswordInvalid);
+        let computed = nobody.is_of(&Password::empty(), &mut Memory::default());
+        assert!(matches!(computed, Ok(false)));
+    }
+
+    #[tokio::test]
+    async fn however_many_passwords_are_judged_the_memory_is_that_of_those_who_judge() {
+        let judges = Judges::new();
+        let kept = judges
+            .keep(password("correct horse battery"))
+            .await
+            .unwrap();
+        for _ in 0..3 {
+            let judged = ["correct horse battery", "correct horse batter"].map(|text| {
+                let judging = judges.judge(password(text), Some(kept.clone()));
+                async move { judging.await.unwrap() }
+            });
+            let [right, wrong] = judged;
+            assert_eq!(tokio::join!(right, wrong), (true, false));
+        }
+        let memories = judges.memories.lock().unwrap();
+        let blocks: usize = memories.iter().map(|memory| memory.0.capacity()).sum();
+        assert!((1..=2).contains(&memories.len()));
+        assert_eq!(blocks, memories.len() * MEMORY_KIB as usize);
     }
 
     #[test]
     fn a_kept_password_that_asks_for_too_much_is_refused() {
-        let kept = keep(&password("correct horse battery")).unwrap().0;
+        let kept = keep(&password("correct horse battery"), &mut Memory::default())
+            .unwrap()
+            .0;
         for bad in [
             kept.replace("m=19456", "m=4000000"),
             kept.replace("t=2", "t=4000"),
@@ -315,7 +399,7 @@ mod tests {
         let judges = Judges::new();
         let room = judges.queue.available_permits();
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let work = judges.work(move || released.recv());
+        let work = judges.work(move |_| Ok(released.recv()));
         // Polled once: the work has begun.
         assert!(futures_util::poll!(Box::pin(work)).is_pending());
         assert_eq!(judges.queue.available_permits(), room - 1);
