@@ -187,6 +187,25 @@ int tc_port(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
+/* At a port while the appliance starts, until tc_port takes its place: addresses are asked for and told, and no packet passes. */
+SEC("classifier")
+int tc_closed(struct __sk_buff *skb)
+{
+	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
+
+	switch (sight.owner) {
+	case OWNER_KERNEL:
+	case OWNER_ANSWER:
+		return TC_ACT_OK;
+	case OWNER_DATAPATH:
+	case OWNER_NOT_IP:
+	case OWNER_ROUTER:
+	case OWNER_BROKEN:
+		break;
+	}
+	return TC_ACT_SHOT;
+}
+
 static __always_inline int to_socket(__u32 port, __u32 queue)
 {
 	__u32 at = port * MAX_QUEUES + queue;

@@ -11,7 +11,9 @@ use tokio::task::spawn_blocking;
 
 use super::claim::{Claim, Seat};
 use super::pair::{self, Pair};
-use super::programs::{AttachedProgram, Loader, Marks, PRIVATE, PortFacts, Programs, Settings};
+use super::programs::{
+    AT_PORT, AttachedProgram, Early, Loader, Marks, PRIVATE, PortFacts, Programs, Settings,
+};
 use super::transmit::Change;
 use super::wanted::{Present, Suitable, Wanted, frame_bytes, most_mtu_bytes};
 use super::{AttachMode, KernelCounters, PortError, PortId};
@@ -42,6 +44,8 @@ pub struct Attached {
     pub unfilled_checksums: bool,
     /// A veth whose other end is in another network namespace, and may be redirected to.
     pub peer_elsewhere: bool,
+    /// At the port, until [`Ports::attach_ingress`].
+    closed: Option<AttachedProgram>,
     /// At the port itself and at its pairs.
     programs: Vec<AttachedProgram>,
     _claim: Claim,
@@ -132,7 +136,7 @@ pub const HOST_PORT: PortId = PortId(MAX_PORTS as u16 - 1);
 
 impl Ports {
     /// Loads the programs, and makes the ports whose devices are there, by the numbers that `number_of`
-    /// tells of devices. Nothing is attached yet; on an error nothing is left behind.
+    /// tells of devices. Nothing passes them yet; on an error nothing is left behind.
     pub async fn prepare(
         handle: &Handle,
         config: &Config,
@@ -170,16 +174,23 @@ impl Ports {
             uses_xdp: modes().any(|mode| mode == AttachMode::Xdp),
         };
         // Verifying them takes longest of all; the pairs are made meanwhile.
-        let at_once = Some(host.inner_ifindex);
-        let loading = spawn_blocking(move || Programs::load(loader, &settings, at_once));
+        let at_tc = |(_, _, found): &&(_, _, Suitable)| found.mode == AttachMode::Tc;
+        let closed = suitable.iter().filter(at_tc);
+        let early = Early {
+            private: Some(host.inner_ifindex),
+            closed: closed
+                .map(|(_, _, found)| found.link.name.clone())
+                .collect(),
+        };
+        let loading = spawn_blocking(move || Programs::load(loader, &settings, &early));
         let mut made = Vec::new();
         let pairs = make_pairs(handle, &seat, plan.workers, suitable, &mut made).await;
         let loaded = match loading.await {
             Ok(loaded) => loaded,
             Err(died) => std::panic::resume_unwind(died.into_panic()),
         };
-        let programs = match pairs.and(loaded) {
-            Ok(programs) => programs,
+        let (programs, attached) = match pairs.and(loaded) {
+            Ok(loaded) => loaded,
             Err(error) => {
                 for pair in made.iter().filter_map(|made| made.pair.as_ref()) {
                     pair.remove(handle).await;
@@ -191,7 +202,7 @@ impl Ports {
         let mut ports = Self {
             attached: (0..MAX_PORTS).map(|_| None).collect(),
             host,
-            host_programs: Vec::new(),
+            host_programs: attached.private.into_iter().collect(),
             programs,
             marks: plan.marks,
             frame_bytes,
@@ -199,6 +210,10 @@ impl Ports {
             is_wire: config.system.mode == Mode::Wire,
             seat,
         };
+        let at_tc = made.iter_mut().filter(|made| made.pair.is_some());
+        for (made, closed) in at_tc.zip(attached.closed) {
+            made.closed = Some(closed);
+        }
         match ports.enter_all(handle, made).await {
             Ok(()) => Ok(ports),
             Err(error) => {
@@ -263,6 +278,7 @@ impl Ports {
             wanted,
             pair,
             found,
+            closed,
         } = made;
         let Suitable {
             link,
@@ -285,6 +301,7 @@ impl Ports {
             pair,
             vlans: Vec::new(),
             queues,
+            closed,
             programs: Vec::new(),
             _claim: claim,
         };
@@ -341,8 +358,6 @@ impl Ports {
 
     /// Attaches the program that leads to the host pair's sockets, which need to be in their map.
     pub fn attach_host(&mut self) -> Result<(), PortError> {
-        let at_sockets = self.programs.take_attached_at_once();
-        self.host_programs.extend(at_sockets);
         let at = self.programs.attach_own("tc_host", &self.host.outer)?;
         self.host_programs.push(at);
         Ok(())
@@ -384,9 +399,10 @@ impl Ports {
             return Ok(());
         };
         let (programs, device) = (&mut self.programs, &port.device);
-        let at = match port.mode {
-            AttachMode::Tc => programs.attach_tc("tc_port", device, TcAttachType::Ingress)?,
-            AttachMode::Xdp => programs.attach_xdp("xdp_port", device, port.ifindex)?,
+        let at = match (port.closed.take(), port.mode) {
+            (Some(closed), _) => programs.open(closed)?,
+            (None, AttachMode::Tc) => programs.attach_tc(AT_PORT, device, TcAttachType::Ingress)?,
+            (None, AttachMode::Xdp) => programs.attach_xdp("xdp_port", device, port.ifindex)?,
         };
         port.programs.push(at);
         Ok(())
@@ -407,7 +423,12 @@ impl Ports {
     pub fn detach_programs(&mut self, id: PortId) {
         if let Some(port) = &mut self.attached[usize::from(id.0)] {
             // Those at the port came last.
-            for program in port.programs.drain(..).rev() {
+            for program in port
+                .closed
+                .take()
+                .into_iter()
+                .chain(port.programs.drain(..).rev())
+            {
                 self.programs.detach(program);
             }
         }
@@ -462,6 +483,8 @@ struct Made {
     wanted: Wanted,
     pair: Option<Pair>,
     found: Suitable,
+    /// What closed the port while the programs were verified.
+    closed: Option<AttachedProgram>,
 }
 
 impl Made {
@@ -485,6 +508,7 @@ impl Made {
             wanted,
             pair,
             found,
+            closed: None,
         })
     }
 }

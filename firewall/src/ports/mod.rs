@@ -22,7 +22,10 @@ pub use claim::{Claim, Seat};
 pub use counters::KernelCounters;
 pub use pair::Pair;
 pub(crate) use pair::is_private;
-pub use programs::{AttachedProgram, Loader, Marks, Memory, OBJECT, PortFacts, Programs, Settings};
+pub use programs::{
+    AttachedEarly, AttachedProgram, Early, Loader, Marks, Memory, OBJECT, PortFacts, Programs,
+    Settings,
+};
 pub use state::{PortState, Stands};
 pub use wanted::{Present, Suitable, Wanted};
 
@@ -108,6 +111,10 @@ pub enum PortError {
         "not permitted ({call}): palisade needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF (or CAP_SYS_ADMIN)"
     )]
     NotPermitted { call: String },
+    #[error(
+        "there is too little memory for {what}; give more (`docker run --memory`), or make room for fewer sessions (`system: {{ sessions: … }}`)"
+    )]
+    Memory { what: String },
     #[error(
         "the kernel refuses the BPF program {program}: {reason}; kernel 5.15 or later is needed, with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS"
     )]

@@ -31,6 +31,9 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The program where the sockets of a private pair are.
 pub(super) const PRIVATE: &str = "xdp_private";
+/// The program that is at a port until its own is verified.
+const CLOSED: &str = "tc_closed";
+pub(super) const AT_PORT: &str = "tc_port";
 
 /// Marks by which the programs know packets of this appliance; random, so that no configuration
 /// of others uses them by chance.
@@ -87,6 +90,23 @@ enum LinkId {
     Xdp(XdpLinkId),
 }
 
+/// Devices that get a program before the others are verified: the kernel takes its time for attaching, too, and needs no
+/// processor for it.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// The number of one that gets [`PRIVATE`].
+    pub private: Option<u32>,
+    /// Those that nothing passes until [`Programs::open`].
+    pub closed: Vec<String>,
+}
+
+/// What came of [`Early`], in its order.
+#[derive(Debug)]
+pub struct AttachedEarly {
+    pub private: Option<AttachedProgram>,
+    pub closed: Vec<AttachedProgram>,
+}
+
 /// The arrays that the programs and userspace share, empty.
 #[derive(Debug)]
 pub struct Memory {
@@ -109,7 +129,6 @@ pub struct Programs {
     vlans: HashMap<MapData, [u32; 2], u32>,
     tags: HashMap<MapData, u32, [u32; 2]>,
     answered: LpmTrie<MapData, [u8; 16], u32>,
-    attached_at_once: Option<AttachedProgram>,
 }
 
 impl std::fmt::Debug for Programs {
@@ -157,12 +176,11 @@ impl Default for Loader {
 }
 
 impl Programs {
-    /// `at_once`: where [`PRIVATE`] goes before the others are verified, by number of the device.
     pub fn load(
         Loader(mut loader): Loader,
         settings: &Settings,
-        at_once: Option<u32>,
-    ) -> Result<Self, PortError> {
+        early: &Early,
+    ) -> Result<(Self, AttachedEarly), PortError> {
         let buckets = SessionTable::buckets_for(settings.sessions);
         let mask = buckets as u32 - 1;
         loader
@@ -182,9 +200,8 @@ impl Programs {
         let mut ebpf = loader
             .load(OBJECT)
             .map_err(|error| refused("datapath", &error))?;
-        let attached_at_once = verify(&mut ebpf, settings, at_once)?;
-        Ok(Self {
-            attached_at_once,
+        let attached = verify(&mut ebpf, settings, early)?;
+        let programs = Self {
             port_numbers: map(&mut ebpf, "port_numbers")?,
             high_port_numbers: map(&mut ebpf, "high_port_numbers")?,
             ports: Arc::new(mapped(&ebpf, "ports", MAX_PORTS)?),
@@ -201,7 +218,8 @@ impl Programs {
             tags: map(&mut ebpf, "tags")?,
             answered: map(&mut ebpf, "answered")?,
             ebpf,
-        })
+        };
+        Ok((programs, attached))
     }
 
     /// Tells the programs of a port, and by which devices it is known.
@@ -322,15 +340,24 @@ impl Programs {
         device: &str,
         at: TcAttachType,
     ) -> Result<AttachedProgram, PortError> {
-        // tcx came with 6.6; before it, filters hang on a clsact qdisc. One that is there is kept.
-        if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
-            let _ = tc::qdisc_add_clsact(device);
-        }
-        let link = classifier(&mut self.ebpf, name)?
-            .attach(device, at)
+        attach_classifier(classifier(&mut self.ebpf, name)?, name, device, at)
+    }
+
+    /// Puts the program of a port in the place of the one that closed it, for which the kernel waits for nothing.
+    pub fn open(&mut self, closed: AttachedProgram) -> Result<AttachedProgram, PortError> {
+        let AttachedProgram { name, link } = closed;
+        let LinkId::Tc(link) = link else {
+            return Err(missing(AT_PORT));
+        };
+        let at_door: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        let link = at_door
+            .take_link(link)
             .map_err(|error| not_loaded(name, &error))?;
+        let link = classifier(&mut self.ebpf, AT_PORT)?
+            .attach_to_link(link)
+            .map_err(|error| not_loaded(AT_PORT, &error))?;
         Ok(AttachedProgram {
-            name,
+            name: AT_PORT,
             link: LinkId::Tc(link),
         })
     }
@@ -377,14 +404,9 @@ impl Programs {
     /// Has the kernel verify what a port of that kind will want, before there is one.
     pub fn get_ready(&mut self, mode: AttachMode) -> Result<(), PortError> {
         match mode {
-            AttachMode::Tc => classifier(&mut self.ebpf, "tc_port").map(drop),
+            AttachMode::Tc => classifier(&mut self.ebpf, AT_PORT).map(drop),
             AttachMode::Xdp => frame_program(&mut self.ebpf, "xdp_port").map(drop),
         }
-    }
-
-    /// What [`Self::load`] attached.
-    pub fn take_attached_at_once(&mut self) -> Option<AttachedProgram> {
-        self.attached_at_once.take()
     }
 
     /// Attaches natively.
@@ -457,24 +479,21 @@ where
         .map_err(|error| not_loaded(name, &error))
 }
 
-/// Has the kernel verify what ports want. Its verifier takes its time for two of them, each on a processor; the kernel
-/// takes its time for the first device with a program, too, and needs no processor for it.
-fn verify(
-    ebpf: &mut Ebpf,
-    settings: &Settings,
-    at_once: Option<u32>,
-) -> Result<Option<AttachedProgram>, PortError> {
+/// Has the kernel verify what ports want, and attaches what doesn't wait for that. Its verifier takes its time for two of
+/// them, each on a processor.
+fn verify(ebpf: &mut Ebpf, settings: &Settings, early: &Early) -> Result<AttachedEarly, PortError> {
     let wanted = |name: &str| match name {
-        "tc_port" => settings.uses_tc,
+        AT_PORT | CLOSED => settings.uses_tc,
         "xdp_port" => settings.uses_xdp,
         _ => true,
     };
-    let mut private = None;
+    let (mut private, mut closed) = (None, None);
     let (mut at_ports, mut egress, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (name, program) in ebpf.programs_mut().filter(|(name, _)| wanted(name)) {
         match (name, program) {
             (PRIVATE, Program::Xdp(program)) => private = Some(program),
-            ("tc_port" | "xdp_port", program) => at_ports.push((name, program)),
+            (CLOSED, Program::SchedClassifier(program)) => closed = Some(program),
+            (AT_PORT | "xdp_port", program) => at_ports.push((name, program)),
             ("tc_egress", program) => egress.push((name, program)),
             (_, program) => others.push((name, program)),
         }
@@ -483,26 +502,63 @@ fn verify(
     thread::scope(|scope| {
         let at_ports = scope.spawn(|| load_all(at_ports));
         let egress = scope.spawn(|| load_all(egress));
-        let attached = load_private(private, at_once).and_then(|attached| {
+        let closed = scope.spawn(|| closed.map(|program| close(program, &early.closed)));
+        let private = load_private(private, early.private).and_then(|attached| {
             load_all(others)?;
             Ok(attached)
         });
         for verified in [at_ports, egress] {
-            verified
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            joined(verified)?;
         }
-        attached
+        Ok(AttachedEarly {
+            private: private?,
+            closed: joined(closed).transpose()?.unwrap_or_default(),
+        })
+    })
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    let ended = thread.join();
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn close(
+    program: &mut SchedClassifier,
+    devices: &[String],
+) -> Result<Vec<AttachedProgram>, PortError> {
+    program.load().map_err(|error| not_loaded(CLOSED, &error))?;
+    devices
+        .iter()
+        .map(|device| attach_classifier(program, CLOSED, device, TcAttachType::Ingress))
+        .collect()
+}
+
+fn attach_classifier(
+    program: &mut SchedClassifier,
+    name: &'static str,
+    device: &str,
+    at: TcAttachType,
+) -> Result<AttachedProgram, PortError> {
+    // tcx came with 6.6; before it, filters hang on a clsact qdisc. One that is there is kept.
+    if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
+        let _ = tc::qdisc_add_clsact(device);
+    }
+    let link = program
+        .attach(device, at)
+        .map_err(|error| not_loaded(name, &error))?;
+    Ok(AttachedProgram {
+        name,
+        link: LinkId::Tc(link),
     })
 }
 
 fn load_private(
     program: &mut Xdp,
-    at_once: Option<u32>,
+    device: Option<u32>,
 ) -> Result<Option<AttachedProgram>, PortError> {
     let failed = |error| not_loaded(PRIVATE, &error);
     program.load().map_err(failed)?;
-    at_once
+    device
         .map(|ifindex| {
             let link = program.attach_to_if_index(ifindex, XdpMode::Driver);
             Ok(AttachedProgram {
@@ -588,18 +644,21 @@ fn not_loaded(program: &str, error: &ProgramError) -> PortError {
     refused(program, error)
 }
 
-/// `EPERM` anywhere in the chain is a matter of capabilities; the rest is told with its causes, on
+/// `EPERM` anywhere in the chain is a matter of capabilities, `ENOMEM` one of memory; the rest is told with its causes, on
 /// one line.
 fn refused(what: &str, error: &dyn std::error::Error) -> PortError {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && io.raw_os_error() == Some(libc::EPERM)
-        {
-            return PortError::NotPermitted {
-                call: format!("loading {what}"),
-            };
+        let io = error.downcast_ref::<std::io::Error>();
+        match io.and_then(std::io::Error::raw_os_error) {
+            Some(libc::EPERM) => {
+                return PortError::NotPermitted {
+                    call: format!("loading {what}"),
+                };
+            }
+            Some(libc::ENOMEM) => return PortError::Memory { what: what.into() },
+            Some(_) | None => {}
         }
         reason = format!("{reason}: {error}");
         cause = error.source();

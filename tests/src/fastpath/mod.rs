@@ -26,7 +26,7 @@ use firewall::clock::Timestamp;
 use firewall::counters::InterfaceId;
 use firewall::in_force::InForce;
 use firewall::ports::{
-    HOST_PORT, KernelCounters, Loader, Marks, PortFacts, PortId, Programs, Settings,
+    Early, HOST_PORT, KernelCounters, Loader, Marks, PortFacts, PortId, Programs, Settings,
 };
 use firewall::route::next_hop::Link;
 use firewall::route::{Gateway, NextHopId, NextHops};
@@ -155,7 +155,7 @@ impl FastPath {
             uses_tc: true,
             uses_xdp: true,
         };
-        let mut programs = Programs::load(Loader::new(), &settings, None)?;
+        let (mut programs, _) = Programs::load(Loader::new(), &settings, &Early::default())?;
         let memory = programs.take_memory().context("the memory is taken")?;
         let hash = FlowHash::new(Self::HASH_SEED, Self::HASH_MULTIPLIER);
         let next_hops = NextHops::new(memory.next_hops);
