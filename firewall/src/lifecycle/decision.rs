@@ -127,11 +127,8 @@ impl Deciding<'_> {
         if self.manifest.revisions.is_empty() {
             return;
         }
-        let (file, problem) = (self.file.clone(), error.to_string());
-        self.alarms.push(match error {
-            ConfigError::Invalid(_) => Alarm::StartFileInvalid { file, problem },
-            ConfigError::Unreadable { .. } => Alarm::StartFileMissing { file, problem },
-        });
+        let alarm = Alarm::of_start_file(self.file.clone(), error);
+        self.alarms.push(alarm);
     }
 
     fn last_good(&mut self) -> Option<Good> {

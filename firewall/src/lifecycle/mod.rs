@@ -145,6 +145,23 @@ pub enum Alarm {
     NotUndone(String),
 }
 
+impl Alarm {
+    fn of_start_file(file: String, error: &ConfigError) -> Self {
+        let problem = error.to_string();
+        match error {
+            ConfigError::Invalid(_) => Self::StartFileInvalid { file, problem },
+            ConfigError::Unreadable { .. } => Self::StartFileMissing { file, problem },
+        }
+    }
+
+    fn is_of_start_file(&self) -> bool {
+        match self {
+            Self::StartFileInvalid { .. } | Self::StartFileMissing { .. } => true,
+            Self::ReadOnly(_) | Self::Damaged(_) | Self::NotUndone(_) => false,
+        }
+    }
+}
+
 /// What an edit made.
 #[derive(Clone, Debug)]
 pub struct Edited {

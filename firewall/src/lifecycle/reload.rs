@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Alarm;
 use super::commit::NewRevision;
 use super::decision::{comment, source, start_file};
 use super::error::{CommitFailed, ReloadError};
-use super::running::Inner;
+use super::running::{Inner, State};
 use super::task::blocking;
 use super::text::Text;
 use crate::audit::{Actor, AuditAction, Outcome, Via};
@@ -24,9 +25,26 @@ pub enum Reloaded {
 }
 
 impl Inner {
+    /// While the file can't be taken over, there is an alarm.
     pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
-        let options = self.options.clone();
         let mut state = self.state.lock().await;
+        let reloaded = self.take_over(&mut state).await;
+        let alarm = match &reloaded {
+            Err(ReloadError::StartFile(error)) => {
+                let file = self.options.start.path().display().to_string();
+                Some(Alarm::of_start_file(file, error))
+            }
+            Err(ReloadError::Commit(_) | ReloadError::Refresh(_)) => return reloaded,
+            Ok(_) => None,
+        };
+        state.now.alarms.retain(|known| !known.is_of_start_file());
+        state.now.alarms.extend(alarm);
+        self.show(&state);
+        reloaded
+    }
+
+    async fn take_over(self: &Arc<Self>, state: &mut State) -> Result<Reloaded, ReloadError> {
+        let options = self.options.clone();
         let manifest = state.now.manifest.clone();
         let start = blocking(move || start_file(&options, &manifest)).await;
         let start = start.map_err(ReloadError::StartFile)?;
@@ -40,10 +58,10 @@ impl Inner {
                 let kept = self.stored(move |store| store.keep(&kept)).await;
                 kept.map_err(CommitFailed::from)?;
                 state.now.manifest = manifest;
-                self.show(&state);
+                self.show(state);
             }
             let revision = state.now.manifest.in_force;
-            let generation = self.refresh(&mut state).await?;
+            let generation = self.refresh(state).await?;
             return Ok(Reloaded::Unchanged {
                 revision,
                 generation,
@@ -63,7 +81,7 @@ impl Inner {
                 source,
                 confirm_within: None,
             };
-            let committed = self.put_in_force(&mut state, config, text, commit).await?;
+            let committed = self.put_in_force(state, config, text, commit).await?;
             Ok(Reloaded::TakenOver {
                 revision: committed.revision,
                 generation: committed.generation,

@@ -154,6 +154,24 @@ async fn nothing_stands_in_for_a_file_that_is_gone() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_taken_over_is_an_alarm_until_it_can() {
+    let place = Place::new(&policy("file"));
+    let run = place.run().await;
+    for _ in 0..2 {
+        fs::write(place.file(), "version: [").unwrap();
+        run.lifecycle.reload().await.unwrap_err();
+        assert!(matches!(
+            run.lifecycle.in_force().await.alarms[..],
+            [Alarm::StartFileInvalid { .. }]
+        ));
+    }
+    fs::write(place.file(), policy("mended")).unwrap();
+    run.lifecycle.reload().await.unwrap();
+    assert_eq!(run.datapath.enforces(), "mended");
+    assert!(run.lifecycle.in_force().await.alarms.is_empty());
+}
+
+#[tokio::test]
 async fn without_a_revision_a_file_that_is_gone_or_wrong_is_no_start() {
     let place = Place::new("version: [");
     assert!(matches!(
