@@ -32,6 +32,8 @@ LABEL org.opencontainers.image.title="Palisade" \
       org.opencontainers.image.description="A firewall appliance for virtual networks" \
       org.opencontainers.image.source="https://github.com/palisade-firewall/palisade" \
       org.opencontainers.image.licenses="Apache-2.0 AND (GPL-2.0-only OR BSD-2-Clause)"
+# For commands in the running container.
+ENV PATH=/
 VOLUME ["/etc/palisade", "/run/palisade", "/var/lib/palisade"]
 EXPOSE 8443/tcp
 HEALTHCHECK --interval=10s --timeout=5s --retries=2 --start-period=5s CMD ["/palisade", "health"]

@@ -22,9 +22,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn check(args: &Args) -> Result<(), CheckError> {
-    let findings = findings(&args.file)?;
+    let (file, findings) = findings(&args.file)?;
     let outcome = Outcome {
-        file: &args.file,
+        file: &file,
         valid: errors(&findings) == 0,
         diagnostics: &findings,
     };
@@ -45,8 +45,8 @@ pub(crate) fn check(args: &Args) -> Result<(), CheckError> {
     }
 }
 
-/// Everything that there is to say about a file, in its order.
-fn findings(file: &Path) -> Result<Vec<Diagnostic>, CheckError> {
+/// Everything that there is to say about a file, in its order; and which one of a directory that is, where it can't be read.
+fn findings(file: &Path) -> Result<(PathBuf, Vec<Diagnostic>), CheckError> {
     match config::load(file) {
         Ok(mut config) => {
             let files = objects::check_files(&config);
@@ -55,9 +55,9 @@ fn findings(file: &Path) -> Result<Vec<Diagnostic>, CheckError> {
             config.warnings.extend(rules);
             config.warnings.extend(config.hygiene());
             config.warnings.sort_by_key(|finding| finding.place);
-            Ok(config.warnings)
+            Ok((file.to_owned(), config.warnings))
         }
-        Err(ConfigError::Invalid(report)) => Ok(report.diagnostics),
+        Err(ConfigError::Invalid(report)) => Ok((report.file.into(), report.diagnostics)),
         Err(error @ ConfigError::Unreadable { .. }) => Err(CheckError::Unreadable(error)),
     }
 }

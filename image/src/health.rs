@@ -27,9 +27,14 @@ pub(crate) fn health(args: &Args) -> Result<Exit, CommandError> {
     })?;
     let (said, exit) = match asked {
         Ok(Ok(readiness)) if readiness.ready => {
-            let said = format!("ready: generation {} is enforced", readiness.generation);
-            let advice = readiness.advice.iter().map(|advice| format!("; {advice}"));
-            (said + &advice.collect::<String>(), Exit::Done)
+            let mut said = format!("ready: generation {} is enforced", readiness.generation);
+            for waiting in &readiness.waiting {
+                said += &format!("; {}: {}", waiting.interface, waiting.reason);
+            }
+            for advice in &readiness.advice {
+                said += &format!("; {advice}");
+            }
+            (said, Exit::Done)
         }
         Ok(Ok(readiness)) => (
             format!("not ready: {}", readiness.missing.join("; ")),

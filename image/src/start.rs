@@ -6,14 +6,16 @@
 
 use std::path::Path;
 
-use firewall::config::{Mode, PacketDriver, StartDocument};
+use firewall::config::{self, Mode, PacketDriver, StartDocument};
 use rustix::thread::CpuSet;
 use serde_json::{Map, Value};
 
 use crate::environment::Environment;
 
 /// Where a container has its configuration, and where none need be.
-pub(crate) const DEFAULT: &str = "/etc/palisade/palisade.yaml";
+const DEFAULT: &str = "/etc/palisade/palisade.yaml";
+/// Where it may be in several files.
+const DIRECTORY: &str = "/etc/palisade";
 /// Management of an appliance that nobody has configured. Its zones allow nothing to the appliance itself, so this is
 /// for the device that the datapath leaves to the kernel.
 const LISTEN: &str = "0.0.0.0:8443";
@@ -22,12 +24,19 @@ const PORTS: u8 = 3;
 
 /// `given` is what the command line says.
 pub(crate) fn document(given: Option<&Path>, environment: &Environment) -> StartDocument {
-    let start = StartDocument::at(given.unwrap_or(Path::new(DEFAULT)));
     let start = match given {
-        Some(_) => start,
-        None => start.or_generated(generated(environment)),
+        Some(path) => StartDocument::at(path),
+        None => {
+            usual(Path::new(DEFAULT), Path::new(DIRECTORY)).or_generated(generated(environment))
+        }
     };
     start.with_system(system(environment))
+}
+
+/// The files of the directory together, where there are some and none of them is the usual one.
+fn usual(file: &Path, directory: &Path) -> StartDocument {
+    let in_files = !file.exists() && config::is_directory_of_files(directory);
+    StartDocument::at(if in_files { directory } else { file })
 }
 
 /// What only a document that is made listens to.
@@ -130,7 +139,7 @@ fn driver_name(driver: PacketDriver) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use firewall::config::{self, Config, Device};
+    use firewall::config::{Config, Device};
 
     use super::*;
     use crate::environment::Size;
@@ -159,6 +168,22 @@ mod tests {
         assert_eq!(zones.len(), 2);
         assert!(zones.iter().all(|(_, zone)| zone.host_inbound.is_empty()));
         assert_eq!(config.system, made(&Environment::default()).system);
+    }
+
+    #[test]
+    fn several_files_are_taken_where_the_usual_one_is_not_there() {
+        let directory = std::env::temp_dir().join(format!("palisade-start-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("palisade.yaml");
+        assert_eq!(usual(&file, &directory).path(), file);
+        let parts = ["10-zones.yaml", "notes.txt"].map(|name| directory.join(name));
+        std::fs::write(&parts[1], "").unwrap();
+        assert_eq!(usual(&file, &directory).path(), file);
+        std::fs::write(&parts[0], "version: 1\n").unwrap();
+        assert_eq!(usual(&file, &directory).path(), directory);
+        std::fs::write(&file, "version: 1\n").unwrap();
+        assert_eq!(usual(&file, &directory).path(), file);
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

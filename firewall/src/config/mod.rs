@@ -61,7 +61,7 @@ pub use report::{ConfigError, Report};
 pub use routes::StaticRoute;
 pub use signatures::{RuleFiles, SignatureRules};
 pub use source::FeedSource;
-pub use start::{Start, StartDocument};
+pub use start::{Start, StartDocument, is_directory_of_files};
 pub use system::{CertificateFiles, Management, System, Workers};
 pub use url_lists::{KeptList, UrlList, UrlListContent, UrlListLimits};
 pub use yaml::MAX_BYTES;

@@ -151,6 +151,12 @@ impl Start {
     }
 }
 
+/// Whether there are files in a directory that could be a document together.
+#[must_use]
+pub fn is_directory_of_files(path: &Path) -> bool {
+    directory::files(path).is_ok_and(|files| !files.is_empty())
+}
+
 /// The text of a file, or of a directory's files together, and what they are called.
 fn read(path: &Path) -> Result<(String, Vec<String>), ConfigError> {
     if path.is_dir() {

@@ -35,7 +35,7 @@ pub struct HealthCheck {
 }
 
 /// Where a container's programs are looked for, unless told; engines add nothing of their own.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str = "PATH=/";
 
 impl Settings {
     /// The OCI image configuration, with Docker's health check.

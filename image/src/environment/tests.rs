@@ -131,6 +131,16 @@ fn a_value_that_is_not_possible_is_told_with_what_is() {
             "0-3",
             "a mask of processors in hexadecimal, as in 0x6 for 1 and 2",
         ),
+        (
+            "PALISADE_LOG_LEVEL",
+            "infoo",
+            "infoo is no level; off, error, warn, info, debug or trace, or by target: info,session=debug",
+        ),
+        (
+            "RUST_LOG",
+            "session=debug,loud",
+            "loud is no level; off, error, warn, info, debug or trace, or by target: info,session=debug",
+        ),
         ("CSRX_ARP_TIMEOUT", "0", "milliseconds, from 1 to 86400000"),
         ("CSRX_NDP_TIMEOUT", "1s", "milliseconds, from 1 to 86400000"),
         ("CSRX_AUTO_ASSIGN_IP", "true", "yes or no"),

@@ -9,6 +9,7 @@ use firewall::config::{Mode, PacketDriver};
 use rules::suggest;
 use rustix::thread::CpuSet;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::Size;
 use crate::logging::Format;
@@ -91,10 +92,20 @@ pub(super) fn processors(text: &str) -> Parsed<CpuSet> {
 
 /// What `tracing_subscriber` takes: a level, or several by target.
 pub(super) fn filter(text: &str) -> Parsed<()> {
+    let hint = || "off, error, warn, info, debug or trace, or by target: info,session=debug";
+    // A word alone would be a target, of which everything were logged, and of all else nothing.
+    let mut parts = text.split(',').map(str::trim);
+    let word = parts.find(|part| {
+        let is_word = !part.is_empty() && !part.contains(['=', '[']);
+        is_word && part.parse::<LevelFilter>().is_err()
+    });
+    if let Some(word) = word {
+        return Err(format!("{word} is no level; {}", hint()));
+    }
     let checked = EnvFilter::builder().parse(text);
-    checked.map(drop).map_err(|error| {
-        format!("{error}; off, error, warn, info, debug or trace, or by target: info,session=debug")
-    })
+    checked
+        .map(drop)
+        .map_err(|error| format!("{error}; {}", hint()))
 }
 
 /// A password stands alone in its file, as secrets are mounted, with or without the end of its line.

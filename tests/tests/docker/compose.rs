@@ -38,7 +38,7 @@ fn one_command_brings_up_client_firewall_and_server() -> Result<()> {
         ensure!(Instant::now() < deadline, "{}", chain.log()?);
         thread::sleep(Duration::from_millis(200));
     }
-    let show = ["exec", "-T", "palisade", "/palisade", "show", "sessions"];
+    let show = ["exec", "-T", "palisade", "palisade", "show", "sessions"];
     let sessions = chain.run(&show)?.stdout;
     ensure!(sessions.contains("web-out"), "{sessions}");
     Ok(())
@@ -66,7 +66,7 @@ impl Compose {
         ];
         if engine.capabilities()?.contains(&"SYS_ADMIN") {
             environment.push(("CAP_BPF", "SYS_ADMIN".into()));
-            environment.push(("CAP_PERFMON", "IPC_LOCK".into()));
+            environment.push(("CAP_PERFMON", "CAP_SYS_ADMIN".into()));
         }
         Ok(Self {
             engine,

@@ -101,7 +101,7 @@ fn the_engine_calls_it_healthy_only_while_it_enforces() -> Result<()> {
         .extend(["--health-interval".into(), "1s".into()]);
     let appliance = lab.launch(&lab.configuration(PERMIT_ALL), &options)?;
     appliance.wait_for_health("healthy")?;
-    ensure!(appliance.exec(&["/palisade", "health"])?.success());
+    ensure!(appliance.exec(&["palisade", "health"])?.success());
     // Its first process stopped: it answers nobody, and only the engine can tell.
     lab.engine
         .docker(&["kill", "--signal", "STOP", &appliance.name])?;

@@ -51,7 +51,7 @@ pub(super) fn heading(file: &str) -> String {
     format!("# {file}")
 }
 
-fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
