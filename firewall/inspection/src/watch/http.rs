@@ -11,6 +11,24 @@ use crate::Fact;
 use crate::bytes::Bytes;
 use crate::protocols::without_port;
 
+/// Fields that have a buffer of their own.
+const OF_REQUESTS: &[(&str, Buffer)] = &[
+    ("user-agent", Buffer::HttpUserAgent),
+    ("accept", Buffer::HttpAccept),
+    ("accept-encoding", Buffer::HttpAcceptEncoding),
+    ("accept-language", Buffer::HttpAcceptLanguage),
+    ("referer", Buffer::HttpReferer),
+];
+const OF_STATUSES: &[(&str, Buffer)] = &[
+    ("server", Buffer::HttpServer),
+    ("location", Buffer::HttpLocation),
+];
+const OF_BOTH: &[(&str, Buffer)] = &[
+    ("connection", Buffer::HttpConnection),
+    ("content-type", Buffer::HttpContentType),
+    ("content-length", Buffer::HttpContentLength),
+];
+
 /// A head while its fields come.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -26,7 +44,8 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn new(fact: &Fact<'_>) -> Option<Self> {
-        let mut buffers = Buffers::default();
+        let mut buffers = Buffers::of_head();
+        let text;
         let (is_request, line) = match *fact {
             Fact::HttpRequest {
                 line,
@@ -34,8 +53,12 @@ impl Head {
                 target,
                 version,
             } => {
-                let text = [method, b" ", target, b" ", version].concat();
-                let line = if line.is_empty() { &text } else { line };
+                let line = if line.is_empty() {
+                    text = [method, b" ", target, b" ", version].concat();
+                    &text
+                } else {
+                    line
+                };
                 buffers.push(Buffer::HttpMethod, method);
                 let decoded = uri::decoded(target);
                 if let Some(resolved) = uri::resolved(target).filter(|uri| *uri != decoded) {
@@ -57,8 +80,12 @@ impl Head {
                 reason,
             } => {
                 let code = code.to_string();
-                let text = [version, b" ", code.as_bytes(), b" ", reason].concat();
-                let line = if line.is_empty() { &text } else { line };
+                let line = if line.is_empty() {
+                    text = [version, b" ", code.as_bytes(), b" ", reason].concat();
+                    &text
+                } else {
+                    line
+                };
                 buffers.push(Buffer::HttpStatusCode, code.as_bytes());
                 buffers.push(Buffer::HttpStatusMessage, reason);
                 buffers.push(Buffer::HttpProtocol, version);
@@ -70,7 +97,7 @@ impl Head {
         Some(Self {
             is_request,
             buffers,
-            fields: Vec::new(),
+            fields: Vec::with_capacity(512),
             names: b"\r\n".to_vec(),
             line,
         })
@@ -79,37 +106,30 @@ impl Head {
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
         self.names.extend_from_slice(name);
         self.names.extend_from_slice(b"\r\n");
-        let lower = name.to_ascii_lowercase();
-        let field = [name, b": ", value].concat();
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let one = if self.is_request {
             Buffer::HttpRequestHeader
         } else {
             Buffer::HttpResponseHeader
         };
-        self.buffers.push(one, &field);
-        if matches!(&lower[..], b"cookie" | b"set-cookie") {
+        self.buffers.push_joined(one, &[name, b": ", value]);
+        if is("cookie") || is("set-cookie") {
             self.buffers.push(Buffer::HttpCookie, value);
             return;
         }
-        self.fields.extend_from_slice(&field);
-        self.fields.extend_from_slice(b"\r\n");
-        if self.is_request && lower == b"host" {
+        for piece in [name, b": ", value, b"\r\n"] {
+            self.fields.extend_from_slice(piece);
+        }
+        if self.is_request && is("host") {
             host(&mut self.buffers, value);
         }
-        let known = match (self.is_request, &lower[..]) {
-            (true, b"user-agent") => Buffer::HttpUserAgent,
-            (true, b"accept") => Buffer::HttpAccept,
-            (true, b"accept-encoding") => Buffer::HttpAcceptEncoding,
-            (true, b"accept-language") => Buffer::HttpAcceptLanguage,
-            (true, b"referer") => Buffer::HttpReferer,
-            (false, b"server") => Buffer::HttpServer,
-            (false, b"location") => Buffer::HttpLocation,
-            (_, b"connection") => Buffer::HttpConnection,
-            (_, b"content-type") => Buffer::HttpContentType,
-            (_, b"content-length") => Buffer::HttpContentLength,
-            _ => return,
+        let own = match self.is_request {
+            true => OF_REQUESTS,
+            false => OF_STATUSES,
         };
-        self.buffers.push(known, value);
+        if let Some((_, buffer)) = own.iter().chain(OF_BOTH).find(|(known, _)| is(known)) {
+            self.buffers.push(*buffer, value);
+        }
     }
 
     /// With the head as it was sent, or nothing where it never was a text.
