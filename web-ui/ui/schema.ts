@@ -23,7 +23,8 @@ export function documentSchema(): Plugin {
       if (id !== `\0${ID}`) return undefined
       this.addWatchFile(DESCRIPTION)
       const description = JSON.parse(readFileSync(DESCRIPTION, 'utf8')) as { components: { schemas: Record<string, Node> } }
-      return `export default ${JSON.stringify(reachable(description.components.schemas))}`
+      // As a text: browsers read JSON in a fraction of the time that they take for a program of this size.
+      return `export default JSON.parse(${JSON.stringify(JSON.stringify(reachable(description.components.schemas)))})`
     }
   }
 }

@@ -3,6 +3,7 @@
 import { mount } from 'svelte'
 
 import './app.css'
+import { first } from './api/rates.svelte'
 import App from './App.svelte'
 import { choose, preferred } from './i18n/index.svelte'
 import { follow, route } from './lib/router.svelte'
@@ -10,7 +11,8 @@ import './lib/theme.svelte'
 import { PAGES } from './pages'
 
 follow()
-// It is on its way while the appliance says who asks; a failure shows where the page would.
+// Both are on their way while the appliance says who asks; a failure shows where the page would.
+void first()
 PAGES.find(({ id }) => id === route.page)?.load().catch(() => undefined)
 await choose(preferred())
 const target = document.getElementById('app')

@@ -6,6 +6,7 @@
 import { changes, type Change } from '../lib/changes'
 import { apply, type Json, type Operation } from '../lib/json'
 import { api, asked, Refused } from './client'
+import { connection } from './connection.svelte'
 import { Shared } from './live.svelte'
 import type { CheckView, ConfigView, Event } from './types'
 
@@ -20,6 +21,10 @@ let failure: unknown = $state.raw()
 /** Rises with every configuration that is put in force. */
 let commits = $state(0)
 let checking: ReturnType<typeof setTimeout> | undefined
+/** What the check was asked of: of the same, it says the same. */
+let looked = ''
+/** A check is hard work for the appliance, which has the first page to answer. */
+const FIRST_LOOK = 800
 /** Edits are sent one after the other, each upon the one before. */
 let queue: Promise<unknown> = Promise.resolve()
 
@@ -64,9 +69,10 @@ export const candidate = {
 export async function load(): Promise<void> {
   try {
     await Promise.all([loadCandidate(), loadRunning(), loadStatus()])
+    const isFirst = !loaded
     loaded = true
     failure = undefined
-    look(0)
+    if (looked !== lookedAt()) look(isFirst ? FIRST_LOOK : 0)
   } catch (error) {
     failure = error
     throw error
@@ -173,12 +179,18 @@ function took(response: Response, changed: boolean | undefined): void {
 /** Checks the candidate when nothing has been changed for a moment. */
 function look(milliseconds: number): void {
   clearTimeout(checking)
+  looked = lookedAt()
   checking = setTimeout(() => {
     asked(api.GET('/api/v1/config/check')).then(
       (view) => (check = view),
-      () => undefined
+      () => (looked = '')
     )
   }, milliseconds)
+}
+
+/** The documents, and the appliance that looks at them: one that is back may be another version. */
+function lookedAt(): string {
+  return `${tag} ${runningTag} ${connection.returns}`
 }
 
 /** What has happened to configurations and in the audit, as it happens. */

@@ -24,6 +24,16 @@ export const rates = {
 
 const stream = new Shared('/api/v1/rates/stream', ['rates'], async () => take(await asked(api.GET('/api/v1/rates'))))
 
+/** While nothing else is asked for yet: the stream comes after all that the first page asks for. */
+export async function first(): Promise<void> {
+  try {
+    const response = await fetch('/api/v1/rates')
+    if (response.ok && !now) take((await response.json()) as RatesView)
+  } catch {
+    // The stream tells.
+  }
+}
+
 /** For an effect. */
 export function followRates(): () => void {
   return stream.listen((_, data) => take(data as RatesView))

@@ -25,9 +25,14 @@ export const bytes = (count: number) => scaled(count, 'B')
 export const mebibytes = (count: number) => scaled(count, 'B', 1024)
 export const perSecond = (count: number) => scaled(count, '/s')
 
+/** Making one takes a browser longer than a whole table of numbers with it. */
+const wholes = new Map<string, Intl.NumberFormat>()
+
 /** 12,345,678: for where the exact number matters. */
 export function whole(value: number, language = 'en'): string {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(value)
+  const format = wholes.get(language) ?? new Intl.NumberFormat(language, { maximumFractionDigits: 0 })
+  wholes.set(language, format)
+  return format.format(value)
 }
 
 export function percent(share: number): string {
@@ -63,6 +68,8 @@ export function countdown(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`
 }
 
+const agos = new Map<string, Intl.RelativeTimeFormat>()
+
 /** '3 minutes ago', in the language. */
 export function ago(at: string | number | Date, now: number, language = 'en'): string {
   const seconds = (new Date(at).getTime() - now) / 1000
@@ -77,7 +84,8 @@ export function ago(at: string | number | Date, now: number, language = 'en'): s
   ]
   const size: Record<string, number> = { second: 1, minute: 60, hour: 3600, day: 86400, month: 86400 * 30, year: 86400 * 365 }
   const [, unit] = steps.find(([limit]) => Math.abs(seconds) < limit) ?? [0, 'year']
-  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' })
+  const format = agos.get(language) ?? new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' })
+  agos.set(language, format)
   return format.format(Math.trunc(seconds / (size[unit] ?? 1)), unit as Intl.RelativeTimeFormatUnit)
 }
 
