@@ -24,6 +24,7 @@ mod review;
 mod shared;
 mod sockets;
 mod track;
+mod train;
 mod worker;
 
 use abi::DropReason;
@@ -45,7 +46,7 @@ pub use worker::{Worker, WorkerPlan};
 pub(crate) use ageing::expires;
 pub(crate) use course::{Arrived, Course, Judge, NoWay, denial, is_own};
 pub(crate) use ingress::is_martian;
-pub(crate) use sockets::Order;
+pub(crate) use sockets::{GivenUp, Order};
 
 use worker::Walk;
 

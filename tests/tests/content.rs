@@ -9,8 +9,8 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use palisade_tests::capture::{Capture, Captured};
+use anyhow::{Context as _, Result, ensure};
+use palisade_tests::capture::{self, Capture, Captured};
 use palisade_tests::decode::Transport;
 use palisade_tests::frames::{self, Frame};
 use palisade_tests::in_both_modes;
@@ -30,6 +30,7 @@ in_both_modes!(
     a_signature_is_told_and_what_it_drops_goes_no_further,
     other_signatures_come_without_a_session_lost,
     what_was_sent_first_is_what_counts,
+    a_long_stream_is_looked_into_and_arrives_whole,
 );
 
 /// SSH, wherever it is, is refused.
@@ -303,6 +304,37 @@ fn other_signatures_come_without_a_session_lost(attach: Attach) -> Result<()> {
         Ok(())
     })?;
     logged(&edge, "signature", &json!({ "signature": 7 }))
+}
+
+/// To its last byte; and at tc the receiver has it in packets of many segments.
+fn a_long_stream_is_looked_into_and_arrives_whole(attach: Attach) -> Result<()> {
+    let signatures = Signatures::new("long", attach, EVIL)?;
+    let sections = signatures.sections("detect, depth: all");
+    let edge = Edge::start("long", attach, &sections)?;
+    let mut content: Vec<u8> = (0..4_u32 << 20).map(|at| (at % 251) as u8).collect();
+    content.extend_from_slice(b"strange-word");
+    for family in Family::BOTH {
+        let (mut client, mut server) = connection(&edge, family, 8_080)?;
+        let at_client = Capture::start(&edge.client, "eth0")?;
+        let sent = content.clone();
+        let sender = thread::spawn(move || server.write_all(&sent));
+        let mut got = Vec::new();
+        client.read_to_end(&mut got)?;
+        sender.join().ok().context("the sender panicked")??;
+        ensure!(got == content, "{} bytes arrived", got.len());
+        let packets = at_client.stop()?;
+        capture::received(&packets)?;
+        let incoming = packets.iter().filter(|packet| !packet.outgoing);
+        let large = incoming.filter(|packet| packet.segment_bytes.is_some());
+        ensure!((large.count() > 0) == (attach == Attach::Tc), "{attach}");
+        let port = u64::from(client.local_addr()?.port());
+        let told = json!({ "signature": 2, "source-port": port });
+        logged(&edge, "signature", &told)?;
+    }
+    for reason in ["l4-checksum", "tcp-window", "tx-ring-full"] {
+        ensure!(edge.dropped(reason)? == 0, "{reason}");
+    }
+    Ok(())
 }
 
 /// What is sent again with other bytes, before its receiver had it, must not arrive: nobody knows which it would take.

@@ -1,6 +1,6 @@
 //! A packet socket by which userspace hands whole frames to a device, marked.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::{Error, check};
 
@@ -46,6 +46,10 @@ impl Injector {
             )
         })?;
         Ok(Self { fd })
+    }
+
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// Sends one frame, or says why the kernel did not take it.

@@ -11,12 +11,14 @@
 //! Aligned chunks of 2,048 or 4,096 bytes; one frame holds one packet (no multi-buffer).
 
 pub mod device;
+mod gso;
 mod inject;
 mod mapping;
 mod ring;
 mod socket;
 mod umem;
 
+pub use gso::{Cut, GsoSocket};
 pub use inject::Injector;
 pub use mapping::{Mapped, MappedArray};
 pub use socket::{BindMode, Socket, SocketConfig, Statistics};

@@ -20,7 +20,7 @@ use super::sockets::Memory;
 use super::transmitters::Transmitters;
 use super::{Base, CommitError};
 use crate::config::{Attach, Config, Device, Mode};
-use crate::datapath::{Order, PortSockets, Shared};
+use crate::datapath::{GivenUp, Order, PortSockets, Shared};
 use crate::host;
 use crate::ports::{
     self, AttachMode, PortError, PortId, PortState, Ports, Present, Stands, Suitable, Wanted,
@@ -355,9 +355,10 @@ impl Attachments {
         }
         let mut closed = Vec::new();
         for taken in given {
-            let sockets = answer(taken).await.unwrap_or_default();
-            closed.push(sockets.iter().map(Socket::number).collect::<Vec<_>>());
-            close(sockets).await;
+            let given = answer(taken).await.unwrap_or_default();
+            let numbers = given.sockets.iter().map(Socket::number);
+            closed.push(numbers.collect::<Vec<_>>());
+            close(given).await;
         }
         self.ports.take_away(&self.handle, id).await;
         // Nobody in the kernel has their frames any more.
@@ -431,14 +432,14 @@ async fn answer<T>(answer: oneshot::Receiver<T>) -> Option<T> {
 }
 
 /// Closing makes the kernel wait, which is done beside everything else.
-async fn close(sockets: Vec<Socket>) {
+async fn close(GivenUp { sockets, gso }: GivenUp) {
     for _ in 0..MOST_SENDING.as_millis() / SENDING_STEP.as_millis() {
         if sockets.iter().all(Socket::has_sent) {
             break;
         }
         tokio::time::sleep(SENDING_STEP).await;
     }
-    if tokio::task::spawn_blocking(move || drop(sockets))
+    if tokio::task::spawn_blocking(move || drop((sockets, gso)))
         .await
         .is_err()
     {

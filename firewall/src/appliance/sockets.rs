@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use afxdp::{BindMode, Socket, SocketConfig, Umem};
+use afxdp::{BindMode, GsoSocket, Socket, SocketConfig, Umem};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
@@ -75,6 +75,7 @@ pub(super) fn take_frames(
         plan.add(PortSockets {
             port: HOST_PORT,
             sockets: vec![socket],
+            gso: None,
             sender: worker as u16,
             unfilled: false,
         });
@@ -112,11 +113,20 @@ impl Memory {
         self.given.push((port.id, given));
         Ok(PortSockets {
             port: port.id,
+            gso: self.gso(port, sockets.len())?,
             sockets,
             // Where there are fewer queues than workers, the others send by those who have one.
             sender: (self.worker % port.queues.max(1) % self.workers) as u16,
             unfilled: port.unfilled_checksums,
         })
+    }
+
+    /// Only where packets leave through the kernel's own devices.
+    fn gso(&self, port: &Attached, sockets: usize) -> Result<Option<GsoSocket>, PortError> {
+        let pair = port.pair.as_ref().filter(|_| sockets > 0);
+        pair.map(|pair| GsoSocket::open(pair.inner_ifindex, port.mark()))
+            .transpose()
+            .map_err(|error| PortError::socket(&port.device, error))
     }
 
     /// The queues of its sockets, on whichever port.

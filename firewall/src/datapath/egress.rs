@@ -342,18 +342,24 @@ impl Walk<'_> {
 
     /// Queues a finished frame on a port's socket, or gives it to the worker that has one.
     pub(crate) fn send(&mut self, frame: Frame, port: PortId, interface: InterfaceId) {
-        let result = match self
-            .sockets
-            .get_mut(usize::from(port.0))
-            .and_then(|queues| queues.first_mut())
-        {
-            Some(socket) => {
+        let at = usize::from(port.0);
+        let queues = self.sockets.get_mut(at);
+        let train = self.trains.get_mut(at).and_then(Option::as_mut);
+        let result = match (queues.and_then(|queues| queues.first_mut()), train) {
+            (Some(socket), Some(train)) => {
+                self.busy.set(port);
+                let lost = train.carry(self.umem, socket, frame, interface);
+                self.counters
+                    .drop_many(lost.interface, DropReason::TxRingFull, lost.frames);
+                return;
+            }
+            (Some(socket), None) => {
                 self.busy.set(port);
                 socket
                     .transmit(self.umem, frame)
                     .map_err(|frame| (frame, DropReason::TxRingFull))
             }
-            None => self.hand_to_sender(frame, port, interface),
+            (None, _) => self.hand_to_sender(frame, port, interface),
         };
         if let Err((frame, reason)) = result {
             self.counters.drop(interface, reason);

@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use abi::{DropReason, MAX_PORTS};
-use afxdp::{Injector, Socket};
+use afxdp::{GsoSocket, Injector, Socket};
 use tokio::sync::oneshot;
 
 use super::shared::Generation;
@@ -21,10 +21,19 @@ pub struct PortSockets {
     pub port: PortId,
     /// None where the worker has no queue of the port.
     pub sockets: Vec<Socket>,
+    /// Where several segments may leave as one packet.
+    pub gso: Option<GsoSocket>,
     /// Whose sockets send on it for those who have none.
     pub sender: u16,
     /// XDP shows packets before the kernel has filled their checksums.
     pub unfilled: bool,
+}
+
+/// A worker's sockets on a port, to be closed.
+#[derive(Debug, Default)]
+pub(crate) struct GivenUp {
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) gso: Option<GsoSocket>,
 }
 
 /// What a worker is to do with its sockets.
@@ -32,8 +41,7 @@ pub struct PortSockets {
 pub(crate) enum Order {
     /// Tells when they can receive.
     Take(PortSockets, oneshot::Sender<()>),
-    /// All of a port, to be closed.
-    GiveUp(PortId, oneshot::Sender<Vec<Socket>>),
+    GiveUp(PortId, oneshot::Sender<GivenUp>),
     /// Those are closed.
     Closed(Vec<u32>),
 }
@@ -97,11 +105,13 @@ impl Worker {
     }
 
     /// What arrived and is not walked yet, and what waits to be sent, is lost with its port.
-    fn give_up_sockets(&mut self, port: PortId, generation: &Generation) -> Vec<Socket> {
+    fn give_up_sockets(&mut self, port: PortId, generation: &Generation) -> GivenUp {
         let at = usize::from(port.0);
         let mut sockets = std::mem::take(&mut self.plan.sockets[at]);
         self.plan.senders[at] = None;
-        let mut lost = 0;
+        let train = self.plan.trains[at].take();
+        let train = train.map(|train| train.give_up(&mut self.plan.umem));
+        let (gso, mut lost) = train.map_or((None, 0), |(gso, lost)| (Some(gso), lost));
         let mut frames = Vec::new();
         for socket in &mut sockets {
             socket.flush(&mut self.plan.umem);
@@ -120,6 +130,6 @@ impl Worker {
         );
         self.statistics.retain(|(known, _), _| *known != at);
         self.find_active();
-        sockets
+        GivenUp { sockets, gso }
     }
 }

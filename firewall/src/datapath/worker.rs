@@ -22,6 +22,7 @@ use super::offload::Pending;
 use super::review::{Review, Subject};
 use super::shared::{Generation, Handoff, Shared, WorkerHandle};
 use super::sockets::PortSockets;
+use super::train::Train;
 use super::{Arrival, Dropped, EndReason, Packet, Stop};
 use crate::clock::Timestamp;
 use crate::config::PacketDriver;
@@ -52,6 +53,8 @@ pub struct WorkerPlan {
     pub umem: Umem,
     /// By port, as [`PortSockets`]; none where the port has no device.
     pub sockets: [Vec<Socket>; MAX_PORTS],
+    /// Before a port's first socket.
+    pub trains: [Option<Train>; MAX_PORTS],
     pub senders: [Option<u16>; MAX_PORTS],
     pub unfilled: [bool; MAX_PORTS],
     pub random: StdRng,
@@ -64,6 +67,7 @@ impl WorkerPlan {
             id,
             umem,
             sockets: std::array::from_fn(|_| Vec::new()),
+            trains: std::array::from_fn(|_| None),
             senders: [None; MAX_PORTS],
             unfilled: [false; MAX_PORTS],
             random,
@@ -74,6 +78,7 @@ impl WorkerPlan {
     pub fn add(&mut self, new: PortSockets) -> bool {
         let at = usize::from(new.port.0);
         self.sockets[at] = new.sockets;
+        self.trains[at] = new.gso.map(Train::new);
         self.senders[at] = Some(new.sender);
         self.unfilled[at] = new.unfilled;
         let mut is_filled = true;
@@ -123,6 +128,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) umem: &'a mut Umem,
     pub(crate) sockets: &'a mut [Vec<Socket>],
+    pub(crate) trains: &'a mut [Option<Train>],
     pub(crate) senders: &'a [Option<u16>],
     pub(crate) busy: &'a mut PortSet,
     pub(crate) fragments: &'a mut Fragments,
@@ -289,6 +295,7 @@ impl Worker {
             counters: &handle(shared, self.plan.id).counters,
             umem: &mut self.plan.umem,
             sockets: &mut self.plan.sockets,
+            trains: &mut self.plan.trains,
             senders: &self.plan.senders,
             busy: &mut self.busy,
             fragments: &mut self.fragments,
@@ -316,12 +323,17 @@ impl Worker {
     /// Sends what the walks have queued.
     fn flush(&mut self) {
         for port in self.busy.take() {
-            let socket = self
-                .plan
-                .sockets
-                .get_mut(port)
-                .and_then(|queues| queues.first_mut());
-            if socket.is_some_and(|socket| socket.flush(&mut self.plan.umem)) {
+            let plan = &mut self.plan;
+            let queues = plan.sockets.get_mut(port);
+            let Some(socket) = queues.and_then(|queues| queues.first_mut()) else {
+                continue;
+            };
+            if let Some(train) = plan.trains.get_mut(port).and_then(Option::as_mut) {
+                let lost = train.depart(&mut plan.umem, socket);
+                let counters = &handle(&self.shared, plan.id).counters;
+                counters.drop_many(lost.interface, DropReason::TxRingFull, lost.frames);
+            }
+            if socket.flush(&mut plan.umem) {
                 self.busy.set(PortId(port as u16));
             }
         }

@@ -105,15 +105,12 @@ impl Pair {
 
     /// Readies both ends of a private pair.
     async fn set_up(&self, handle: &Handle) -> Result<(), PortError> {
-        for (device, ifindex) in [
-            (&self.outer, self.outer_ifindex),
-            (&self.inner, self.inner_ifindex),
-        ] {
-            let failed = |source| PortError::Device {
-                device: device.clone(),
-                source,
-            };
-            afxdp::device::finish_packets(device).map_err(failed)?;
+        // What the sockets at the inner end receive is complete; what leaves there may be large.
+        afxdp::device::finish_packets(&self.outer).map_err(|source| PortError::Device {
+            device: self.outer.clone(),
+            source,
+        })?;
+        for ifindex in [self.outer_ifindex, self.inner_ifindex] {
             kernel::keep_ipv6_off(handle, ifindex).await?;
             kernel::set_up(handle, ifindex).await?;
         }
