@@ -119,10 +119,10 @@ fn text(report: &LoadReport) -> String {
     let mut text = String::new();
     for fault in &report.faults {
         let sid = match fault.sid {
-            Some(sid) => format!("sid {sid}"),
-            None => "no sid".to_owned(),
+            Some(sid) => format!("sid {sid}: "),
+            None => String::new(),
         };
-        let line = format!("{}:{}: {sid}: {}", fault.file, fault.line, fault.reason);
+        let line = format!("{}:{}: {sid}{}", fault.file, fault.line, fault.reason);
         // Writing to a `String` can't fail.
         writeln!(text, "{}", printable(&line)).unwrap_or_default();
     }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use palisade_tests::capture::{self, Capture};
 use palisade_tests::in_both_modes;
 use palisade_tests::lab::{
     Attach, Edge, Family, PATIENCE, connection, eventually, is_reset, logged, says,
@@ -20,6 +21,7 @@ use serde_json::json;
 in_both_modes!(
     a_blocked_request_gets_a_page,
     a_page_ends_the_connection_in_good_order,
+    nothing_passes_behind_a_page,
     a_blocked_tls_session_is_reset,
     a_blocked_quic_session_is_refused,
     a_blocked_name_is_answered,
@@ -97,6 +99,34 @@ fn a_blocked_request_gets_a_page(attach: Attach) -> Result<()> {
         message.contains("http://www.example/secret/<b>"),
         "{message}"
     );
+    Ok(())
+}
+
+/// However soon it is asked for, the page arrives whole, and the server hears the end of it and nothing else.
+fn nothing_passes_behind_a_page(attach: Attach) -> Result<()> {
+    let edge = Edge::start("page-last", attach, &filtering(URL_FILTER))?;
+    let blocked = request("ads.example", "/");
+    for _ in 0..10 {
+        let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+        client.write_all(&blocked)?;
+        let mut page = String::new();
+        client.read_to_string(&mut page)?;
+        ensure!(page.ends_with("</html>\n"), "{page}");
+        let at_server = Capture::start(&edge.server, "eth0")?;
+        // The client has not closed its side, and may be quick with more.
+        let _ = client.write_all(&blocked);
+        is_reset(&mut server)?;
+        thread::sleep(Duration::from_millis(30));
+        let arrived = capture::received(&at_server.stop()?)?;
+        let mut segments = arrived.iter().filter(|packet| packet.protocol == 6);
+        ensure!(
+            segments.all(|packet| packet.payload.is_empty()),
+            "{arrived:?}"
+        );
+    }
+    for session in edge.sessions("protocol=tcp")? {
+        ensure!(session["offloaded"] != true, "{session:#}");
+    }
     Ok(())
 }
 

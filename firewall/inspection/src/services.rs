@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
+use crate::Protocol;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
     all: Vec<Arc<Service>>,
@@ -78,6 +80,9 @@ pub enum ServicesError {
     },
     #[error("{0} is no name for a service: small letters, digits, hyphens")]
     NoName(String),
+    /// Policies name both in one place.
+    #[error("{0} is a protocol's name: a service needs another")]
+    Protocol(String),
 }
 
 impl ServicesError {
@@ -88,7 +93,8 @@ impl ServicesError {
             Self::Unreadable(_) => None,
             Self::NoDomain { service, .. }
             | Self::Taken { service, .. }
-            | Self::NoName(service) => Some(service),
+            | Self::NoName(service)
+            | Self::Protocol(service) => Some(service),
         }
     }
 }
@@ -129,6 +135,10 @@ impl Services {
         let mut taken: HashMap<String, &str> = HashMap::new();
         for service in own {
             check_name(&service.name)?;
+            let mut protocols = Protocol::ALL.iter();
+            if protocols.any(|protocol| protocol.name() == service.name) {
+                return Err(ServicesError::Protocol(service.name.clone()));
+            }
             for domain in &service.domains {
                 let domain = checked_domain(&service.name, domain)?;
                 if let Some(other) = taken.insert(domain.clone(), &service.name) {

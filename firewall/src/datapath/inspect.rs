@@ -278,7 +278,13 @@ impl Walk<'_> {
         match judged? {
             (admitted, Judged::Goes) => Ok(Inspected { admitted, flow }),
             (admitted, Judged::Stays(reason)) => Err(admitted.drop(reason)),
-            (admitted, Judged::Refused(refusal)) => self.refuse(admitted, flow, &refusal),
+            (admitted, Judged::Refused(refusal)) => {
+                // Only now, when whatever follows is known to be refused: the responder's part is over.
+                if matches!(refusal, Refusal::Answered(_)) {
+                    self.reset_onward(&admitted);
+                }
+                self.refuse(admitted, flow, &refusal)
+            }
         }
     }
 

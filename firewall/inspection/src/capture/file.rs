@@ -67,7 +67,13 @@ pub(super) fn packets(
                 }
                 continue;
             }
-            Err(error) => return Ok(Some(format!("{error:?}").chars().take(80).collect())),
+            Err(PcapError::UnexpectedEof) => {
+                return Ok(Some("it ends within a packet".to_owned()));
+            }
+            Err(PcapError::BufferTooSmall) => {
+                return Ok(Some("a block is larger than 1 MiB".to_owned()));
+            }
+            Err(_) => return Ok(Some("what follows is no packet".to_owned())),
         };
         incomplete = 0;
         match block {

@@ -91,6 +91,8 @@ impl Filters {
     pub fn logs(&self, question: &Question, is_blocked: bool) -> bool {
         let log = match question {
             Question::Request(_) | Question::ServerName(_) => self.url.as_ref().map(|url| url.log),
+            // Of a permitted name the question has told.
+            Question::Answer(_) if !is_blocked => None,
             Question::Query(_) | Question::Answer(_) => self.dns.as_ref().map(|dns| dns.log),
         };
         match log {

@@ -157,7 +157,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Answers the initiator with what it takes for all that the responder has to say; the responder hears that the connection is over.
+    /// Answers the initiator with what it takes for all that the responder has to say.
     fn answer_stream(&mut self, admitted: &Admitted, flow: Flow, bytes: Vec<u8>) -> Refusal {
         let Transport::Tcp(segment) = &admitted.packet.headers.transport else {
             return Refusal::Told;
@@ -197,7 +197,6 @@ impl Walk<'_> {
         initiator.store_changes(&sides[0], &session.initiator);
         responder.store_changes(&sides[1], &session.responder);
         self.enter(flow.slot, before, after);
-        self.reset_onward(admitted);
         Refusal::Answered(answered)
     }
 
