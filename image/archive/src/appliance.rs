@@ -54,6 +54,8 @@ pub fn settings(source: &Source, architecture: &'static str) -> Settings {
     Settings {
         architecture,
         created: source.at,
+        // Where the binary lies: commands in the container need no more than its name.
+        environment: BTreeMap::from([("PATH".into(), "/".into())]),
         entrypoint: vec![program.clone()],
         command: vec!["run".into()],
         volumes: ["/etc/palisade", "/run/palisade", "/var/lib/palisade"]

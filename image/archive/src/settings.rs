@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::Digest;
 
 /// An image's configuration, but for its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// As OCI names it: `amd64`, `arm64`.
     pub architecture: &'static str,
     pub created: Timestamp,
+    /// Without a `PATH` in it, engines give their own.
+    pub environment: BTreeMap<String, String>,
     pub entrypoint: Vec<String>,
     pub command: Vec<String>,
     pub volumes: Vec<String>,
@@ -24,7 +26,7 @@ pub struct Settings {
 }
 
 /// A program whose exit status says whether the container does its work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HealthCheck {
     pub command: Vec<String>,
     pub interval: Duration,
@@ -34,14 +36,15 @@ pub struct HealthCheck {
     pub start_period: Duration,
 }
 
-/// Where a container's programs are looked for, unless told; engines add nothing of their own.
-const PATH: &str = "PATH=/";
-
 impl Settings {
     /// The OCI image configuration, with Docker's health check.
     pub(crate) fn document(&self, layer: Digest) -> Value {
+        let environment = self.environment.iter();
+        let environment: Vec<String> = environment
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let mut config = json!({
-            "Env": [PATH],
+            "Env": environment,
             "Entrypoint": self.entrypoint,
             "Cmd": self.command,
             "WorkingDir": "/",

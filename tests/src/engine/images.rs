@@ -40,15 +40,19 @@ pub fn palisade(engine: &Engine) -> Result<String> {
         return Ok(LOADED.get_or_init(|| name).clone());
     }
     let binary = Palisade::binary()?;
-    once(engine, "palisade-test", &binary, || {
-        let source = Source {
-            version: env!("CARGO_PKG_VERSION").into(),
-            revision: None,
-            at: Timestamp::UNIX_EPOCH,
-        };
-        let settings = appliance::settings(&source, architecture()?);
-        Ok((palisade_entries()?, settings))
-    })
+    let source = Source {
+        version: env!("CARGO_PKG_VERSION").into(),
+        revision: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let settings = appliance::settings(&source, architecture()?);
+    once(
+        engine,
+        "palisade-test",
+        &binary,
+        &settings,
+        palisade_entries,
+    )
 }
 
 /// The files of that image.
@@ -81,41 +85,51 @@ pub fn nftables(engine: &Engine) -> Result<String> {
 }
 
 fn busybox_with(engine: &Engine, repository: &str, programs: &[&str]) -> Result<String> {
-    once(engine, repository, Path::new(BUSYBOX), || {
-        let mut entries = with_libraries(Path::new(BUSYBOX))?;
-        for program in programs {
-            entries.extend(with_libraries(Path::new(program))?);
-        }
-        let list = Command::new(BUSYBOX).arg("--list").output()?;
-        for name in String::from_utf8(list.stdout)?.lines() {
-            if name != "busybox" {
-                entries.push(Entry {
-                    path: format!("bin/{name}"),
-                    mode: 0o777,
-                    owner: Owner::ROOT,
-                    content: Content::Symlink("busybox".into()),
-                });
+    once(
+        engine,
+        repository,
+        Path::new(BUSYBOX),
+        &plain(&["sh"])?,
+        || {
+            let mut entries = with_libraries(Path::new(BUSYBOX))?;
+            for program in programs {
+                entries.extend(with_libraries(Path::new(program))?);
             }
-        }
-        // Programs may share libraries.
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        entries.dedup_by(|a, b| a.path == b.path);
-        Ok((entries, plain(&["sh"])?))
-    })
+            let list = Command::new(BUSYBOX).arg("--list").output()?;
+            for name in String::from_utf8(list.stdout)?.lines() {
+                if name != "busybox" {
+                    entries.push(Entry {
+                        path: format!("bin/{name}"),
+                        mode: 0o777,
+                        owner: Owner::ROOT,
+                        content: Content::Symlink("busybox".into()),
+                    });
+                }
+            }
+            // Programs may share libraries.
+            entries.sort_by(|a, b| a.path.cmp(&b.path));
+            entries.dedup_by(|a, b| a.path == b.path);
+            Ok(entries)
+        },
+    )
 }
 
-/// Makes and loads an image, unless the engine has it from the same file.
+/// Makes and loads an image, unless the engine has it from the same file with the same settings.
 fn once(
     engine: &Engine,
     repository: &str,
     from: &Path,
-    make: impl FnOnce() -> Result<(Vec<Entry>, Settings)>,
+    settings: &Settings,
+    entries: impl FnOnce() -> Result<Vec<Entry>>,
 ) -> Result<String> {
     let metadata = fs::metadata(from).with_context(|| from.display().to_string())?;
     let file = (metadata.ino(), metadata.size(), metadata.mtime_nsec());
     // Work trees side by side each have their own.
     let repository = format!("{repository}-{:x}", hash(from) & 0xffff_ffff);
-    let name = format!("{repository}:{:x}", hash((file, metadata.mtime())));
+    let name = format!(
+        "{repository}:{:x}",
+        hash((file, metadata.mtime(), settings))
+    );
     let known =
         || Ok::<_, anyhow::Error>(engine.try_docker(&["image", "inspect", &name])?.success());
     if known()? {
@@ -127,13 +141,12 @@ fn once(
         return Ok(name);
     }
     let before = engine.docker(&["image", "ls", "--quiet", &repository])?;
-    let (entries, settings) = make()?;
-    let layer = Layer::new(entries, Compression::None)?;
+    let layer = Layer::new(entries()?, Compression::None)?;
     let directory = Directory::new()?;
     let archive = directory.join("image.tar");
     fs::write(
         &archive,
-        Image::new(vec![name.clone()], layer, &settings).archive()?,
+        Image::new(vec![name.clone()], layer, settings).archive()?,
     )?;
     load(engine, &archive)?;
     for id in before.lines() {
@@ -183,6 +196,7 @@ fn plain(command: &[&str]) -> Result<Settings> {
     Ok(Settings {
         architecture: architecture()?,
         created: Timestamp::UNIX_EPOCH,
+        environment: BTreeMap::new(),
         entrypoint: Vec::new(),
         command: command.iter().map(ToString::to_string).collect(),
         volumes: Vec::new(),
