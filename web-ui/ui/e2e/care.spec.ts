@@ -66,6 +66,52 @@ test('policies are put in order by dragging and by keys, many at once', async ({
   await page.context().close()
 })
 
+test('the focus is back where it was when a window or a menu closes', async ({ chromium }) => {
+  const page = await at(chromium, '/ui/policies')
+  const grid = page.getByRole('grid')
+  await grid.focus()
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Enter')
+  await expect(page.getByRole('dialog', { name: 'Policy no-mail' })).toBeVisible()
+  await page.keyboard.press('Escape')
+  await expect(grid).toBeFocused()
+  await page.keyboard.press('Shift+F10')
+  await expect(page.getByRole('menuitem', { name: 'Edit' })).toBeFocused()
+  await page.keyboard.press('Escape')
+  await expect(grid).toBeFocused()
+  await page.keyboard.press('ArrowUp')
+  await page.keyboard.press('Enter')
+  await expect(page.getByRole('dialog', { name: 'Policy ping-out' })).toBeVisible()
+  await page.context().close()
+})
+
+test('what is typed and not known is not taken for something else, nor lost', async ({ lab, chromium }) => {
+  const page = await at(chromium, '/ui/policies')
+  await page.getByRole('button', { name: 'New policy' }).click()
+  const dialog = page.getByRole('dialog', { name: 'New policy' })
+  const application = dialog.getByRole('combobox', { name: 'Application', exact: true })
+  // Several begin like this, and none was chosen.
+  await application.fill('htt')
+  await dialog.getByLabel('Name', { exact: true }).click()
+  await expect(dialog.getByRole('button', { name: 'Remove htt', exact: true })).toBeVisible()
+  await dialog.getByRole('button', { name: 'Remove htt', exact: true }).click()
+  await application.fill('unheard-of')
+  await application.press('Enter')
+  const making = page.getByRole('dialog', { name: 'New application' })
+  await making.getByRole('button', { name: 'Cancel' }).click()
+  await expect(application).toHaveValue('unheard-of')
+  await application.press('Tab')
+  await dialog.getByLabel('Name', { exact: true }).fill('unheard')
+  for (const [field, value] of [['From', 'trust'], ['To', 'untrust']] as const) {
+    await dialog.getByRole('combobox', { name: field, exact: true }).fill(value)
+    await dialog.getByRole('combobox', { name: field, exact: true }).press('Tab')
+  }
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click()
+  await expect(dialog.getByRole('alert')).toContainText("no application is named 'unheard-of'")
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
 test('markup in names and texts is text', async ({ lab, chromium }) => {
   const evil = '<img src=x onerror="document.title=1"><b>bold</b>'
   await lab.ask('PATCH', '/api/v1/config/candidate', [

@@ -59,8 +59,9 @@ export async function open(chromium: Browser, path = '/', more: { dark?: boolean
       await page.goto(URL + path)
       return page
     } catch (error) {
-      // The appliance makes devices in the browser's namespace, which the browser takes for another network.
-      if (tries >= 5 || !String(error).includes('ERR_NETWORK_CHANGED')) throw error
+      // The appliance makes devices in the browser's namespace, which the browser takes for another network; its page
+      // about that may come in between the next time.
+      if (tries >= 5 || !/ERR_NETWORK_CHANGED|chrome-error:/.test(String(error))) throw error
     }
   }
 }
