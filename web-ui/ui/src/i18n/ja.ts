@@ -812,6 +812,7 @@ export const ja: Catalogue = {
 export const descriptions: Record<string, string> = {
   "What the session's content has to be, which is looked into for as long as that is open.": 'セッションの内容に関する条件。結果が決まるまで内容を検査します。',
   'Protocols and services, told by their bytes on whatever port: `ssh`, `bittorrent`, `youtube`.': 'ポートに関係なく内容から識別されるプロトコルとサービス: ssh、bittorrent、youtube など',
+  'The profile under `inspection` by which its sessions are looked into.': 'セッションを検査するプロファイル (inspection にあるもの)',
   'Names of lists.': 'リストの名前',
   'Of services that are blocked.': 'ブロックするサービスのカテゴリー',
   'The addresses that blocked names have.': 'ブロックした名前に返すアドレス',

@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 
 import { en } from './en'
-import { ja } from './ja'
+import type { Control, Field } from '../lib/schema'
+import { descriptions, ja } from './ja'
 
 const placeholders = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort()
 
@@ -15,6 +16,45 @@ test('every language has the same texts with the same values in them', () => {
     expect(placeholders(ja[key as keyof typeof ja]), key).toEqual(placeholders(text))
   }
 })
+
+test('what the description of the API says of fields is in every language, where a form is made from it', async () => {
+  // What the router looks at when it is loaded.
+  vi.stubGlobal('location', { pathname: '/', search: '' })
+  vi.stubGlobal('addEventListener', () => undefined)
+  const [{ FURTHER, SECTIONS }, { fieldsAt, isTable }, { furtherFields }] = await Promise.all([import('../lib/document'), import('../lib/schema'), import('../pages/forms/shapes')])
+  const policy = ['description', 'from', 'to', 'source', 'destination', 'application', 'action', 'log', 'schedule', 'enabled']
+  const shown = [
+    ...SECTIONS.flatMap((section) => furtherFields(section, section === 'policies' ? policy : undefined)),
+    ...FURTHER.flatMap((name) => fieldsAt(`/${name}`).filter((field) => !isTable(field.control)))
+  ]
+  const hints = [...new Set(shown.flatMap(hintsOf))].filter(Boolean)
+  expect(hints.length).toBeGreaterThan(20)
+  expect(hints.filter((hint) => !(hint in descriptions))).toEqual([])
+})
+
+/** Of a field and those in it. */
+function hintsOf(field: Field): string[] {
+  return [field.hint, ...within(field.control).flatMap(hintsOf)]
+}
+
+function within(control: Control): readonly Field[] {
+  switch (control.kind) {
+    case 'group':
+      return control.fields
+    case 'list':
+    case 'map':
+      return within(control.of)
+    case 'either':
+      return control.of.flatMap(within)
+    case 'text':
+    case 'number':
+    case 'flag':
+    case 'choice':
+    case 'words':
+    case 'json':
+      return []
+  }
+}
 
 const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((name) => /\.(svelte|ts)$/.test(name) && !name.startsWith('i18n') && !name.endsWith('.test.ts'))
