@@ -85,6 +85,21 @@ test('the focus is back where it was when a window or a menu closes', async ({ c
   await page.context().close()
 })
 
+test('a name that there is already is refused at its field, and the page goes on', async ({ lab, chromium }) => {
+  const page = await at(chromium, '/ui/policies')
+  await page.getByRole('row', { name: /no-mail/ }).getByRole('button', { name: 'More' }).click()
+  await page.getByRole('menuitem', { name: 'Clone' }).click()
+  const dialog = page.getByRole('dialog', { name: 'New policy' })
+  await dialog.getByLabel('Name', { exact: true }).fill('no-mail')
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click()
+  await expect(dialog.getByRole('alert')).toContainText("'no-mail' is used twice")
+  await dialog.getByLabel('Name', { exact: true }).fill('no-mail-either')
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click()
+  await expect(page.getByRole('row', { name: /no-mail-either/ })).toBeVisible()
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
 test('what is typed and not known is not taken for something else, nor lost', async ({ lab, chromium }) => {
   const page = await at(chromium, '/ui/policies')
   await page.getByRole('button', { name: 'New policy' }).click()

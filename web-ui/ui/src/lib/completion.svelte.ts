@@ -70,8 +70,10 @@ export function applications(any = true): Suggestion[] {
   ]
 }
 
+/** Each name once, whatever is edited at the moment. */
 export function named(section: Section): Suggestion[] {
-  return items(candidate.document, section).map((item) => ({ value: item.name, note: text(item['description']) }))
+  const all = items(candidate.document, section).map((item): [string, Suggestion] => [item.name, { value: item.name, note: text(item['description']) }])
+  return [...new Map(all).values()]
 }
 
 /** RFC 9110, section 9, and RFC 5789. */

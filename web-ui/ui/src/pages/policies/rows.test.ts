@@ -30,6 +30,11 @@ test('a row joins what is configured with what has become of it', () => {
   expect(all.map((row) => row.further)).toEqual([[], [], ['host: example.com, example.net', 'risk: 3']])
 })
 
+test('two rows are told apart while both have one name', () => {
+  const twice = rows({ policies: [{ name: 'web' }, { name: 'mail' }, { name: 'web' }] }, [], [], [])
+  expect(new Set(twice.map((row) => row.key)).size).toBe(3)
+})
+
 test('every word of a search is somewhere in the row', () => {
   expect(names({ text: 'HTTPS trust' })).toEqual(['web'])
   expect(names({ text: '<b>more' })).toEqual(['web'])

@@ -7,6 +7,8 @@ import { isObject, type Json } from '../../lib/json'
 
 export interface Row {
   kind: 'policy'
+  /** Of this row alone, also while two have a name: until the appliance has refused that, it is shown. */
+  key: string
   name: string
   /** From 1. */
   position: number
@@ -54,11 +56,16 @@ export function rows(document: Json, stats: readonly PolicyView[], changes: read
     const index = /^\/policies\/(\d+)(\/|$)/.exec(finding.pointer)?.[1]
     if (index !== undefined) findingsAt.set(Number(index), [...(findingsAt.get(Number(index)) ?? []), finding])
   }
+  const named = new Map<string, number>()
   return items(document, 'policies').map((item, index) => {
+    const before = named.get(item.name) ?? 0
+    named.set(item.name, before + 1)
     const seen = statsOf.get(item.name)
     const enabled = item['enabled'] !== false
     return {
       kind: 'policy',
+      // Names have no blanks.
+      key: before === 0 ? item.name : `${item.name} ${before}`,
       name: item.name,
       position: index + 1,
       item,
