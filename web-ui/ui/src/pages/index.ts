@@ -16,6 +16,9 @@ export interface Page {
   role?: Role
 }
 
+/** Of pages that no page was written for; another section's is `filter`. */
+const ICONS: Record<string, IconName> = { 'url-lists': 'link', services: 'language', inspection: 'search', signatures: 'bolt' }
+
 export const PAGES: readonly Page[] = [
   // Most often the first, so it comes with what is loaded first.
   { id: 'dashboard', icon: 'dashboard', group: 'monitor', load: () => Promise.resolve({ default: Dashboard }) },
@@ -26,7 +29,7 @@ export const PAGES: readonly Page[] = [
   { id: 'nat', icon: 'nat', group: 'policy', load: () => import('./Nat.svelte') },
   { id: 'objects', icon: 'objects', group: 'policy', load: () => import('./Objects.svelte') },
   // What the schema has and no page was written for.
-  ...FURTHER.map((id): Page => ({ id, icon: 'filter', group: 'policy', load: () => import('./Further.svelte') })),
+  ...FURTHER.map((id): Page => ({ id, icon: ICONS[id] ?? 'filter', group: 'policy', load: () => import('./Further.svelte') })),
   { id: 'explain', icon: 'explain', group: 'policy', load: () => import('./Explain.svelte') },
   { id: 'interfaces', icon: 'interfaces', group: 'network', load: () => import('./Interfaces.svelte') },
   { id: 'zones', icon: 'applications', group: 'network', load: () => import('./Zones.svelte') },
