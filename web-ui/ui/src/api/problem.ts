@@ -1,5 +1,6 @@
 /** What the API says when it can't do what was asked (RFC 9457), and which field of a form it is about. */
 
+import { t } from '../i18n/index.svelte'
 import type { Mistake, Problem } from './types'
 
 /** The API refused. */
@@ -26,7 +27,7 @@ export class Refused extends Error {
 /** Nobody answered. */
 export class Unreachable extends Error {
   constructor() {
-    super('the appliance does not answer')
+    super(t('unreachable'))
     this.name = 'Unreachable'
   }
 }

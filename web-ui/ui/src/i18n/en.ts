@@ -31,6 +31,7 @@ export const en = {
   hits: 'Hits',
   initiator: 'Initiator',
   interface: 'Interface',
+  'item.changed': 'Somebody else has changed this meanwhile. What you leave as it is stays as it is there.',
   'item.gone': 'There is no \'{name}\' in the candidate.',
   lastHit: 'Last hit',
   loading: 'Loading …',

@@ -33,6 +33,7 @@ export const ja: Catalogue = {
   hits: 'ヒット数',
   initiator: '発信側',
   interface: 'インターフェース',
+  'item.changed': 'その間に他の人が変更しました。ここで変更しない項目は、その変更がそのまま残ります。',
   'item.gone': '候補設定に「{name}」はありません。',
   lastHit: '最終ヒット',
   loading: '読み込み中 …',

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 
 import { changes } from './changes'
 import { items, type Item } from './document'
-import { change, create, move, remove, set, setSection, Vanished } from './edits'
+import { change, create, merged, move, remove, set, setSection, Vanished } from './edits'
 import { apply, type Json } from './json'
 
 const document: Json = {
@@ -14,6 +14,13 @@ const document: Json = {
 
 const order = (after: Json) => items(after, 'policies').map((item) => item.name).join('')
 const policy = (name: string) => items(document, 'policies').find((item) => item.name === name) as Item
+
+test('of two who change one thing, each has changed what they changed', () => {
+  const begun = { name: 'a', from: ['trust'], log: ['start'], description: 'old', schedule: 'office' }
+  const mine = { name: 'a', from: ['trust'], log: ['start'], description: 'mine' }
+  const theirs = { name: 'a', from: ['trust'], log: ['end'], description: 'theirs', schedule: 'office', l7: { risk: 3 } }
+  expect(merged(begun, mine, theirs)).toEqual({ name: 'a', from: ['trust'], log: ['end'], description: 'mine', l7: { risk: 3 } })
+})
 
 describe('moving', () => {
   test.each([

@@ -4,13 +4,14 @@
  * else was faster.
  */
 
+import { t } from '../i18n/index.svelte'
 import { shapeOf, items, keyOf, list, type Item, type Section } from './document'
 import { apply, at, isObject, pointer, same, type Json, type JsonObject, type Operation } from './json'
 
 /** The thing that was to be changed is gone, or another has its name. */
 export class Vanished extends Error {
   constructor(readonly item: string) {
-    super(`there is no '${item}' any more`)
+    super(t('item.gone', { name: item }))
   }
 }
 
@@ -42,6 +43,13 @@ export function change(document: Json, section: Section, name: string, item: Ite
   }
   if (item.name !== name && key === undefined) operations.push(...renamed(apply(document, operations), section, name, item.name))
   return operations
+}
+
+/** What a form holds that began with `begun`, where others have made it `theirs` meanwhile: what was not changed in it is theirs. */
+export function merged(begun: Item, mine: Item, theirs: Item): Item {
+  const names = new Set([...Object.keys(mine), ...Object.keys(theirs)])
+  const kept = [...names].map((name): [string, Json | undefined] => [name, same(mine[name], begun[name]) ? theirs[name] : mine[name]])
+  return Object.fromEntries(kept.filter(([, value]) => value !== undefined)) as Item
 }
 
 export function remove(document: Json, section: Section, names: readonly string[]): Operation[] {
