@@ -34,6 +34,24 @@ export function itemHref(section: Section, name: string, field = ''): string {
   return href(pageOf(section), '', { section: alone ? '' : section, edit: name, field })
 }
 
+/** As the API names who uses an object, such as `nat source internet`: what that is, and its editor. */
+const USERS: Record<string, KnownSection> = {
+  policy: 'policies',
+  address: 'addresses',
+  application: 'applications',
+  zone: 'zones',
+  'nat source': 'source',
+  'nat destination': 'destination'
+}
+
+/** Undefined for one that this does not know. */
+export function userOf(named: string): { section: Section; name: string } | undefined {
+  // Names have no blanks.
+  const [, kind = '', name = ''] = /^(.+) (\S+)$/.exec(named) ?? []
+  const section = USERS[kind]
+  return section === undefined ? undefined : { section, name }
+}
+
 /** The form of a section that is one thing, and perhaps a field of it. */
 export function wholeHref(name: string, field = ''): string {
   return href(SYSTEM.includes(name) ? 'system' : name, '', { field: field && `${name}.${field}` })

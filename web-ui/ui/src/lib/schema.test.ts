@@ -45,7 +45,7 @@ const { FURTHER, SECTIONS, WHOLES, items, shapeOf } = await import('./document')
 const { changes } = await import('./changes')
 const { create, change } = await import('./edits')
 const { apply } = await import('./json')
-const { pointerHref } = await import('./links')
+const { pointerHref, userOf } = await import('./links')
 
 test('sections that no page was written for are found, with their tables', () => {
   expect(FURTHER).toEqual(['inspection', 'lists'])
@@ -98,4 +98,12 @@ test('things in such sections are made, changed, compared and found like all oth
   expect(pointerHref(after, '/inspection/profiles/strict/action')).toBe('/ui/inspection?section=%2Finspection%2Fprofiles&edit=strict&field=action')
   expect(pointerHref(after, '/inspection/depth')).toBe('/ui/inspection?field=inspection.depth')
   expect(pointerHref(after, '/system/mode')).toBe('/ui/system?field=system.mode')
+})
+
+test('who uses an object is found by what the API says of it', () => {
+  expect(userOf('policy web-out')).toEqual({ section: 'policies', name: 'web-out' })
+  expect(userOf('nat source internet')).toEqual({ section: 'source', name: 'internet' })
+  expect(userOf('address lan')).toEqual({ section: 'addresses', name: 'lan' })
+  expect(userOf('something else')).toBeUndefined()
+  expect(userOf('policy')).toBeUndefined()
 })
