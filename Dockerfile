@@ -17,14 +17,14 @@ RUN scripts/setup.sh
 COPY . .
 COPY --from=web /palisade/web-ui/ui/dist web-ui/ui/dist
 RUN PALISADE_UI=built image/build.sh >/dev/null
-# What a copy keeps of a directory is what is below it: its own mode is that of whoever makes it.
-RUN mkdir -p /image/etc/palisade /image/run/palisade /image/lib/palisade \
+# What a copy keeps of a directory is what is below it: its own mode and owner are those of whoever makes it. So all that is
+# root's comes first.
+RUN mkdir -p /image/base/etc/palisade /image/base/run /image/base/var/lib /image/run/palisade /image/lib/palisade \
     && chmod 770 /image/run/palisade /image/lib/palisade \
-    && cp target/*/image/palisade /image/palisade
+    && cp target/*/image/palisade /image/base/palisade
 
 FROM scratch
-COPY --from=build /image/palisade /palisade
-COPY --from=build /image/etc/ /etc/
+COPY --from=build /image/base/ /
 # Anybody's who is not root, by the numbers that such containers usually have; and root's, by its group.
 COPY --from=build --chown=65532:0 /image/run/ /run/
 COPY --from=build --chown=65532:0 /image/lib/ /var/lib/
