@@ -148,6 +148,18 @@ const TLS: &[Protocol] = &[
     Protocol::DnsOverQuic,
 ];
 
+/// Whether it is made of requests.
+#[must_use]
+pub fn is_http(protocol: Protocol) -> bool {
+    HTTP.contains(&protocol)
+}
+
+/// Whether it begins with a handshake of TLS.
+#[must_use]
+pub fn is_tls(protocol: Protocol) -> bool {
+    TLS.contains(&protocol)
+}
+
 fn learnt<T>(value: Option<T>, may_come: bool) -> Learnt<T> {
     match value {
         Some(value) => Learnt::Known(value),

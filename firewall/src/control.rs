@@ -29,7 +29,7 @@ pub use explain::MatchError;
 pub use health::Health;
 pub use hits::{HitTotals, ObjectFilter};
 pub use selection::parse_protocol;
-pub use totals::{InterfaceTotals, ReasonTotal, Totals, WorkerTotals};
+pub use totals::{InspectionTotals, InterfaceTotals, ReasonTotal, Totals, WorkerTotals};
 
 /// Cheap to clone; every method answers from shared memory and never waits for a worker. Those about sessions, leases,
 /// policies, routes and neighbours look through whole tables, which takes a while where they are large.

@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use abi::{DropReason, MAX_INTERFACES};
+use inspection::filter::Question;
+use signatures::Action;
 
 /// Number of an interface, for as long as it is configured; the appliance itself is `HOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +46,89 @@ pub struct Counters {
     pub received: Vec<TrafficCounter>,
     pub sent: Vec<TrafficCounter>,
     drops: Vec<AtomicU64>,
+    pub inspection: InspectionCounters,
+}
+
+/// What was looked into, and what was found there.
+#[derive(Debug, Default)]
+pub struct InspectionCounters {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    matches: [AtomicU64; Action::ALL.len()],
+    blocked: [AtomicU64; FilterKind::ALL.len()],
+}
+
+/// Which of a profile's filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterKind {
+    Url,
+    Dns,
+}
+
+impl FilterKind {
+    pub const ALL: [Self; 2] = [Self::Url, Self::Dns];
+
+    /// Whose question it is.
+    #[must_use]
+    pub fn of(question: &Question) -> Self {
+        match question {
+            Question::Request(_) | Question::ServerName(_) => Self::Url,
+            Question::Query(_) | Question::Answer(_) => Self::Dns,
+        }
+    }
+
+    /// As a profile has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Url => "url-filter",
+            Self::Dns => "dns-filter",
+        }
+    }
+}
+
+impl InspectionCounters {
+    pub fn begin(&self) {
+        add(&self.begun, 1);
+    }
+
+    pub fn end(&self) {
+        add(&self.ended, 1);
+    }
+
+    pub fn matched(&self, action: Action) {
+        add(&self.matches[action as usize], 1);
+    }
+
+    pub fn blocked(&self, by: FilterKind) {
+        add(&self.blocked[by as usize], 1);
+    }
+
+    /// Sessions that were ever looked into.
+    #[must_use]
+    pub fn sessions_begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
+    /// Sessions that are looked into now.
+    #[must_use]
+    pub fn sessions(&self) -> u64 {
+        // In this order, or one that begins and ends in between would make it negative.
+        let ended = self.ended.load(Relaxed);
+        self.sessions_begun().saturating_sub(ended)
+    }
+
+    /// Matches of signatures, by what was done for them.
+    #[must_use]
+    pub fn matches(&self, action: Action) -> u64 {
+        self.matches[action as usize].load(Relaxed)
+    }
+
+    /// Requests and queries that were not let through.
+    #[must_use]
+    pub fn blocks(&self, by: FilterKind) -> u64 {
+        self.blocked[by as usize].load(Relaxed)
+    }
 }
 
 impl Default for Counters {
@@ -58,6 +143,7 @@ impl Default for Counters {
             drops: (0..MAX_INTERFACES * DropReason::COUNT)
                 .map(|_| AtomicU64::new(0))
                 .collect(),
+            inspection: InspectionCounters::default(),
         }
     }
 }

@@ -15,8 +15,8 @@ pub use counters::{
     PointsView, RatesView, ReasonRateView, SeriesView, TrafficRates,
 };
 pub use explain::{
-    DestinationNatView, FailureView, MatchEnds, MatchRequest, MatchView, NearMissView, RouteTaken,
-    SourceNatView, StepView, WhichConfiguration,
+    CarriedView, DestinationNatView, FailureView, FilteredView, MatchContent, MatchEnds,
+    MatchRequest, MatchView, NearMissView, RouteTaken, SourceNatView, StepView, WhichConfiguration,
 };
 pub use url_lists::{BadLineView, UrlListView};
 
@@ -50,6 +50,9 @@ pub struct SessionFilter {
     pub interface: Option<String>,
     #[param(min_length = 1)]
     pub application: Option<String>,
+    /// A name, or a domain above it, of whom sessions are with that are looked into.
+    #[param(min_length = 1, example = "example.com")]
+    pub host: Option<String>,
     /// Of TCP: `syn-sent`, `syn-received`, `established`, `half-closed`, `time-wait`, `closed`.
     #[param(min_length = 1)]
     pub state: Option<String>,
@@ -129,6 +132,8 @@ pub struct SessionView {
     /// `syn-sent`, `established`, …; absent for other protocols.
     pub tcp_state: Option<String>,
     pub application: Option<String>,
+    /// The name of whom it is with, where inspection has read one; of a session of requests, of the last.
+    pub host: Option<String>,
     pub generation: u64,
     pub worker: u16,
     pub age_seconds: u64,

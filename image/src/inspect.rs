@@ -15,6 +15,7 @@ use inspection::{Inspector, Profile, Service, Services, ServicesError};
 use rules::{Action, Protocol};
 use serde_json::{Map, Value, json};
 
+use crate::exit::Exit;
 use crate::show::grid::{Grid, left, right, wrapping};
 use crate::terminal::{self, printable};
 use decision::Decided;
@@ -39,7 +40,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
+/// What the file holds is shown as far as it could be read; where that is not all of it, the exit code says so, too.
+pub(crate) fn inspect(args: &Args) -> Result<Exit, InspectError> {
     let config = match &args.config {
         Some(file) => Some(config::load(file).map_err(|error| match error {
             ConfigError::Invalid(report) => InspectError::Config(report),
@@ -102,7 +104,10 @@ pub(crate) fn inspect(args: &Args) -> Result<(), InspectError> {
     for remark in remarks {
         eprintln!("warning: {}", printable(&remark));
     }
-    Ok(())
+    Ok(match summary.ended {
+        None => Exit::Done,
+        Some(_) => Exit::Failed,
+    })
 }
 
 fn services(file: &Path) -> Result<std::sync::Arc<Services>, InspectError> {

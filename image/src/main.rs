@@ -106,7 +106,7 @@ fn obey(command: Command, begun: Instant) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(&args, begun)?,
         Command::Health(args) => return Ok(health::health(&args)?),
         Command::Check(args) => check::check(&args)?,
-        Command::Inspect(args) => inspect::inspect(&args)?,
+        Command::Inspect(args) => return Ok(inspect::inspect(&args)?),
         Command::Signatures(args) => signatures::signatures(&args)?,
         Command::Show(args) => show::show(&args)?,
         Command::Clear(args) => clear::clear(&args)?,

@@ -70,6 +70,7 @@ fn facts(session: &SessionView) -> Vec<(&'static str, String)> {
         ("protocol", session.protocol.clone()),
         ("state", or_none(&session.tcp_state)),
         ("application", or_none(&session.application)),
+        ("host", or_none(&session.host)),
         (
             "initiator",
             translated(session.initiator, session.translated_initiator),

@@ -252,7 +252,7 @@ fn what_is_no_capture_is_wrong_input_and_what_is_cut_off_is_read_as_far_as_it_go
     let whole = http();
     let cut = Scratch::new("cut.pcap", &whole[..whole.len() - 20]);
     let output = inspect(&[&cut.0], &["--json"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(
         String::from_utf8(output.stdout)
             .unwrap()

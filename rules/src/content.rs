@@ -168,6 +168,66 @@ pub struct ContentConditions {
     ja4: BTreeSet<String>,
 }
 
+/// One thing that may be asked for.
+struct Condition {
+    key: &'static str,
+    is_asked: fn(&ContentConditions) -> bool,
+    holds: fn(&ContentConditions, &Content) -> Holds,
+}
+
+const CONDITIONS: [Condition; 8] = [
+    Condition {
+        key: "application",
+        is_asked: |it| !it.applications.is_empty(),
+        holds: ContentConditions::application,
+    },
+    Condition {
+        key: "category",
+        is_asked: |it| !it.categories.is_empty(),
+        holds: |it, content| {
+            let is_one = |category: &Arc<str>| it.categories.contains(category);
+            content.category.holds(is_one)
+        },
+    },
+    Condition {
+        key: "risk",
+        is_asked: |it| it.least_risk.is_some(),
+        holds: |it, content| content.risk.holds(|risk| it.least_risk <= Some(*risk)),
+    },
+    Condition {
+        key: "host",
+        is_asked: |it| !it.hosts.is_empty(),
+        holds: |it, content| content.host.holds(|host| any(&it.hosts, host)),
+    },
+    Condition {
+        key: "url",
+        is_asked: |it| !it.urls.is_empty(),
+        holds: |it, content| content.url.holds(|url| any(&it.urls, url)),
+    },
+    Condition {
+        key: "method",
+        is_asked: |it| !it.methods.is_empty(),
+        holds: |it, content| {
+            content
+                .method
+                .holds(|method| it.methods.contains(&**method))
+        },
+    },
+    Condition {
+        key: "tls-version",
+        is_asked: |it| !it.tls_versions.is_empty(),
+        holds: |it, content| {
+            let is_one = |version: &u16| it.tls_versions.contains(version);
+            content.tls_version.holds(is_one)
+        },
+    },
+    Condition {
+        key: "ja4",
+        is_asked: |it| !it.ja4.is_empty(),
+        holds: |it, content| content.ja4.holds(|ja4| it.ja4.contains(&**ja4)),
+    },
+];
+
 impl ContentConditions {
     pub(crate) fn compile(
         document: &Located<document::L7>,
@@ -242,40 +302,22 @@ impl ContentConditions {
     #[must_use]
     pub fn holds(&self, content: &Content) -> Holds {
         let mut all = Holds::Yes;
-        let mut ask = |is_asked: bool, holds: &dyn Fn() -> Holds| {
-            if is_asked && all != Holds::No {
-                all = all.and(holds());
+        for condition in CONDITIONS {
+            if all != Holds::No && (condition.is_asked)(self) {
+                all = all.and((condition.holds)(self, content));
             }
-        };
-        ask(!self.applications.is_empty(), &|| self.application(content));
-        ask(!self.categories.is_empty(), &|| {
-            content
-                .category
-                .holds(|category| self.categories.contains(category))
-        });
-        ask(self.least_risk.is_some(), &|| {
-            content.risk.holds(|risk| self.least_risk <= Some(*risk))
-        });
-        ask(!self.hosts.is_empty(), &|| {
-            content.host.holds(|host| any(&self.hosts, host))
-        });
-        ask(!self.urls.is_empty(), &|| {
-            content.url.holds(|url| any(&self.urls, url))
-        });
-        ask(!self.methods.is_empty(), &|| {
-            content
-                .method
-                .holds(|method| self.methods.contains(&**method))
-        });
-        ask(!self.tls_versions.is_empty(), &|| {
-            content
-                .tls_version
-                .holds(|version| self.tls_versions.contains(version))
-        });
-        ask(!self.ja4.is_empty(), &|| {
-            content.ja4.holds(|ja4| self.ja4.contains(&**ja4))
-        });
+        }
         all
+    }
+
+    /// What is asked for and not met so far, by its key in the document.
+    #[must_use]
+    pub fn unmet(&self, content: &Content) -> Vec<&'static str> {
+        let asked = CONDITIONS.iter().filter(|one| (one.is_asked)(self));
+        asked
+            .filter(|one| (one.holds)(self, content) != Holds::Yes)
+            .map(|one| one.key)
+            .collect()
     }
 
     /// They may hold for one request of a session and not for the next.
@@ -340,7 +382,9 @@ fn method(written: &Located<String>) -> String {
     written.value.to_ascii_uppercase()
 }
 
-fn tls_version(written: &str) -> Option<u16> {
+/// A version of TLS as the wire has it, by the name that policies have for it.
+#[must_use]
+pub fn tls_version(written: &str) -> Option<u16> {
     Some(match written {
         "ssl-3.0" => 0x0300,
         "1.0" => 0x0301,
@@ -352,7 +396,8 @@ fn tls_version(written: &str) -> Option<u16> {
 }
 
 /// The form in FoxIO's description of JA4: ten characters, and two of twelve hexadecimal digits.
-fn is_ja4(written: &str) -> bool {
+#[must_use]
+pub fn is_ja4(written: &str) -> bool {
     let parts: Vec<_> = written.split('_').collect();
     let [kind, ciphers, extensions] = parts[..] else {
         return false;

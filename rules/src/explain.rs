@@ -1,6 +1,6 @@
 //! Why a question was decided as it was: the decision, and the policies before it that nearly matched.
 //!
-//! Nothing is decided here. The decision is [`Rules::decide`]'s, and each condition is asked by the
+//! Nothing is decided here. The decision is [`Rules::decide_knowing`]'s, and each condition is asked by the
 //! function that the classifier's last look asks it by.
 //!
 //! # Limits
@@ -9,7 +9,7 @@
 
 use crate::application::Part;
 use crate::policy::{Conditions, End};
-use crate::{Action, Decision, Outside, Policy, PolicyId, Question, Rules};
+use crate::{Action, Content, Decision, Holds, Outside, Policy, PolicyId, Question, Rules};
 
 /// Near misses that are told.
 const MOST: usize = 10;
@@ -53,28 +53,33 @@ pub enum Failure<'a> {
     },
     /// What the nearest term of its applications asks and the packet does not have.
     Application(Vec<Part>),
-    /// What the session has to carry is not known when it begins.
-    Content,
+    /// What the session has to carry, by its keys: it carries something else, or is not known so far.
+    Content(Vec<&'static str>),
 }
 
 impl Rules {
     /// Every packet that starts a session, as [`Rules::decide`].
     pub fn explain(&self, question: &Question) -> Explanation<'_> {
-        let decision = self.decide(question);
+        self.explain_knowing(question, &Content::default())
+    }
+
+    /// As [`Rules::decide_knowing`].
+    pub fn explain_knowing(&self, question: &Question, content: &Content) -> Explanation<'_> {
+        let decision = self.decide_knowing(question, content);
         let before = match decision.policy {
             Some(PolicyId(number)) => &self.policies()[..number as usize],
             None => self.policies(),
         };
         let mut near: Vec<(u32, u32)> = (0..)
             .zip(before)
-            .map(|(number, policy)| (failures(policy, question), number))
+            .map(|(number, policy)| (failures(policy, question, content), number))
             .filter(|(count, _)| (1..=NEAR).contains(count))
             .collect();
         near.sort_unstable();
         near.truncate(MOST);
         let near_misses = near.into_iter().map(|(_, number)| NearMiss {
             policy: PolicyId(number),
-            failed: self.failed(self.policy(PolicyId(number)), question),
+            failed: self.failed(self.policy(PolicyId(number)), question, content),
         });
         let deciding = decision.policy.map(|id| self.policy(id));
         Explanation {
@@ -84,7 +89,12 @@ impl Rules {
         }
     }
 
-    fn failed<'a>(&'a self, policy: &'a Policy, question: &Question) -> Vec<Failure<'a>> {
+    fn failed<'a>(
+        &'a self,
+        policy: &'a Policy,
+        question: &Question,
+        content: &Content,
+    ) -> Vec<Failure<'a>> {
         let conditions = &policy.conditions;
         let fails = |end| !conditions.holds(end, question);
         let not_known = |end| {
@@ -118,8 +128,9 @@ impl Rules {
         if conditions.match_application(question).is_none() {
             failed.push(Failure::Application(nearest_term(conditions, question)));
         }
-        if policy.content.is_some() {
-            failed.push(Failure::Content);
+        let unmet = policy.content.as_ref().map(|asked| asked.unmet(content));
+        if let Some(unmet) = unmet.filter(|unmet| !unmet.is_empty()) {
+            failed.push(Failure::Content(unmet));
         }
         failed
     }
@@ -146,12 +157,12 @@ impl Rules {
 }
 
 /// How many conditions fail.
-fn failures(policy: &Policy, question: &Question) -> u32 {
+fn failures(policy: &Policy, question: &Question, content: &Content) -> u32 {
     let conditions = &policy.conditions;
     let ends = [End::From, End::To, End::Source, End::Destination];
     let mut failed = u32::from(!policy.enabled)
         + u32::from(!policy.active)
-        + u32::from(policy.content.is_some());
+        + u32::from(policy.holds(content) != Holds::Yes);
     for end in ends {
         failed += u32::from(!conditions.holds(end, question));
     }

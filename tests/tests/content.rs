@@ -51,8 +51,9 @@ fn an_application_is_told_on_whatever_port(attach: Attach) -> Result<()> {
         says(&mut client, &mut server, REQUEST)?;
         says(&mut server, &mut client, ANSWER)?;
         eventually("an application", || {
-            let sessions = edge.sessions("protocol=tcp&application=http")?;
+            let sessions = edge.sessions("protocol=tcp&application=http&host=example.com")?;
             ensure!(!sessions.is_empty(), "{:#?}", edge.sessions("")?);
+            ensure!(sessions[0]["host"] == "www.example.com", "{sessions:#?}");
             Ok(())
         })?;
         let (mut client, mut server) = connection(&edge, family, 8080)?;
@@ -251,6 +252,9 @@ fn a_signature_is_told_and_what_it_drops_goes_no_further(attach: Attach) -> Resu
     let mut edge = Edge::start("signatures", attach, &signatures.sections("prevent"))?;
     let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
     says(&mut client, &mut server, &request("/strange-word", "x"))?;
+    let metric = |edge: &Edge, name: &str| edge.palisade.metric(&format!("palisade_{name}"));
+    ensure!(metric(&edge, "inspected_sessions")? == 1.0);
+    ensure!(metric(&edge, "inspection_memory_limit_bytes")? > 0.0);
     let told = json!({ "signature": 2, "action": "alert" });
     logged(&edge, "signature", &told)?;
     says(&mut server, &mut client, ANSWER)?;
@@ -278,6 +282,12 @@ fn a_signature_is_told_and_what_it_drops_goes_no_further(attach: Attach) -> Resu
     client.write_all(&request("/", "bad-agent"))?;
     is_reset(&mut client)?;
     is_reset(&mut server)?;
+    for action in ["alert", "drop", "reject"] {
+        let name = format!("signature_matches_total{{action=\"{action}\"}}");
+        ensure!(metric(&edge, &name)? == 1.0, "{action}");
+    }
+    ensure!(metric(&edge, "inspected_sessions")? == 0.0);
+    ensure!(metric(&edge, "inspected_sessions_begun_total")? == 2.0);
 
     // Where they only detect, they say so and drop nothing.
     edge.reload(&signatures.sections("detect"))?;

@@ -175,19 +175,6 @@ fn total(palisade: &Palisade, name: &str, query: &str) -> Result<f64> {
         .with_context(|| series.to_string())
 }
 
-fn metric(palisade: &Palisade, line: &str) -> Result<f64> {
-    let answer = palisade.request("GET", "/metrics", &[], "")?;
-    ensure!(answer.status == 200, "{}", answer.body);
-    let found = answer
-        .body
-        .lines()
-        .find_map(|one| one.strip_prefix(line)?.strip_prefix(' '));
-    found
-        .with_context(|| format!("no {line} in {}", answer.body))?
-        .parse()
-        .context("no number")
-}
-
 #[test]
 fn series_rates_and_metrics_add_up_with_the_traffic() -> Result<()> {
     require_lab!();
@@ -248,7 +235,7 @@ fn series_rates_and_metrics_add_up_with_the_traffic() -> Result<()> {
             60.0,
         ),
     ] {
-        let value = metric(&palisade, line)?;
+        let value = palisade.metric(line)?;
         ensure!((at_least..=at_most).contains(&value), "{line} {value}");
     }
     let (_, list) = palisade.get("/api/v1/series")?;

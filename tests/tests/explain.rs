@@ -1,15 +1,17 @@
 //! What the appliance says would become of a packet is what becomes of it.
 
+use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use palisade_tests::in_both_modes;
-use palisade_tests::lab::{Attach, Edge, Family, Host, Lab};
+use palisade_tests::lab::{Attach, Edge, Family, Host, Lab, connection, is_reset};
 use serde_json::{Value, json};
 
 in_both_modes!(
     packets_fare_as_the_answer_says,
     a_candidate_is_asked_before_it_is_committed,
+    content_fares_as_the_answer_says,
 );
 
 const SECTIONS: &str = "\
@@ -239,5 +241,56 @@ fn a_candidate_is_asked_before_it_is_committed(attach: Attach) -> Result<()> {
     assert_eq!(answer["verdict"], "deny");
     assert_eq!(answer["policy"], "out");
     assert_eq!(answer["configuration"], "candidate");
+    Ok(())
+}
+
+fn content_fares_as_the_answer_says(attach: Attach) -> Result<()> {
+    const SECTIONS: &str = "\
+policies:
+  - { name: no-ssh, from: any, to: any, l7: { application: ssh }, action: reject }
+  - { name: rest, from: any, to: any, action: permit, inspect: standard }
+inspection:
+  standard: { url-filter: { block: ads } }
+url-lists:
+  ads: { entries: [ads.example] }
+";
+    let edge = Edge::start("explain-content", attach, SECTIONS)?;
+    let answer = |content: Value| {
+        ask(
+            &edge,
+            &json!({
+                "from": "trust", "protocol": "tcp", "source": Family::V4.client,
+                "destination": Family::V4.server, "destination-port": 8080, "content": content,
+            }),
+        )
+    };
+    let refused = answer(json!({ "application": "ssh" }))?;
+    assert_eq!(refused["verdict"], "reject", "{refused:#}");
+    assert_eq!(refused["policy"], "no-ssh");
+    let (mut client, mut server) = connection(&edge, Family::V4, 8080)?;
+    client.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?;
+    is_reset(&mut client)?;
+    is_reset(&mut server)?;
+    edge.wait_for_drops(refused["drop-reason"].as_str().unwrap_or_default(), 1)?;
+
+    for (host, first) in [
+        ("ads.example", "HTTP/1.1 403"),
+        ("www.example", "HTTP/1.1 200"),
+    ] {
+        let asked = answer(json!({ "host": host, "path": "/" }))?;
+        let is_blocked = asked["filtered"]["action"] == "page";
+        ensure!(is_blocked == (host == "ads.example"), "{asked:#}");
+        assert_eq!(asked["policy"], "rest");
+        let (mut client, mut server) = connection(&edge, Family::V4, 8080)?;
+        client.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
+        if !is_blocked {
+            let mut request = [0; 8];
+            server.read_exact(&mut request)?;
+            server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+        }
+        let mut status = vec![0; first.len()];
+        client.read_exact(&mut status)?;
+        assert_eq!(String::from_utf8_lossy(&status), first);
+    }
     Ok(())
 }

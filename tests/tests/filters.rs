@@ -93,6 +93,8 @@ fn a_blocked_request_gets_a_page(attach: Attach) -> Result<()> {
     let told =
         json!({ "host": "www.example", "reason": "list ads", "action": "page", "policy": "all" });
     logged(&edge, "filter", &told)?;
+    let blocked = "palisade_filter_blocked_total{filter=\"url-filter\"}";
+    ensure!(edge.palisade.metric(blocked)? == 4.0);
     let last = &edge.view("events?kind=filter")?["events"][0]["message"];
     let message = last.as_str().unwrap_or_default();
     ensure!(

@@ -11,8 +11,8 @@ use firewall::audit::AuditLog;
 use firewall::clock::{Moment, Timestamp};
 use firewall::config::{Config, EventBounds};
 use firewall::control::{
-    FilterError, HitTotals, InterfaceTotals, MatchError, ObjectFilter, ReasonTotal, Totals,
-    WorkerTotals,
+    FilterError, HitTotals, InspectionTotals, InterfaceTotals, MatchError, ObjectFilter,
+    ReasonTotal, Totals, WorkerTotals,
 };
 use firewall::events::Events;
 use firewall::history::{History, HitKind, ProcessTotals, Sample};
@@ -366,6 +366,14 @@ pub fn sample(second: u64) -> Sample {
                 packets: second * 20,
                 busy: Some(Duration::from_millis(second * 100)),
             }],
+            inspection: InspectionTotals {
+                sessions: 3,
+                sessions_begun: 12,
+                memory_bytes: 6_000,
+                memory_limit_bytes: 64 << 20,
+                matches: vec![("drop", 2)],
+                blocked: vec![("url-filter", 4)],
+            },
             process: ProcessTotals {
                 busy: Duration::from_millis(second * 200),
                 resident_bytes: 20 << 20,
@@ -540,6 +548,7 @@ fn sessions() -> Vec<SessionView> {
         destination_nat: None,
         tcp_state: Some("established".into()),
         application: Some("https".into()),
+        host: Some("www.example.com".into()),
         generation: 7,
         worker: 0,
         age_seconds: 133,
@@ -590,6 +599,7 @@ fn sessions() -> Vec<SessionView> {
         translated_responder: end("203.0.113.53", 53),
         tcp_state: None,
         application: Some("dns".into()),
+        host: None,
         age_seconds: 4,
         expires_seconds: 26,
         from_initiator: traffic(1, 71),
@@ -612,6 +622,7 @@ fn sessions() -> Vec<SessionView> {
         policy: None,
         source_nat: None,
         application: Some("ping".into()),
+        host: None,
         offload: web.offload,
         ..dns.clone()
     };
@@ -706,6 +717,8 @@ fn explanation() -> MatchView {
         position: None,
         application: None,
         not_known: Vec::new(),
+        content: None,
+        filtered: None,
         source_nat: None,
         session: None,
         near_misses: vec![NearMissView {

@@ -85,6 +85,7 @@ impl Collector for Scrape {
         self.traffic(&mut page)?;
         self.sessions(&mut page)?;
         self.hits(&mut page)?;
+        self.inspection(&mut page)?;
         self.pools(&mut page)?;
         self.workers(&mut page)?;
         self.process(&mut page)
@@ -235,6 +236,49 @@ impl Scrape {
             rules.map(|(kind, name, hits)| {
                 ([("kind", kind.name()), ("rule", name.as_str())], *hits)
             }),
+        )
+    }
+
+    fn inspection(&self, page: &mut Page<'_>) -> fmt::Result {
+        let inspection = &self.totals.inspection;
+        page.gauge(
+            "palisade_inspected_sessions",
+            "Sessions whose content is looked into",
+            None,
+            inspection.sessions as i64,
+        )?;
+        page.counter(
+            "palisade_inspected_sessions_begun",
+            "Sessions whose content was ever looked into",
+            None,
+            inspection.sessions_begun,
+        )?;
+        let bytes = Some(&Unit::Bytes);
+        page.gauge(
+            "palisade_inspection_memory",
+            "What inspection holds of segments that are not acknowledged or wait for others",
+            bytes,
+            inspection.memory_bytes as i64,
+        )?;
+        page.gauge(
+            "palisade_inspection_memory_limit",
+            "What inspection may hold of segments",
+            bytes,
+            inspection.memory_limit_bytes as i64,
+        )?;
+        let matches = inspection.matches.iter();
+        page.counters(
+            "palisade_signature_matches",
+            "Matches of signatures, by what was done for them",
+            None,
+            matches.map(|(action, count)| ([("action", *action)], *count)),
+        )?;
+        let blocked = inspection.blocked.iter();
+        page.counters(
+            "palisade_filter_blocked",
+            "Requests and queries that a filter did not let through",
+            None,
+            blocked.map(|(by, count)| ([("filter", *by)], *count)),
         )
     }
 
@@ -511,6 +555,19 @@ mod tests {
                 "palisade_worker_busy_seconds_total",
                 &[("worker", "0")],
                 3.0,
+            ),
+            ("palisade_inspected_sessions", &[], 3.0),
+            ("palisade_inspected_sessions_begun_total", &[], 12.0),
+            ("palisade_inspection_memory_bytes", &[], 6_000.0),
+            (
+                "palisade_signature_matches_total",
+                &[("action", "drop")],
+                2.0,
+            ),
+            (
+                "palisade_filter_blocked_total",
+                &[("filter", "url-filter")],
+                4.0,
             ),
             ("palisade_commits_total", &[("outcome", "done")], 6.0),
             ("process_cpu_seconds_total", &[], 6.0),

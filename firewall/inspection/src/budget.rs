@@ -24,6 +24,11 @@ impl Budget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    #[must_use]
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     fn take(&self, bytes: usize) -> bool {
         self.used_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {

@@ -196,6 +196,7 @@ fn share(
         running: AtomicUsize::new(0),
         in_force,
         applications: Default::default(),
+        hosts: Default::default(),
         inspector: Inspector::new(Profile::default()),
         ports: ArcSwap::default(),
         events,

@@ -5,22 +5,24 @@
 //! for.
 //!
 //! # Limits
-//! It is told of one packet that is whole, well formed and has TTL left, a TCP one being a SYN. Limits that
+//! It is told of one packet that is whole, well formed and has TTL left, a TCP one being a SYN, and of what its session carries where
+//! that is told. What signatures would find is not. Limits that
 //! depend on the moment (sessions, ports of a pool, packets that wait) are not looked at. A candidate is
 //! asked with the addresses and routes as they are, not as its commit would make them.
 
+mod carried;
 mod question;
 mod reasons;
 
 use abi::DropReason;
 use nat::{Candidates, Leases, RuleKind, Translate};
 use packet::IcmpRole;
-use rules::{Explanation, Question, Tuple, ZoneId};
+use rules::{Content, Decision, Explanation, NearMiss, PolicyId, Question, Tuple, ZoneId};
 
 use super::{Control, interface_name};
 use crate::appliance::needs_restart;
 use crate::config::Config;
-use crate::counters::InterfaceId;
+use crate::counters::{FilterKind, InterfaceId};
 use crate::datapath::{
     Arrived, Course, Generation, Judge, NoWay, Way, denial, is_martian, is_own, key_of,
 };
@@ -28,11 +30,12 @@ use crate::history::Hits;
 use crate::route::mirror::Topology;
 use crate::route::{Gateway, Lookup};
 use crate::view::{
-    DestinationNatView, MatchRequest, MatchView, RouteTaken, SourceNatView, StepView,
+    DestinationNatView, FilteredView, MatchRequest, MatchView, RouteTaken, SourceNatView, StepView,
 };
+use carried::Carried;
 use question::Asked;
 pub use question::MatchError;
-use reasons::{action, ends, names, near_miss, no_way, service};
+use reasons::{action, carries, ends, names, near_miss, no_way, service};
 
 impl Control {
     /// By the configuration in force, or by a candidate where there is one.
@@ -57,14 +60,16 @@ impl Control {
                     });
                 }
                 let places = in_force.places_for(&config);
-                Some(Generation::new(
+                let lists = self.0.objects.url_lists(&config);
+                let generation = Generation::new(
                     0,
                     config,
                     &places,
                     // It counts nothing.
                     &Hits::default(),
                     jiff::Timestamp::UNIX_EPOCH,
-                ))
+                );
+                Some(generation.with_lists(&lists))
             }
         };
         let session = |tuple: &Tuple| {
@@ -125,7 +130,11 @@ impl Ground<'_> {
         let question = course.question(asked.zone, way.1, asked.icmp);
         self.policy(&question, asked, view)?;
         self.source(asked, &course, way, view)?;
-        self.egress(way.0, view)
+        self.egress(way.0, view)?;
+        match &asked.carried {
+            Some(carried) => self.content(&question, carried, view),
+            None => Ok(()),
+        }
     }
 
     fn judge(&self) -> Judge<'_> {
@@ -154,6 +163,8 @@ impl Ground<'_> {
             application: None,
             not_known: Vec::new(),
             source_nat: None,
+            content: None,
+            filtered: None,
             session: None,
             near_misses: Vec::new(),
             steps: Vec::new(),
@@ -325,38 +336,8 @@ impl Ground<'_> {
         view.translated = Some(ends(&question.tuple, asked));
         view.application = decision.application.map(Into::into);
         view.not_known = names(&not_known);
-        view.near_misses = near_misses
-            .iter()
-            .map(|miss| near_miss(rules, question, miss))
-            .collect();
-        let name = match decision.policy {
-            Some(id) => {
-                view.position = Some(id.0 + 1);
-                rules.policy(id).name.as_str()
-            }
-            None if question.to == ZoneId::HOST => "host-inbound",
-            None if is_own(question) => "self-originated",
-            None => "default",
-        };
-        view.policy = Some(name.to_owned());
-        let verdict = action(decision.action);
-        view.verdict = verdict.into();
-        let mut detail = match (decision.policy, question.to) {
-            (Some(id), _) => format!("policy {} ({name}): {verdict}", id.0 + 1),
-            (None, ZoneId::HOST) => {
-                let zone = rules.zone(question.from);
-                let services = if zone.host_inbound.is_empty() {
-                    "nothing".into()
-                } else {
-                    zone.host_inbound.join(", ")
-                };
-                format!(
-                    "no policy: zone {} may ask the appliance for {services}: {verdict}",
-                    zone.name
-                )
-            }
-            (None, _) => format!("no policy matches {}; {name}: {verdict}", service(question)),
-        };
+        let mut detail = self.decided(question, &decision, view);
+        self.near_misses((question, &Content::default()), &near_misses, view);
         if !view.not_known.is_empty() {
             detail.push_str(&format!(
                 ", because nobody knows yet {}",
@@ -372,6 +353,119 @@ impl Ground<'_> {
         }
         view.drop_reason = Some(denial(question, &decision).name().into());
         halt(view, "policy", detail)
+    }
+
+    /// What was decided, and by what, in words.
+    fn decided(
+        &self,
+        question: &Question,
+        decision: &Decision<'_>,
+        view: &mut MatchView,
+    ) -> String {
+        let rules = &self.generation.config.rules;
+        let name = match decision.policy {
+            Some(id) => rules.policy(id).name.as_str(),
+            None if question.to == ZoneId::HOST => "host-inbound",
+            None if is_own(question) => "self-originated",
+            None => "default",
+        };
+        let verdict = action(decision.action);
+        view.position = decision.policy.map(|id| id.0 + 1);
+        view.policy = Some(name.to_owned());
+        view.verdict = verdict.into();
+        match (decision.policy, question.to) {
+            (Some(id), _) => format!("policy {} ({name}): {verdict}", id.0 + 1),
+            (None, ZoneId::HOST) => {
+                let zone = rules.zone(question.from);
+                let services = if zone.host_inbound.is_empty() {
+                    "nothing".into()
+                } else {
+                    zone.host_inbound.join(", ")
+                };
+                format!(
+                    "no policy: zone {} may ask the appliance for {services}: {verdict}",
+                    zone.name
+                )
+            }
+            (None, _) => format!("no policy matches {}; {name}: {verdict}", service(question)),
+        }
+    }
+
+    fn near_misses(
+        &self,
+        asked: (&Question, &Content),
+        near_misses: &[NearMiss<'_>],
+        view: &mut MatchView,
+    ) {
+        let rules = &self.generation.config.rules;
+        let views = near_misses.iter().map(|miss| near_miss(rules, asked, miss));
+        view.near_misses = views.collect();
+    }
+
+    /// Once it is known what the session carries: policies again, and the filters of the one that permits.
+    fn content(
+        &self,
+        question: &Question,
+        carried: &Carried,
+        view: &mut MatchView,
+    ) -> Result<(), Stopped> {
+        let rules = &self.generation.config.rules;
+        let content = &carried.content;
+        let Explanation {
+            decision,
+            near_misses,
+            ..
+        } = rules.explain_knowing(question, content);
+        view.content = Some(carried.view());
+        let by = self.decided(question, &decision, view);
+        self.near_misses((question, content), &near_misses, view);
+        let mut detail = format!("it turns out to be {}: {by}", carries(content));
+        if decision.is_open {
+            detail.push_str(", until more of it is known");
+        }
+        if decision.action != rules::Action::Permit {
+            view.drop_reason = Some(DropReason::ContentDenied.name().into());
+            return halt(view, "content", detail);
+        }
+        pass(view, "content", detail);
+        let profile = |policy| self.generation.config.inspection.of(policy);
+        let Some(policy) = decision.policy.filter(|policy| profile(*policy).is_some()) else {
+            return Ok(());
+        };
+        let profile = profile(policy).map_or("", |profile| &profile.name);
+        self.filter((policy, profile), carried, view)
+    }
+
+    fn filter(
+        &self,
+        (policy, profile): (PolicyId, &str),
+        carried: &Carried,
+        view: &mut MatchView,
+    ) -> Result<(), Stopped> {
+        let (Some(filters), Some(asked)) = (self.generation.filters(policy), &carried.asked) else {
+            return Ok(());
+        };
+        let filter = FilterKind::of(asked).name();
+        let Some(blocked) = filters.decide(asked, &self.generation.config.services) else {
+            let detail = format!("{filter} of profile {profile} has nothing against {asked}");
+            pass(view, "filter", detail);
+            return Ok(());
+        };
+        let instead = filters.instead(asked).name();
+        let (reason, entry) = (blocked.by.to_string(), blocked.entry);
+        let detail = format!(
+            "{filter} of profile {profile} blocks {asked} by {reason} ({entry}); the initiator gets: {instead}"
+        );
+        view.filtered = Some(FilteredView {
+            profile: profile.to_owned(),
+            filter: filter.into(),
+            reason,
+            entry,
+            action: instead.into(),
+        });
+        view.verdict = action(rules::Action::Reject).into();
+        view.drop_reason = Some(DropReason::Filtered.name().into());
+        halt(view, "filter", detail)
     }
 
     fn source(

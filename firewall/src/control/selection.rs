@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use ipnet::IpNet;
 use rules::{Protocol, ZoneId};
+use rustc_hash::FxHashSet;
 
 use super::{FilterError, interface_name};
 use crate::counters::InterfaceId;
 use crate::datapath::{Applications, Generation};
 use crate::session::tcp::State;
-use crate::session::{Direction, Flow, SessionTable, Slot};
+use crate::session::{Direction, Flow, Hosts, SessionTable, Slot};
 use crate::view;
 
 /// A filter whose names are numbers.
@@ -23,6 +24,8 @@ pub(super) struct Selection {
     numbers: Option<Vec<Numbers>>,
     /// 0 where no session was ever given it.
     application: Option<u16>,
+    /// Those with such a host.
+    with_host: Option<FxHashSet<(Slot, u64)>>,
     state: Option<State>,
     nat: Option<bool>,
     flows: OfFlows,
@@ -53,6 +56,7 @@ impl Selection {
         filter: &view::SessionFilter,
         generations: &[Arc<Generation>],
         applications: &Applications,
+        hosts: &Hosts,
     ) -> Result<Self, FilterError> {
         let is_named =
             filter.policy.is_some() || filter.zone.is_some() || filter.interface.is_some();
@@ -66,6 +70,7 @@ impl Selection {
                 .application
                 .as_deref()
                 .map(|name| applications.known(name).unwrap_or(0)),
+            with_host: filter.host.as_deref().map(|name| hosts.within(name)),
             state: filter.state.as_deref().map(parse_state).transpose()?,
             nat: filter.nat,
             flows: OfFlows {
@@ -103,7 +108,9 @@ impl Selection {
 
     /// No session has the name.
     fn is_of_nobody(&self) -> bool {
-        self.application == Some(0) || self.numbers.as_ref().is_some_and(Vec::is_empty)
+        self.application == Some(0)
+            || self.with_host.as_ref().is_some_and(FxHashSet::is_empty)
+            || self.numbers.as_ref().is_some_and(Vec::is_empty)
     }
 
     fn admits(&self, table: &SessionTable, slot: Slot) -> bool {
@@ -125,6 +132,10 @@ impl Selection {
             && self
                 .application
                 .is_none_or(|number| number == record.application.load(Relaxed))
+            && self
+                .with_host
+                .as_ref()
+                .is_none_or(|sessions| sessions.contains(&(slot, record.id.load(Relaxed))))
             && self.nat.is_none_or(|nat| nat == is_translated())
             && self.state.is_none_or(|state| {
                 state == State::from_number(record.tcp_state.load(Relaxed))

@@ -73,8 +73,9 @@ impl Control {
         };
         let end = |address, port| view::Endpoint { address, port };
         let state = State::from_number(record.tcp_state.load(Relaxed));
+        let id = record.id.load(Relaxed);
         Some(view::SessionView {
-            id: record.id.load(Relaxed),
+            id,
             protocol: arrived.protocol.to_string(),
             initiator: end(arrived.source, arrived.source_port),
             responder: end(arrived.destination, arrived.destination_port),
@@ -93,6 +94,12 @@ impl Control {
                 .shared
                 .applications
                 .name(record.application.load(Relaxed)),
+            host: self
+                .0
+                .shared
+                .hosts
+                .of(slot, id)
+                .map(|host| host.to_string()),
             generation: number,
             worker: table.flow(forward).worker.load(Relaxed).into(),
             age_seconds: now.since(Timestamp(record.created.load(Relaxed))).as_secs(),

@@ -32,7 +32,12 @@ impl Control {
     ) -> Result<view::SessionPage, FilterError> {
         let table = &self.0.shared.table;
         let page = Page::of(filter.cursor.as_deref(), filter.limit)?;
-        let selection = Selection::of(filter, generations, &self.0.shared.applications)?;
+        let selection = Selection::of(
+            filter,
+            generations,
+            &self.0.shared.applications,
+            &self.0.shared.hosts,
+        )?;
         let matches_from = |first| {
             selection.matches(table, first).filter(|(slot, _)| {
                 filter
@@ -99,7 +104,7 @@ impl Control {
         generations: &[Arc<Generation>],
     ) -> Result<u64, FilterError> {
         let shared = &self.0.shared;
-        let selection = Selection::of(filter, generations, &shared.applications)?;
+        let selection = Selection::of(filter, generations, &shared.applications, &shared.hosts)?;
         let mut of_workers = vec![Vec::new(); shared.workers.len()];
         let mut cleared = 0;
         for (slot, id) in selection.matches(&shared.table, 0) {

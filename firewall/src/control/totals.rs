@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use abi::{DropReason, PuntReason};
+use signatures::Action;
 
 use super::{Control, interface_name};
-use crate::counters::InterfaceId;
+use crate::counters::{FilterKind, InspectionCounters, InterfaceId};
 use crate::history::{ProcessTotals, thread_busy};
 use crate::view;
 
@@ -30,6 +31,7 @@ pub struct Totals {
     pub worker_packets: u64,
     pub pools: Vec<view::NatPoolView>,
     pub workers: Vec<WorkerTotals>,
+    pub inspection: InspectionTotals,
     pub process: ProcessTotals,
     /// Events that were dropped because the log or the disk was too slow.
     pub events_lost: u64,
@@ -62,6 +64,20 @@ pub struct WorkerTotals {
     pub packets: u64,
     /// Absent where the kernel does not tell.
     pub busy: Option<Duration>,
+}
+
+/// Of all workers.
+#[derive(Clone, Debug, Default)]
+pub struct InspectionTotals {
+    /// Looked into now, and since the start.
+    pub sessions: u64,
+    pub sessions_begun: u64,
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: u64,
+    /// Matches of signatures, by what was done for them.
+    pub matches: Vec<(&'static str, u64)>,
+    /// Requests and queries, by the filter that did not let them through.
+    pub blocked: Vec<(&'static str, u64)>,
 }
 
 impl Control {
@@ -136,6 +152,7 @@ impl Control {
             });
         }
         drop(kernel);
+        totals.inspection = self.inspection_totals();
         totals.workers = shared
             .workers
             .iter()
@@ -152,5 +169,26 @@ impl Control {
             })
             .collect();
         totals
+    }
+
+    fn inspection_totals(&self) -> InspectionTotals {
+        let shared = &self.0.shared;
+        let sum = |of: &dyn Fn(&InspectionCounters) -> u64| {
+            let workers = shared.workers.iter();
+            workers.map(|worker| of(&worker.counters.inspection)).sum()
+        };
+        let budget = &shared.inspector.budget;
+        InspectionTotals {
+            sessions: sum(&InspectionCounters::sessions),
+            sessions_begun: sum(&InspectionCounters::sessions_begun),
+            memory_bytes: budget.used_bytes() as u64,
+            memory_limit_bytes: budget.limit_bytes() as u64,
+            matches: Action::ALL
+                .map(|action| (action.name(), sum(&|counters| counters.matches(action))))
+                .into(),
+            blocked: FilterKind::ALL
+                .map(|by| (by.name(), sum(&|counters| counters.blocks(by))))
+                .into(),
+        }
     }
 }

@@ -229,6 +229,7 @@ impl Walk<'_> {
             hops: [None; 2],
         };
         self.inspections.0.insert(slot, Box::new(inspection));
+        self.counters.inspection.begin();
     }
 
     /// The session ends: what has no answer yet gets the likeliest.
@@ -236,7 +237,9 @@ impl Walk<'_> {
         let Some(mut inspection) = self.inspections.0.remove(&slot) else {
             return;
         };
+        self.shared.hosts.forget(slot);
         if let Stage::Looking(looking) = &mut inspection.stage {
+            self.counters.inspection.end();
             looking.finish(
                 &self.shared.inspector,
                 self.scanner.as_mut(),
@@ -310,10 +313,12 @@ impl Walk<'_> {
             let session = self.shared.table.session(slot);
             session.idle_timeout.store(BLOCKED_SECONDS, Relaxed);
             *stage = Stage::Blocked(refusal.clone());
+            self.counters.inspection.end();
         } else {
             let asks = self.generation.config.rules.asks_about_requests();
             if looking.session.is_over() || !looking.wants_more(asks) {
                 *stage = Stage::Over;
+                self.counters.inspection.end();
             }
         }
         judged

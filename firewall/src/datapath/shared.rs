@@ -25,7 +25,7 @@ use crate::history::{HitCounter, HitKind, Hits};
 use crate::in_force::InForce;
 use crate::ports::{PortId, PortState};
 use crate::route::{Gateway, Mirror};
-use crate::session::{SessionTable, Slot};
+use crate::session::{Hosts, SessionTable, Slot};
 use crate::signatures::InUse;
 
 /// State that all workers work on.
@@ -45,6 +45,7 @@ pub struct Shared {
     pub running: AtomicUsize,
     pub in_force: Arc<InForce>,
     pub applications: Applications,
+    pub hosts: Hosts,
     /// What looking into sessions shares.
     pub inspector: Inspector,
     /// The way of a packet into the kernel's own stack.

@@ -38,8 +38,35 @@ pub struct MatchRequest {
     pub icmp_type: Option<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp_code: Option<u8>,
+    /// What its session turns out to carry, once that is looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<MatchContent>,
     #[serde(default, skip_serializing_if = "WhichConfiguration::is_running")]
     pub configuration: WhichConfiguration,
+}
+
+/// What a session carries. What is left out is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MatchContent {
+    /// A protocol or a service, as policies name them under `l7`. Unless told, `http` where there is a method or a path, else `tls`, and
+    /// over UDP `quic`; and the service that the host belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// The name of whom the initiator talks to; of DNS, the name that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Of an HTTP request; GET where only a path is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Of an HTTP request, with its query; `/` where only a method is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `1.2`, `1.3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
 }
 
 /// By which configuration a packet is judged.
@@ -91,12 +118,46 @@ pub struct MatchView {
     /// Objects on which the decision depends and that are not known: a deny takes them to match.
     pub not_known: Vec<String>,
     pub source_nat: Option<SourceNatView>,
+    /// What the session is known by in the end, where the request says what it carries; `policy` and `verdict` are by this then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<CarriedView>,
+    /// What a filter of the policy's profile does not let through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<FilteredView>,
     /// A session that takes the packet as it is, so that nothing of this is asked.
     pub session: Option<u64>,
     /// Policies before the one that decides that match but for one or two conditions, nearest first.
     pub near_misses: Vec<NearMissView>,
     /// The packet's way, in order.
     pub steps: Vec<StepView>,
+}
+
+/// What policies are asked by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct CarriedView {
+    /// The service, if it is one, and the protocol.
+    pub applications: Vec<String>,
+    pub category: Option<String>,
+    /// From 1 to 5.
+    pub risk: Option<u8>,
+    pub host: Option<String>,
+    /// Of a request: host, path and query.
+    pub url: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct FilteredView {
+    pub profile: String,
+    /// `url-filter` or `dns-filter`.
+    pub filter: String,
+    /// `list ads`, `category social`.
+    pub reason: String,
+    /// The list's entry, or the service.
+    pub entry: String,
+    /// What the initiator gets instead: `page`, `reset`, `nxdomain`, `zero`, `sinkhole`.
+    pub action: String,
 }
 
 /// Addresses and ports of a packet. Ports are 0 for protocols that have none.
@@ -168,9 +229,9 @@ pub struct NearMissView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct FailureView {
-    /// `enabled`, `schedule`, `from`, `to`, `source`, `destination`, `application`.
+    /// `enabled`, `schedule`, `from`, `to`, `source`, `destination`, `application`, `l7`.
     pub condition: String,
-    /// What of the application: `protocol`, `destination-port`, `source-port`, `icmp`.
+    /// What of the application: `protocol`, `destination-port`, `source-port`, `icmp`. What of `l7`: its keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<String>,
     /// What the packet has.
@@ -186,7 +247,7 @@ pub struct FailureView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct StepView {
-    /// `ingress`, `session`, `destination-nat`, `reverse-path`, `route`, `policy`, `source-nat`, `egress`.
+    /// `ingress`, `session`, `destination-nat`, `reverse-path`, `route`, `policy`, `source-nat`, `egress`, `content`, `filter`.
     pub step: String,
     /// The packet goes on from here.
     pub passes: bool,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use firewall::view::{
-    Endpoint, FailureView, MatchEnds, MatchRequest, MatchView, WhichConfiguration,
+    Endpoint, FailureView, MatchContent, MatchEnds, MatchRequest, MatchView, WhichConfiguration,
 };
 
 use crate::client::{Call, Client};
@@ -42,9 +42,49 @@ pub(super) struct Args {
     icmp_type: Option<u8>,
     #[arg(long, value_name = "CODE")]
     icmp_code: Option<u8>,
+    #[command(flatten)]
+    content: ContentArgs,
     /// Ask the candidate, and not the configuration in force.
     #[arg(long)]
     candidate: bool,
+}
+
+/// What the session turns out to carry.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What the session carries, where policies or filters ask for it")]
+struct ContentArgs {
+    /// A protocol or service, as policies name them under `l7`; unless told, http, tls or quic.
+    #[arg(long, value_name = "NAME")]
+    application: Option<String>,
+    /// The name of whom the initiator talks to.
+    #[arg(long, value_name = "NAME")]
+    host_name: Option<String>,
+    /// Of an HTTP request.
+    #[arg(long, value_name = "METHOD")]
+    method: Option<String>,
+    /// Of an HTTP request, with its query.
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// 1.2, 1.3.
+    #[arg(long, value_name = "VERSION")]
+    tls_version: Option<String>,
+    #[arg(long, value_name = "FINGERPRINT")]
+    ja4: Option<String>,
+}
+
+impl ContentArgs {
+    /// `None` where nothing is told.
+    fn content(&self) -> Option<MatchContent> {
+        let content = MatchContent {
+            application: self.application.clone(),
+            host: self.host_name.clone(),
+            method: self.method.clone(),
+            path: self.path.clone(),
+            tls_version: self.tls_version.clone(),
+            ja4: self.ja4.clone(),
+        };
+        (content != MatchContent::default()).then_some(content)
+    }
 }
 
 impl Args {
@@ -73,6 +113,7 @@ impl Args {
             destination_port: self.dport,
             icmp_type: self.icmp_type,
             icmp_code: self.icmp_code,
+            content: self.content.content(),
             configuration: if self.candidate {
                 WhichConfiguration::Candidate
             } else {
@@ -132,6 +173,13 @@ fn facts(view: &MatchView) -> Vec<(&'static str, String)> {
             or_none(&view.source_nat.as_ref().map(|nat| nat.rule.clone())),
         ),
     ];
+    if let Some(filtered) = &view.filtered {
+        let what = format!(
+            "{}: {}, {}",
+            filtered.filter, filtered.reason, filtered.action
+        );
+        facts.push(("filtered", what));
+    }
     if let Some(session) = view.session {
         facts.push(("session", session.to_string()));
     }
@@ -222,6 +270,26 @@ mod tests {
         let view: MatchView = serde_json::from_str(&text).unwrap();
         assert_eq!(view.configuration, WhichConfiguration::Candidate);
         assert_eq!(view.packet.destination_port, 443);
+    }
+
+    #[test]
+    fn what_the_session_carries_is_asked_where_it_is_told() {
+        let request = |words: &str| {
+            let line = Line::try_parse_from(words.split(' ')).unwrap();
+            line.args.request()
+        };
+        assert_eq!(request(VISITOR).content, None);
+        let content = request(&format!(
+            "{VISITOR} --host-name www.example --path /a --method PUT"
+        ))
+        .content;
+        let expected = MatchContent {
+            host: Some("www.example".into()),
+            path: Some("/a".into()),
+            method: Some("PUT".into()),
+            ..MatchContent::default()
+        };
+        assert_eq!(content, Some(expected));
     }
 
     #[test]

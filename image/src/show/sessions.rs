@@ -29,6 +29,12 @@ pub(crate) struct Filter {
     /// Only sessions from or to this zone.
     #[arg(long)]
     zone: Option<String>,
+    /// Only this application.
+    #[arg(long)]
+    application: Option<String>,
+    /// Only sessions with a host of this name or below it, as far as inspection has read one.
+    #[arg(long)]
+    host_name: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,7 +106,7 @@ impl Filter {
         self.parameters().iter().all(|(_, value)| value.is_none())
     }
 
-    pub(crate) fn parameters(&self) -> [(&'static str, Option<String>); 6] {
+    pub(crate) fn parameters(&self) -> [(&'static str, Option<String>); 8] {
         [
             ("id", self.id.map(|id| id.to_string())),
             ("address", self.address.map(|address| address.to_string())),
@@ -108,6 +114,8 @@ impl Filter {
             ("protocol", self.protocol.clone()),
             ("policy", self.policy.clone()),
             ("zone", self.zone.clone()),
+            ("application", self.application.clone()),
+            ("host", self.host_name.clone()),
         ]
     }
 }

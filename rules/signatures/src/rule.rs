@@ -21,6 +21,8 @@ pub enum Action {
 }
 
 impl Action {
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Drop, Self::Reject, Self::Alert];
+
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         Some(match name {

@@ -107,7 +107,7 @@ fn name_of(failure: &Failure<'_>) -> &'static str {
         Failure::Source { .. } => "source",
         Failure::Destination { .. } => "destination",
         Failure::Application(_) => "application",
-        Failure::Content => "l7",
+        Failure::Content(_) => "l7",
     }
 }
 

@@ -298,6 +298,16 @@ impl Palisade {
     }
 
     /// Packets dropped for a reason, at all interfaces.
+    /// The value behind a name, with its labels, in `/metrics`.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let answer = self.request("GET", "/metrics", &[], "")?;
+        ensure!(answer.status == 200, "{}", answer.body);
+        let mut lines = answer.body.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.with_context(|| format!("no {name} in {}", answer.body))?;
+        value.parse().context("no number")
+    }
+
     pub fn drops(&self, reason: &str) -> Result<u64> {
         let (_, answer) = self.get("/api/v1/drops")?;
         let drops = answer["drops"].as_array().context("no drops")?;

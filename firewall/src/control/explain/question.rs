@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use packet::{Family, IcmpRole, icmp_role};
 use rules::{IcmpType, Protocol, Tuple, ZoneId};
 
+use super::carried::Carried;
 use crate::counters::InterfaceId;
 use crate::datapath::Generation;
 use crate::route::Fib;
@@ -21,8 +22,8 @@ pub struct MatchError {
     pub problem: String,
 }
 
-/// A packet that could arrive.
-#[derive(Clone, Copy, Debug)]
+/// A packet that could arrive, and what its session would carry.
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) interface: InterfaceId,
     pub(super) zone: ZoneId,
@@ -32,6 +33,7 @@ pub(super) struct Asked {
     pub(super) icmp: Option<IcmpType>,
     /// What an ICMP message is for.
     pub(super) role: Option<IcmpRole>,
+    pub(super) carried: Option<Carried>,
     pub(super) configuration: WhichConfiguration,
 }
 
@@ -63,12 +65,13 @@ impl Asked {
             tuple: tuple(request, protocol)?,
             icmp,
             role: icmp.map(|icmp| icmp_role(family(request.source), icmp.kind)),
+            carried: Carried::of(request, protocol, &generation.config.services)?,
             configuration: request.configuration,
         })
     }
 }
 
-fn refuse<T>(member: &'static str, problem: impl Into<String>) -> Result<T, MatchError> {
+pub(super) fn refuse<T>(member: &'static str, problem: impl Into<String>) -> Result<T, MatchError> {
     Err(MatchError {
         member,
         problem: problem.into(),

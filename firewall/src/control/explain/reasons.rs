@@ -1,14 +1,18 @@
 //! Reasons in words: what a packet has, what a policy says of it.
 
 use abi::DropReason;
-use rules::{Failure, NearMiss, Outside, Part, Question, Rules, Tuple};
+use rules::{Content, Failure, NearMiss, Outside, Part, Question, Rules, Tuple};
 
 use super::Asked;
 use crate::view::{FailureView, MatchEnds, NearMissView};
 
-pub(super) fn near_miss(rules: &Rules, question: &Question, miss: &NearMiss<'_>) -> NearMissView {
+pub(super) fn near_miss(
+    rules: &Rules,
+    (question, content): (&Question, &Content),
+    miss: &NearMiss<'_>,
+) -> NearMissView {
     let policy = rules.policy(miss.policy);
-    let failure = |failure: &Failure<'_>| failed(rules, policy, question, failure);
+    let failure = |failure: &Failure<'_>| failed(rules, policy, (question, content), failure);
     NearMissView {
         position: miss.policy.0 + 1,
         policy: policy.name.clone(),
@@ -20,7 +24,7 @@ pub(super) fn near_miss(rules: &Rules, question: &Question, miss: &NearMiss<'_>)
 fn failed(
     rules: &Rules,
     policy: &rules::Policy,
-    question: &Question,
+    (question, content): (&Question, &Content),
     failure: &Failure<'_>,
 ) -> FailureView {
     let tuple = &question.tuple;
@@ -53,12 +57,30 @@ fn failed(
             parts: parts.iter().map(|part| part_name(*part).into()).collect(),
             ..view("application", service(question), &policy.application)
         },
-        Failure::Content => {
+        Failure::Content(unmet) => {
             let asked = policy.content.as_ref();
             let asked = asked.map_or(&[][..], |content| &content.written);
-            view("l7", "not known yet".into(), asked)
+            FailureView {
+                parts: unmet.iter().map(ToString::to_string).collect(),
+                ..view("l7", carries(content), asked)
+            }
         }
     }
+}
+
+/// `youtube, tls, www.youtube.com, video`.
+pub(super) fn carries(content: &Content) -> String {
+    let names = content.applications.known().into_iter().flatten();
+    let host = content.url.known().or(content.host.known());
+    let rest = [host, content.category.known(), content.method.known()];
+    let words: Vec<&str> = names
+        .chain(rest.into_iter().flatten())
+        .map(|word| &**word)
+        .collect();
+    if words.is_empty() {
+        return "not known yet".into();
+    }
+    words.join(", ")
 }
 
 /// `tcp 443`, `icmp type 8`, `47`.

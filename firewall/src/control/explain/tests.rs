@@ -94,6 +94,8 @@ fn asked(yaml: &str, request: &Value) -> Result<MatchView, MatchError> {
         &crate::history::Hits::default(),
         jiff::Timestamp::UNIX_EPOCH,
     );
+    let (lists, _) = crate::objects::read_url_lists(&generation.config);
+    let generation = generation.with_lists(&lists);
     let topology = topology();
     Ground {
         generation: &generation,
@@ -372,8 +374,160 @@ fn what_can_not_be_names_its_member() {
         ),
         ("icmp-type", json!({ "icmp-type": 8 })),
         ("icmp-code", json!({ "icmp-code": 0 })),
+        (
+            "content",
+            json!({ "protocol": "gre", "destination-port": null, "content": { "host": "a" } }),
+        ),
+        (
+            "content/application",
+            json!({ "content": { "application": "htpp" } }),
+        ),
+        (
+            "content/method",
+            json!({ "content": { "application": "tls", "method": "GET" } }),
+        ),
+        ("content/path", json!({ "content": { "path": "index" } })),
+        (
+            "content/tls-version",
+            json!({ "content": { "tls-version": "2.0" } }),
+        ),
+        (
+            "content/tls-version",
+            json!({ "content": { "application": "ssh", "tls-version": "1.3" } }),
+        ),
+        ("content/ja4", json!({ "content": { "ja4": "t13" } })),
     ] {
         let error = asked(EDGE, &packet(more.clone())).unwrap_err();
         assert_eq!(error.member, member, "{more}: {error}");
+    }
+}
+
+const CARRIED: &str = "
+policies:
+  - { name: no-video, from: trust, to: any, l7: { category: video }, action: reject }
+  - { name: no-put, from: trust, to: any, l7: { method: PUT, host: '*.example' }, action: deny }
+  - { name: old-tls, from: trust, to: any, l7: { tls-version: ['1.0', '1.1'] }, action: deny }
+  - { name: rest, from: trust, to: untrust, action: permit, inspect: standard }
+inspection:
+  standard: { url-filter: { block: ads }, dns-filter: { block: ads } }
+url-lists:
+  ads: { entries: [ads.example, 'www.example/secret'] }
+";
+
+fn carried(content: &Value, more: &Value) -> MatchView {
+    let (before, _) = EDGE.split_once("policies:").unwrap();
+    let mut packet = packet("trust", "192.0.2.10", "8.8.8.8", more);
+    packet["content"] = content.clone();
+    asked(&format!("{before}{CARRIED}"), &packet).unwrap()
+}
+
+#[test]
+fn what_a_session_carries_is_decided_once_it_is_known() {
+    let of = |content: Value| carried(&content, &json!({}));
+    let view = of(json!({ "host": "www.youtube.com" }));
+    assert_eq!(
+        said(&view),
+        ("reject content-denied no-video".into(), "content")
+    );
+    let known = view.content.unwrap();
+    assert_eq!(known.applications, ["youtube", "tls"]);
+    assert_eq!(known.category.as_deref(), Some("video"));
+    let began = view.steps.iter().find(|step| step.step == "policy");
+    assert_eq!(
+        began.unwrap().detail,
+        "policy 4 (rest): permit, until it is known what the session carries"
+    );
+
+    let view = of(json!({ "application": "youtube" }));
+    assert_eq!(view.policy.as_deref(), Some("no-video"));
+    let view = of(json!({ "host": "a.example", "method": "put", "path": "/x" }));
+    assert_eq!(
+        said(&view),
+        ("deny content-denied no-put".into(), "content")
+    );
+    assert_eq!(view.content.unwrap().url.as_deref(), Some("a.example/x"));
+    let view = of(json!({ "host": "a.example", "tls-version": "1.1" }));
+    assert_eq!(
+        said(&view),
+        ("deny content-denied old-tls".into(), "content")
+    );
+    // Which version it is was not told.
+    let view = of(json!({ "host": "a.example" }));
+    assert_eq!(said(&view), ("permit - rest".into(), "filter"));
+    let misses: Vec<_> = view
+        .near_misses
+        .iter()
+        .map(|miss| (&*miss.policy, &miss.failed[0].parts))
+        .collect();
+    let parts = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        misses,
+        [
+            ("no-video", &parts(&["category"])),
+            ("no-put", &parts(&["method"])),
+            ("old-tls", &parts(&["tls-version"]))
+        ]
+    );
+    let step = view
+        .steps
+        .iter()
+        .find(|step| step.step == "content")
+        .unwrap();
+    assert!(
+        step.detail.ends_with(", until more of it is known"),
+        "{}",
+        step.detail
+    );
+}
+
+#[test]
+fn what_a_filter_blocks_is_told_with_its_entry() {
+    let tls = json!({ "tls-version": "1.3" });
+    let with = |more: Value| {
+        let mut content = tls.clone();
+        for (key, value) in more.as_object().unwrap() {
+            content[key] = value.clone();
+        }
+        content
+    };
+    let dns = json!({ "protocol": "udp", "destination-port": 53 });
+    for (content, more, expected) in [
+        (
+            with(json!({ "host": "x.ads.example" })),
+            json!({}),
+            Some(("url-filter", "reset")),
+        ),
+        (
+            json!({ "host": "www.example", "path": "/secret?a" }),
+            json!({}),
+            Some(("url-filter", "page")),
+        ),
+        (
+            json!({ "application": "http2", "host": "www.example", "path": "/secret" }),
+            json!({}),
+            Some(("url-filter", "reset")),
+        ),
+        (
+            json!({ "host": "www.example", "path": "/" }),
+            json!({}),
+            None,
+        ),
+        (
+            json!({ "application": "dns", "host": "ads.example" }),
+            dns,
+            Some(("dns-filter", "nxdomain")),
+        ),
+    ] {
+        let view = carried(&content, &more);
+        let filtered = view.filtered.as_ref();
+        let found = filtered.map(|it| (it.filter.as_str(), it.action.as_str()));
+        assert_eq!(found, expected, "{content}");
+        let verdict = if expected.is_some() {
+            ("reject filtered rest".into(), "filter")
+        } else {
+            ("permit - rest".into(), "filter")
+        };
+        assert_eq!(said(&view), verdict, "{content}");
+        assert!(filtered.is_none_or(|it| it.reason == "list ads" && it.profile == "standard"));
     }
 }

@@ -92,7 +92,9 @@ fn generation() -> Arc<Generation> {
 fn found(filter: &view::SessionFilter) -> Vec<u64> {
     let applications = Applications::default();
     applications.number("https");
-    let selection = Selection::of(filter, &[generation()], &applications).unwrap();
+    let hosts = Hosts::default();
+    hosts.set(Slot(0), 1, &"www.example.com".into());
+    let selection = Selection::of(filter, &[generation()], &applications, &hosts).unwrap();
     let table = two();
     selection.matches(&table, 0).map(|(_, id)| id).collect()
 }
@@ -312,7 +314,7 @@ fn each_filter_finds_the_sessions_it_names_and_no_other() {
 #[test]
 fn what_can_not_be_is_named() {
     let wrong = |filter: view::SessionFilter| {
-        Selection::of(&filter, &[], &Applications::default())
+        Selection::of(&filter, &[], &Applications::default(), &Hosts::default())
             .unwrap_err()
             .parameter
     };
@@ -379,7 +381,13 @@ fn a_million_sessions_are_looked_through() {
         ("all", none),
     ];
     for (name, filter) in cases {
-        let selection = Selection::of(&filter, &[generation()], &Applications::default()).unwrap();
+        let selection = Selection::of(
+            &filter,
+            &[generation()],
+            &Applications::default(),
+            &Hosts::default(),
+        )
+        .unwrap();
         let started = Instant::now();
         let found = selection.matches(&table, 0).count();
         println!("{name}: {found} found in {:?}", started.elapsed());

@@ -14,6 +14,7 @@ use packet::{TcpHeader, Transport};
 
 use super::policy::policy_of;
 use super::{Judged, Looking, Refusal, SHORT_HEADER_BYTES, payload};
+use crate::counters::FilterKind;
 use crate::datapath::Admitted;
 use crate::datapath::answer::Said;
 use crate::datapath::shared::{EventKind, Filtered};
@@ -61,6 +62,7 @@ impl Walk<'_> {
                 self.tell_filtered(flow.slot, &question, blocked.as_ref(), instead);
             }
             if let Some(blocked) = blocked {
+                self.counters.inspection.blocked(FilterKind::of(&question));
                 return match (instead, &question) {
                     (Instead::Page, Question::Request(request)) => {
                         let page = self.page(flow.slot, request, &blocked);

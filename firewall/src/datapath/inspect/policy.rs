@@ -60,6 +60,10 @@ impl Walk<'_> {
         if content.applications != known.applications {
             self.name_application(slot, &content);
         }
+        if let Some(host) = content.host.known().filter(|_| content.host != known.host) {
+            let id = self.shared.table.session(slot).id.load(Relaxed);
+            self.shared.hosts.set(slot, id, host);
+        }
         if is_news {
             *known = content;
         }

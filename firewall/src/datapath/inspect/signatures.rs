@@ -117,6 +117,7 @@ impl Walk<'_> {
             }
             (action, _) => action,
         };
+        self.counters.inspection.matched(action);
         let engine = self.scanner.as_ref().map(Scanner::engine);
         if let Some(engine) = engine.filter(|_| one.is_told) {
             let rule = engine.rule(one.rule);

@@ -62,7 +62,7 @@ pub struct Match {
     /// For [`Engine::rule`].
     pub rule: u32,
     pub action: Action,
-    /// Whether to tell anybody. A rule with a limit goes on acting when it has said enough.
+    /// Whether to tell anybody. A rule with a limit goes on acting when it has said enough; one that passes says nothing.
     pub is_told: bool,
 }
 

@@ -685,7 +685,7 @@ impl Round<'_> {
         if outcome == Counted::Nothing || is_suppressed {
             return;
         }
-        let is_told = outcome == Counted::Match && !rule.is_silent;
+        let is_told = outcome == Counted::Match && !rule.is_silent && rule.action != Action::Pass;
         match rule.action {
             Action::Pass if !is_packet => self.session.is_passed = true,
             Action::Alert if !is_told => return,

@@ -477,6 +477,7 @@ fn pass_comes_first_and_takes_the_session_out() {
         .to_vec();
     assert_eq!(matches.len(), 1);
     assert_eq!(matches[0].action, Action::Pass);
+    assert!(!matches[0].is_told);
     assert!(session.is_passed());
     assert!(
         scanner
