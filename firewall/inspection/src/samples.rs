@@ -250,6 +250,8 @@ fn samples() -> Vec<Sample> {
         tcp(Git, &[forward(b"0035git-upload-pack /project.git\0host=git.example.com\0")]),
         tcp(Rsync, &[reverse(b"@RSYNCD: 31.0\n"), forward(b"@RSYNCD: 31.0\n")]),
         tcp(X11, &[forward(&[b'l', 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0])]),
+        // A server that does not wait for its client.
+        tcp(Http2, &[reverse(b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0"), forward(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")]),
     ]
 }
 

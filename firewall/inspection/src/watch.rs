@@ -2,6 +2,10 @@
 //!
 //! A [`Watch`] is given each [`Event`] of its session and each packet, and says which rules match. Heads are handed over whole, with all
 //! their buffers; bodies and streams as they come.
+//!
+//! # Limits
+//! Of HTTP/2's requests, whose bodies come in turns, so many are followed at once in each direction ([`MOST_OPEN`]); with more, the one that
+//! began first is taken to be over.
 
 mod buffers;
 mod http;
@@ -28,8 +32,15 @@ pub struct Watch {
 struct Side {
     head: Option<Box<Head>>,
     hello: Buffers,
-    message: Option<Box<Message>>,
+    /// Those that have begun: one, but for HTTP/2.
+    messages: Vec<(u32, Box<Message>)>,
 }
+
+/// What servers let their clients have open, mostly.
+const MOST_OPEN: usize = 128;
+
+/// Of what has no transactions of its own.
+const ONLY: u32 = 0;
 
 impl Watch {
     #[must_use]
@@ -66,7 +77,9 @@ impl Watch {
     /// No more will come.
     pub fn finish(&mut self, scanner: &mut Scanner, now: Duration, found: &mut dyn FnMut(Match)) {
         for direction in [Direction::Forward, Direction::Reverse] {
-            self.end_message(direction, scanner, now, found);
+            for (_, message) in std::mem::take(&mut self.sides[direction.index()].messages) {
+                self.end(message, scanner, now, found);
+            }
             if self.session.is_passed() {
                 return;
             }
@@ -109,19 +122,30 @@ impl Watch {
             }
             Fact::HttpHeadEnd { raw } => {
                 if let Some(head) = self.sides[index].head.take() {
-                    self.end_message(direction, scanner, now, found);
-                    self.head(direction, &head.buffers(raw), scanner, now, found);
+                    self.end_message(direction, event.transaction, scanner, now, found);
+                    let message = self.begin(direction, &head.buffers(raw), scanner, now, found);
+                    self.sides[index]
+                        .messages
+                        .push((event.transaction, message));
+                    if self.sides[index].messages.len() > MOST_OPEN {
+                        let (_, oldest) = self.sides[index].messages.remove(0);
+                        self.end(oldest, scanner, now, found);
+                    }
                 }
             }
             Fact::HttpBody(part) => {
-                if let Some(message) = &mut self.sides[index].message {
+                let messages = &mut self.sides[index].messages;
+                let open = messages
+                    .iter_mut()
+                    .find(|(transaction, _)| *transaction == event.transaction);
+                if let Some((_, message)) = open {
                     report(
                         scanner.body(&mut self.session, message, part, false, now),
                         found,
                     );
                 }
             }
-            Fact::HttpEnd => self.end_message(direction, scanner, now, found),
+            Fact::HttpEnd => self.end_message(direction, event.transaction, scanner, now, found),
             Fact::TlsServerName(name) => {
                 let hello = &mut self.sides[index].hello;
                 hello.push(Buffer::TlsSni, name.as_bytes());
@@ -197,7 +221,7 @@ impl Watch {
         }
     }
 
-    /// A message begins with what its head says.
+    /// A head that nothing follows upon.
     fn head(
         &mut self,
         direction: Direction,
@@ -209,27 +233,53 @@ impl Watch {
         if buffers.is_empty() {
             return;
         }
+        let message = self.begin(direction, buffers, scanner, now, found);
+        self.sides[direction.index()].messages = vec![(ONLY, message)];
+    }
+
+    /// A message begins with what its head says.
+    fn begin(
+        &mut self,
+        direction: Direction,
+        buffers: &Buffers,
+        scanner: &mut Scanner,
+        now: Duration,
+        found: &mut dyn FnMut(Match),
+    ) -> Box<Message> {
         let mut message = Box::new(Message::new(direction.into()));
         report(
             scanner.head(&mut self.session, &mut message, &buffers.all(), now),
             found,
         );
-        self.sides[direction.index()].message = Some(message);
+        message
     }
 
     fn end_message(
         &mut self,
         direction: Direction,
+        transaction: u32,
         scanner: &mut Scanner,
         now: Duration,
         found: &mut dyn FnMut(Match),
     ) {
-        if let Some(mut message) = self.sides[direction.index()].message.take() {
-            report(
-                scanner.body(&mut self.session, &mut message, &[], true, now),
-                found,
-            );
+        let messages = &mut self.sides[direction.index()].messages;
+        if let Some(at) = messages.iter().position(|(open, _)| *open == transaction) {
+            let (_, message) = messages.remove(at);
+            self.end(message, scanner, now, found);
         }
+    }
+
+    fn end(
+        &mut self,
+        mut message: Box<Message>,
+        scanner: &mut Scanner,
+        now: Duration,
+        found: &mut dyn FnMut(Match),
+    ) {
+        report(
+            scanner.body(&mut self.session, &mut message, &[], true, now),
+            found,
+        );
     }
 }
 

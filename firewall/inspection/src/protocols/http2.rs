@@ -33,14 +33,32 @@ const MOST_FIELDS: usize = 256;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
+/// A server need not wait for its client's preface before it sends its own (RFC 9113 3.4), and gRPC's don't.
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
-    Some(Answer::certain_if(seen.first().begins(&PREFACE[..18])?))
+    let preface = &PREFACE[..18];
+    if seen.first().begins(preface)? {
+        return Some(Answer::Certain);
+    }
+    if !begins_settings(seen.first())? {
+        return Some(Answer::NotForMe);
+    }
+    Some(Answer::certain_if(seen.second().begins(preface)?))
+}
+
+/// RFC 9113 6.5: six bytes each, on no stream.
+fn begins_settings(bytes: &[u8]) -> Option<bool> {
+    if bytes.at(0)? != 0 {
+        return Some(false);
+    }
+    let length = bytes.be24(0)?;
+    Some(length % 6 == 0 && bytes.part(3, 6)? == [SETTINGS, 0, 0, 0, 0, 0])
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -63,6 +81,8 @@ struct Side {
     left: usize,
     /// Bytes of the frame that came.
     came: usize,
+    /// At the end of a DATA frame.
+    padding: usize,
     block: Vec<u8>,
     decoder: Decoder<'static>,
 }
@@ -86,6 +106,7 @@ impl Side {
             header_bytes: 0,
             left: 0,
             came: 0,
+            padding: 0,
             block: Vec::new(),
             decoder,
         }
@@ -159,9 +180,9 @@ impl Side {
     ) -> Result<(), Lost> {
         match self.kind() {
             DATA => {
-                // Padding, which nobody uses, would be shown as part of the body.
-                if !part.is_empty() {
-                    output.fact(direction, self.transaction(), Fact::HttpBody(part));
+                let body = self.without_padding(part)?;
+                if !body.is_empty() {
+                    output.fact(direction, self.transaction(), Fact::HttpBody(body));
                 }
                 if self.left == 0 && self.flags() & END_STREAM != 0 {
                     output.fact(direction, self.transaction(), Fact::HttpEnd);
@@ -189,6 +210,27 @@ impl Side {
             }
             _ => Ok(()),
         }
+    }
+
+    /// RFC 9113 6.1: how much there is of it stands in front, in a frame's first byte.
+    fn without_padding<'p>(&mut self, part: &'p [u8]) -> Result<&'p [u8], Lost> {
+        if self.flags() & PADDED == 0 {
+            return Ok(part);
+        }
+        let mut part = part;
+        if self.came == 0 {
+            let Some((padding, behind)) = part.split_first() else {
+                return Ok(part);
+            };
+            self.padding = usize::from(*padding);
+            part = behind;
+            if self.padding > part.len() + self.left {
+                return Err(Lost);
+            }
+        }
+        // What is left of the frame is padding before any of this is.
+        let here = self.padding.saturating_sub(self.left);
+        Ok(&part[..part.len().saturating_sub(here)])
     }
 
     /// RFC 9113 6.2.

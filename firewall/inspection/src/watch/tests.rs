@@ -193,6 +193,41 @@ fn no_order_and_no_other_copy_hides_anything() {
     }
 }
 
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u8, content: &[u8]) -> Vec<u8> {
+    let head = [0, 0, content.len() as u8, kind, flags, 0, 0, 0, stream];
+    [&head[..], content].concat()
+}
+
+/// RFC 9113 6.1: padding, and other streams' frames, may stand between any two bytes of a body.
+#[test]
+fn no_frames_hide_a_body_of_http2() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // POST / of http, RFC 7541 A.
+    let post = |stream| frame(1, 4, stream, &[0x83, 0x86, 0x84]);
+    let requests = |bodies: &[Vec<u8>]| {
+        let start = [&preface[..], &frame(4, 0, 0, b""), &post(1), &post(3)].concat();
+        [start, bodies.concat()].concat()
+    };
+    let in_turns = requests(&[
+        frame(0, 0, 1, b"cmd="),
+        frame(0, 1, 3, b"other"),
+        frame(0, 1, 1, b"rm"),
+    ]);
+    let padded = requests(&[
+        frame(0, 8, 1, b"\x03cmd=\0\0\0"),
+        frame(0, 9, 1, b"\x02rm\0\0"),
+    ]);
+    for bytes in [in_turns, padded] {
+        for cut in preface.len()..bytes.len() {
+            let mut bench = Bench::new(RULES);
+            bench.send(Direction::Forward, &bytes[..cut]);
+            bench.send(Direction::Forward, &bytes[cut..]);
+            assert_eq!(bench.sids(), [2], "cut at {cut}");
+        }
+    }
+}
+
 #[test]
 fn a_hello_is_handed_over_whole() {
     let rules = r#"
