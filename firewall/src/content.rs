@@ -98,7 +98,8 @@ pub fn of(identity: &Identity, facts: &Facts) -> Content {
         let one = |protocol: Option<Protocol>| protocol.is_some_and(|is| family.contains(&is));
         !is_known || one(identity.protocol) || one(identity.carrier)
     };
-    let (may_be_http, may_be_tls) = (is(HTTP), is(TLS));
+    let may_start_tls = !identity.complete && is(STARTS_TLS);
+    let (may_be_http, may_be_tls) = (is(HTTP), is(TLS) || may_start_tls);
     let host = match &facts.host {
         Some(host) => Some(host),
         None => identity.host.as_ref(),
@@ -108,7 +109,7 @@ pub fn of(identity: &Identity, facts: &Facts) -> Content {
         .as_ref()
         .and(host)
         .map(|host| url(host, &facts.target));
-    let is_quic = identity.protocol == Some(Protocol::Quic);
+    let is_quic = [identity.protocol, identity.carrier].contains(&Some(Protocol::Quic));
     let tls_version = facts.tls_version.or(is_quic.then_some(TLS_1_3));
     Content {
         applications: learnt(is_known.then_some(names), !identity.complete),
@@ -146,6 +147,22 @@ const TLS: &[Protocol] = &[
     Protocol::DnsOverTls,
     Protocol::DnsOverHttps,
     Protocol::DnsOverQuic,
+    Protocol::Imaps,
+    Protocol::Pop3s,
+    Protocol::Smtps,
+    Protocol::Ftps,
+    Protocol::Ldaps,
+];
+
+/// What may go over to TLS before anything that matters is said.
+const STARTS_TLS: &[Protocol] = &[
+    Protocol::Smtp,
+    Protocol::Imap,
+    Protocol::Pop3,
+    Protocol::Ftp,
+    Protocol::PostgreSql,
+    Protocol::MySql,
+    Protocol::Rdp,
 ];
 
 /// Whether it is made of requests.
@@ -280,6 +297,20 @@ mod tests {
                 ..Content::default()
             }
         );
+    }
+
+    #[test]
+    fn tls_may_begin_in_the_middle() {
+        let mut smtp = identity(Protocol::Smtp);
+        let content = of(&smtp, &Facts::default());
+        assert_eq!(content.tls_version, Learnt::NotYet);
+        assert_eq!(content.ja4, Learnt::NotYet);
+        smtp.complete = true;
+        assert_eq!(of(&smtp, &Facts::default()).ja4, Learnt::Never);
+        let mut resolver = identity(Protocol::DnsOverQuic);
+        resolver.carrier = Some(Protocol::Quic);
+        let content = of(&resolver, &Facts::default());
+        assert_eq!(content.tls_version, Learnt::Known(TLS_1_3));
     }
 
     #[test]

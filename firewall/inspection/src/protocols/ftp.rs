@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, begins_any};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
 use crate::protocols::smtp::greeting;
 use crate::{Direction, Fact, Protocol};
 
@@ -25,6 +25,11 @@ const FIRST: [&[u8]; 8] = [
     b"HOST ",
     b"CLNT ",
     b"OPTS ",
+];
+
+/// What comes before AUTH, and that.
+const BEFORE_TLS: [&[u8]; 7] = [
+    b"AUTH", b"CLNT", b"FEAT", b"HOST", b"NOOP", b"OPTS", b"SYST",
 ];
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
@@ -65,6 +70,8 @@ impl Talk for Ftp {
         self.asked_for_tls = is_command(line, b"AUTH");
         if is_command(line, b"USER") {
             output.fact(Direction::Forward, 0, Fact::User(argument(line)));
+        }
+        if !is_any_command(line, &BEFORE_TLS) {
             output.complete();
         }
         Then::More
@@ -74,7 +81,6 @@ impl Talk for Ftp {
         if !self.greeted {
             self.greeted = true;
             output.fact(Direction::Reverse, 0, Fact::Software(argument(line)));
-            output.complete();
         }
         if self.asked_for_tls && line.starts_with(b"234") {
             return Then::StartTls(Protocol::Ftps);

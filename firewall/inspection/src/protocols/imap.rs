@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, begins_any, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -24,6 +24,9 @@ const FIRST: [&[u8]; 7] = [
     b"NOOP",
     b"LOGOUT",
 ];
+
+/// What comes before STARTTLS, and that.
+const BEFORE_TLS: [&[u8]; 4] = [b"CAPABILITY", b"ID", b"NOOP", b"STARTTLS"];
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     let greetings: [&[u8]; 3] = [b"* OK", b"* PREAUTH", b"* BYE"];
@@ -71,6 +74,9 @@ impl Talk for Imap {
                 .unwrap_or_default();
             output.fact(Direction::Forward, 0, Fact::User(user));
         }
+        if !is_any_command(command, &BEFORE_TLS) {
+            output.complete();
+        }
         Then::More
     }
 
@@ -82,7 +88,6 @@ impl Talk for Imap {
                 0,
                 Fact::Software(argument(argument(line))),
             );
-            output.complete();
         }
         if !self.tag.is_empty() && is_command(line, &self.tag) && is_command(argument(line), b"OK")
         {

@@ -97,6 +97,11 @@ pub(crate) fn is_command(line: &[u8], word: &[u8]) -> bool {
         && line.get(word.len()).is_none_or(|next| *next == b' ')
 }
 
+/// Whether the line's first word is one of these: what clients say while TLS may still follow.
+pub(crate) fn is_any_command(line: &[u8], words: &[&[u8]]) -> bool {
+    words.iter().any(|word| is_command(line, word))
+}
+
 /// What follows the first word.
 pub(crate) fn argument(line: &[u8]) -> &[u8] {
     line.iter()

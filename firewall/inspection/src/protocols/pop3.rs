@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -17,6 +17,9 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
 const FIRST: [&[u8]; 7] = [
     b"USER", b"CAPA", b"APOP", b"AUTH", b"STLS", b"QUIT", b"NOOP",
 ];
+
+/// What comes before STLS, and that.
+const BEFORE_TLS: [&[u8]; 3] = [b"CAPA", b"NOOP", b"STLS"];
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     if !seen.first().begins(b"+OK")? {
@@ -59,6 +62,9 @@ impl Talk for Pop3 {
                 .unwrap_or_default();
             output.fact(Direction::Forward, 0, Fact::User(user));
         }
+        if !is_any_command(line, &BEFORE_TLS) {
+            output.complete();
+        }
         Then::More
     }
 
@@ -66,7 +72,6 @@ impl Talk for Pop3 {
         if !self.greeted {
             self.greeted = true;
             output.fact(Direction::Reverse, 0, Fact::Software(argument(line)));
-            output.complete();
         }
         if self.asked_for_tls && line.starts_with(b"+OK") {
             return Then::StartTls(Protocol::Pop3s);

@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, begins_any, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -15,6 +15,8 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
 };
 
 const HELLO: [&[u8]; 3] = [b"EHLO ", b"HELO ", b"LHLO "];
+/// What comes before STARTTLS, and that.
+const BEFORE_TLS: [&[u8]; 6] = [b"EHLO", b"HELO", b"LHLO", b"NOOP", b"RSET", b"STARTTLS"];
 
 /// A greeting, and what only SMTP's client says to it.
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
@@ -84,11 +86,13 @@ impl Talk for Smtp {
             let what = "helo";
             let value = argument(line);
             output.fact(Direction::Forward, 0, Fact::Name { what, value });
-            output.complete();
         } else if is_command(line, b"DATA") {
             self.asked = Asked::Data;
         } else if is_command(line, b"STARTTLS") {
             self.asked = Asked::StartTls;
+        }
+        if !is_any_command(line, &BEFORE_TLS) {
+            output.complete();
         }
         Then::More
     }
