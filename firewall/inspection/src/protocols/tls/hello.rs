@@ -3,7 +3,6 @@
 //! What is kept is what names and fingerprints are made of, not the message: of an extension's body, only those that are read,
 //! up to [`EXTENSION_BYTES`].
 
-use nom::bytes::complete::take;
 use nom::multi::{length_data, many0};
 use nom::number::complete::{be_u8, be_u16};
 use nom::{IResult, Parser as _};
@@ -24,7 +23,7 @@ pub(crate) enum Side {
     Server,
 }
 
-/// Longer than any that is read has reason to be: an ALPN list of a hundred entries.
+/// Of one that is longer than any has reason to be, so much is read: an ALPN list of a hundred entries.
 const EXTENSION_BYTES: usize = 1_024;
 /// More than IANA has assigned.
 const MOST_ENTRIES: usize = 512;
@@ -72,9 +71,11 @@ enum At {
     Chosen,
     ExtensionsLength,
     ExtensionHead,
+    /// So many bytes of it that are read, and so many behind them that are not.
     Extension {
         kind: u16,
         bytes: usize,
+        behind: usize,
     },
     /// An extension that is not read.
     Skip(usize),
@@ -213,13 +214,20 @@ impl Hello {
                 push(&mut self.extensions, kind);
                 match (number(&field[2..]), is_read(kind)) {
                     (0, _) => At::ExtensionHead,
-                    (bytes, true) if bytes <= EXTENSION_BYTES => At::Extension { kind, bytes },
-                    (bytes, _) => At::Skip(bytes),
+                    (bytes, true) => At::Extension {
+                        kind,
+                        bytes: bytes.min(EXTENSION_BYTES),
+                        behind: bytes.saturating_sub(EXTENSION_BYTES),
+                    },
+                    (bytes, false) => At::Skip(bytes),
                 }
             }
-            At::Extension { kind, .. } => {
+            At::Extension { kind, behind, .. } => {
                 self.extension(kind, field);
-                At::ExtensionHead
+                match behind {
+                    0 => At::ExtensionHead,
+                    bytes => At::Skip(bytes),
+                }
             }
             At::Skip(_) => At::ExtensionHead,
         };
@@ -309,11 +317,11 @@ fn server_name(body: &[u8]) -> IResult<&[u8], &[u8]> {
     length_data(be_u16).parse(rest)
 }
 
-/// RFC 7301 3.1.
+/// RFC 7301 3.1: as many as are there.
 fn alpn(body: &[u8]) -> IResult<&[u8], Vec<&[u8]>> {
-    let (rest, length) = be_u16(body)?;
-    let (_, list) = take(usize::from(length)).parse(rest)?;
-    many0(length_data(be_u8)).parse(list)
+    let (list, length) = be_u16(body)?;
+    let list = &list[..list.len().min(usize::from(length))];
+    many0(length_data(be_u8)).parse_complete(list)
 }
 
 fn numbers(list: &[u8]) -> Vec<u16> {
