@@ -69,9 +69,7 @@ impl Walk<'_> {
                         Judged::Refused(self.answer_stream(admitted, flow, page))
                     }
                     (Instead::Answer(answers), _) => self.answer_name(admitted, flow, answers),
-                    (Instead::Page | Instead::Reset, _) => {
-                        Judged::Refused(self.end(admitted, flow))
-                    }
+                    (Instead::Page | Instead::Reset, _) => Judged::Refused(Refusal::Told),
                 };
             }
         }
@@ -112,20 +110,6 @@ impl Walk<'_> {
             blocked,
         };
         page.response()
-    }
-
-    /// Both ends hear of the session's end in a way that they understand.
-    fn end(&mut self, admitted: &Admitted, flow: Flow) -> Refusal {
-        if let (Transport::Udp { .. }, Direction::Forward) =
-            (&admitted.packet.headers.transport, flow.direction)
-        {
-            let datagram = payload(self.umem, &admitted.packet, SHORT_HEADER_BYTES);
-            if let Some(close) = inspection::quic_close(&datagram) {
-                self.say_for_destination(admitted, Said::Datagram, &close);
-                return Refusal::Silent;
-            }
-        }
-        Refusal::Told
     }
 
     fn answer_name(&mut self, admitted: &mut Admitted, flow: Flow, answers: &DnsAnswers) -> Judged {
