@@ -32,6 +32,8 @@ pub(super) struct Answered {
     bytes: Vec<u8>,
 }
 
+/// The action of what is logged and not blocked.
+const PERMITTED: &str = "permit";
 /// RFC 8200 5, without headers: what every path takes.
 const SEGMENT_BYTES: usize = 1_220;
 
@@ -58,20 +60,32 @@ impl Walk<'_> {
         for question in std::mem::take(&mut looking.questions) {
             let blocked = filters.decide(&question, &self.shared.inspector.services());
             let instead = filters.instead(&question);
-            if filters.logs(&question, blocked.is_some()) {
-                self.tell_filtered(flow.slot, &question, blocked.as_ref(), instead);
-            }
-            if let Some(blocked) = blocked {
-                self.counters.inspection.blocked(FilterKind::of(&question));
-                return match (instead, &question) {
-                    (Instead::Page, Question::Request(request)) => {
-                        let page = self.page(flow.slot, request, &blocked);
-                        Judged::Refused(self.answer_stream(admitted, flow, page))
-                    }
-                    (Instead::Answer(answers), _) => self.answer_name(admitted, flow, answers),
-                    (Instead::Page | Instead::Reset, _) => Judged::Refused(Refusal::Told),
+            let Some(blocked) = blocked else {
+                if filters.logs(&question, false) {
+                    self.tell_filtered(flow.slot, &question, None, PERMITTED);
+                }
+                continue;
+            };
+            self.counters.inspection.blocked(FilterKind::of(&question));
+            let judged = match (instead, &question) {
+                (Instead::Page, Question::Request(request)) => {
+                    let page = self.page(flow.slot, request, &blocked);
+                    Judged::Refused(self.answer_stream(admitted, flow, page))
+                }
+                (Instead::Answer(answers), _) => self.answer_name(admitted, flow, answers),
+                (Instead::Page | Instead::Reset, _) => Judged::Refused(Refusal::Told),
+            };
+            if filters.logs(&question, true) {
+                // Where there was no way to answer, it is ended.
+                let action = match judged {
+                    Judged::Refused(Refusal::Told) => Instead::Reset.name(),
+                    Judged::Refused(Refusal::Silent | Refusal::Answered(_))
+                    | Judged::Goes
+                    | Judged::Stays(_) => instead.name(),
                 };
+                self.tell_filtered(flow.slot, &question, Some(&blocked), action);
             }
+            return judged;
         }
         Judged::Goes
     }
@@ -81,7 +95,7 @@ impl Walk<'_> {
         slot: Slot,
         question: &Question,
         blocked: Option<&Blocked>,
-        instead: Instead<'_>,
+        action: &'static str,
     ) {
         let host = match question {
             Question::Request(request) => &request.host,
@@ -91,7 +105,7 @@ impl Walk<'_> {
             asked: question.to_string(),
             host: host.clone(),
             blocked: blocked.cloned(),
-            action: blocked.map_or("permit", |_| instead.name()),
+            action,
         });
         self.tell(slot, true, |id| EventKind::Filtered { id, filtered });
     }
