@@ -28,7 +28,7 @@ use inspection::filter::{self, Asked, Filters};
 use inspection::{Endpoints, Event, Inspector, Segment, Session, Verdict, Watch};
 use packet::tcp::Flags;
 use packet::{TcpHeader, Transport};
-use rules::Content;
+use rules::{Content, Learnt};
 use rustc_hash::FxHashMap;
 
 use self::bounds::{Bounds, Wants};
@@ -91,8 +91,19 @@ struct Looking {
     is_open: bool,
     /// What `Content` was made of last.
     seen: Option<Seen>,
+    /// What was said of it last: the same is not said for each request and each commit.
+    told: Option<Told>,
     /// The configuration that was asked last.
     generation: u64,
+}
+
+/// What a session was identified as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    /// By its name: numbers change with the configuration.
+    policy: Option<String>,
+    applications: Learnt<Vec<Arc<str>>>,
+    host: Learnt<Arc<str>>,
 }
 
 /// As long as it is the same, so is what is known of a session's content.
@@ -219,6 +230,7 @@ impl Walk<'_> {
             questions: Vec::new(),
             is_open: permitted.is_open,
             seen: None,
+            told: None,
             generation: generation.number,
         };
         let session = self.shared.table.session(slot);

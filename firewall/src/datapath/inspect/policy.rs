@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rules::{Content, Decision, PolicyId, Question};
 
-use super::{IS_INSPECTED, LOGS_END, Looking, Refusal};
+use super::{IS_INSPECTED, LOGS_END, Looking, Refusal, Told};
 use crate::content;
 use crate::counters::InterfaceId;
 use crate::datapath::decide::NO_POLICY;
@@ -39,7 +39,7 @@ impl Walk<'_> {
         let refusal = match decision.action {
             rules::Action::Permit => {
                 looking.come_under(decision.policy, self.generation);
-                self.content_permitted(slot, &question, &decision, known);
+                self.content_permitted(slot, looking, &question, &decision, known);
                 return None;
             }
             rules::Action::Reject => Refusal::Told,
@@ -98,6 +98,7 @@ impl Walk<'_> {
     fn content_permitted(
         &mut self,
         slot: Slot,
+        looking: &mut Looking,
         question: &Question,
         decision: &Decision<'_>,
         content: &Content,
@@ -117,6 +118,17 @@ impl Walk<'_> {
         if before != decision.policy {
             self.generation.count_decision(question, decision, self.now);
         }
+        let policies = self.generation.config.rules.policies();
+        let policy = decision.policy.and_then(|id| policies.get(id.0 as usize));
+        let told = Some(Told {
+            policy: policy.map(|policy| policy.name.clone()),
+            applications: content.applications.clone(),
+            host: content.host.clone(),
+        });
+        if looking.told == told {
+            return;
+        }
+        looking.told = told;
         self.tell(slot, decision.log.start, |id| EventKind::Identified {
             id,
             before,
