@@ -10,8 +10,9 @@ use rules::{Content, Learnt};
 pub struct Facts {
     method: Option<Arc<str>>,
     target: Arc<str>,
-    /// Of the present request.
+    /// Of the present request, or question of DNS.
     host: Option<Arc<str>>,
+    asks_names: bool,
     tls_version: Option<u16>,
     ja4: Option<Arc<str>>,
     /// Ends may read the session differently than it was read here.
@@ -53,7 +54,11 @@ impl Facts {
             Fact::HttpHeader { name, value } if name.eq_ignore_ascii_case(b"host") => {
                 // RFC 9110 7.2: of several, none can be trusted to be the one; the first is what most servers take.
                 let host = String::from_utf8_lossy(value).to_ascii_lowercase();
-                self.host.get_or_insert_with(|| without_port(&host).into());
+                self.host.get_or_insert_with(|| bare(&host).into());
+            }
+            Fact::DnsQuery { name, .. } => {
+                self.host = Some(bare(&name.to_ascii_lowercase()).into());
+                self.asks_names = true;
             }
             Fact::TlsChosen { version, .. } => self.tls_version = Some(version),
             Fact::TlsJa4(ja4) => self.ja4 = Some(ja4.into()),
@@ -79,7 +84,7 @@ impl Facts {
     /// Whether it is a session of requests, each of which may be decided by itself.
     #[must_use]
     pub fn has_requests(&self) -> bool {
-        self.method.is_some()
+        self.method.is_some() || self.asks_names
     }
 }
 
@@ -191,7 +196,7 @@ fn url(host: &str, target: &str) -> Arc<str> {
         Some((scheme, rest)) if !scheme.contains('/') => {
             let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             let path = if path.is_empty() { "/" } else { path };
-            format!("{}{path}", without_port(&host.to_ascii_lowercase())).into()
+            format!("{}{path}", bare(&host.to_ascii_lowercase())).into()
         }
         _ => format!("{host}{target}").into(),
     }
@@ -199,6 +204,12 @@ fn url(host: &str, target: &str) -> Arc<str> {
 
 fn text(bytes: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(bytes).into()
+}
+
+/// Without what says nothing about whose it is: a port, and the dot of the root.
+fn bare(host: &str) -> &str {
+    let host = without_port(host.trim());
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// RFC 3986 3.2.2: an IPv6 address has colons of its own, in brackets.

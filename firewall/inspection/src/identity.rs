@@ -44,6 +44,8 @@ impl Identity {
         if self.host_source.is_some_and(|known| known >= source) {
             return false;
         }
+        // The dot of the root is no part of it.
+        let host = host.strip_suffix('.').unwrap_or(host);
         self.host = Some(Arc::from(host.to_ascii_lowercase()));
         self.host_source = Some(source);
         self.changes += 1;

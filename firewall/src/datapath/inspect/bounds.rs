@@ -42,27 +42,33 @@ impl Bounds {
 pub(super) struct Wants {
     pub(super) signatures: bool,
     pub(super) filters: bool,
-    dns_filter: bool,
+    /// Each question of DNS, for a filter or for policies.
+    names: bool,
     depth_bytes: Option<u64>,
 }
 
 impl Wants {
     pub(super) fn of(bounds: Option<&Bounds>, is_open: bool, generation: &Generation) -> Self {
+        let asks_again = generation.config.rules.asks_about_requests();
+        let nothing = Self {
+            names: asks_again,
+            ..Self::default()
+        };
         if is_open {
             let profiles = generation.config.inspection.profiles().iter();
-            return profiles.fold(Self::default(), |wants, profile| Self {
+            return profiles.fold(nothing, |wants, profile| Self {
                 signatures: wants.signatures || profile.signatures != SignatureUse::Off,
                 filters: wants.filters
                     || profile.url_filter.is_some()
                     || profile.dns_filter.is_some(),
-                dns_filter: wants.dns_filter || profile.dns_filter.is_some(),
+                names: wants.names || profile.dns_filter.is_some(),
                 depth_bytes: wants.depth_bytes.max(Some(profile.depth_bytes)),
             });
         }
-        bounds.map_or_else(Self::default, |bounds| Self {
+        bounds.map_or(nothing, |bounds| Self {
             signatures: bounds.signatures != SignatureUse::Off,
             filters: bounds.filters.is_some(),
-            dns_filter: bounds.filters.as_ref().is_some_and(|it| it.dns.is_some()),
+            names: asks_again || bounds.filters.as_ref().is_some_and(|it| it.dns.is_some()),
             depth_bytes: Some(bounds.depth_bytes),
         })
     }
@@ -73,7 +79,7 @@ impl Wants {
             ..Profile::default()
         };
         // Whoever asks by datagrams may ask from one port for days.
-        let is_endless = self.dns_filter && rules::Protocol(ip_protocol) == rules::Protocol::UDP;
+        let is_endless = self.names && rules::Protocol(ip_protocol) == rules::Protocol::UDP;
         let depth_bytes = match self.depth_bytes {
             _ if is_endless => u64::MAX,
             Some(depth_bytes) => depth_bytes,
