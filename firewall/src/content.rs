@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use inspection::{Anomaly, Event, Fact, Identity, Protocol};
+use inspection::{Anomaly, Direction, Event, Fact, Identity, Protocol};
 use rules::{Content, Learnt};
 
 /// What the identity of a session does not hold.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts {
     method: Option<Arc<str>>,
     target: Arc<str>,
@@ -79,6 +79,17 @@ impl Facts {
     #[must_use]
     pub fn anomaly(&self) -> Option<Anomaly> {
         self.anomaly
+    }
+
+    /// Whether a request, or a question of DNS, is whole with this event, which was noted.
+    #[must_use]
+    pub fn is_asked(event: &Event<'_>) -> bool {
+        match event.fact {
+            // An answer's head ends, too.
+            Fact::HttpHeadEnd { .. } => event.direction == Direction::Forward,
+            Fact::DnsQuery { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether it is a session of requests, each of which may be decided by itself.
@@ -226,8 +237,6 @@ fn without_port(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use inspection::Direction;
-
     use super::*;
 
     fn noted(facts: &mut Facts, fact: Fact<'_>) {

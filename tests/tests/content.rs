@@ -124,7 +124,13 @@ policies:
     let posted = b"POST /admin/x HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1\r\n\r\na";
     says(&mut client, &mut server, posted)?;
     says(&mut server, &mut client, ANSWER)?;
-    client.write_all(b"GET /admin/x HTTP/1.1\r\nHost: example.com\r\n\r\n")?;
+    let denied = b"GET /admin/x HTTP/1.1\r\nHost: example.com\r\n\r\n";
+    client.write_all(denied)?;
+    is_reset(&mut client)?;
+    is_reset(&mut server)?;
+    // Nor does it pass in front of another, in one segment.
+    let (mut client, mut server) = connection(&edge, Family::V4, 81)?;
+    client.write_all(&[&denied[..], REQUEST].concat())?;
     is_reset(&mut client)?;
     is_reset(&mut server)
 }

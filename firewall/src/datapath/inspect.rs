@@ -87,6 +87,8 @@ struct Looking {
     found: Vec<Match>,
     /// As of what was found.
     questions: Vec<filter::Question>,
+    /// As of each request that came with the packet, for policies.
+    requests: Vec<Facts>,
     /// Policy may decide otherwise when more is known.
     is_open: bool,
     /// What `Content` was made of last.
@@ -228,6 +230,7 @@ impl Walk<'_> {
             asked: wants.filters.then(Asked::default),
             found: Vec::new(),
             questions: Vec::new(),
+            requests: Vec::new(),
             is_open: permitted.is_open,
             seen: None,
             told: None,
@@ -352,6 +355,7 @@ impl Walk<'_> {
             asked,
             found,
             questions,
+            requests,
             ..
         } = looking;
         let inspector = &self.shared.inspector;
@@ -395,8 +399,12 @@ impl Walk<'_> {
         }
         // What is judged with this packet is judged whole: nobody gets past a filter by asking much at once.
         let are_judged = bounds.as_ref().is_some_and(|it| it.filters.is_some());
+        let asks_about_requests = self.generation.config.rules.asks_about_requests();
         let mut sink = |event: &Event<'_>| {
             facts.note(event);
+            if asks_about_requests && Facts::is_asked(event) {
+                requests.push(facts.clone());
+            }
             if let Some(question) = asked.as_mut().and_then(|asked| asked.note(event))
                 && (are_judged || questions.len() < MOST_QUESTIONS)
             {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rules::{Content, Decision, PolicyId, Question};
 
 use super::{IS_INSPECTED, LOGS_END, Looking, Refusal, Told};
-use crate::content;
+use crate::content::{self, Facts};
 use crate::counters::InterfaceId;
 use crate::datapath::decide::NO_POLICY;
 use crate::datapath::shared::EventKind;
@@ -27,6 +27,15 @@ impl Walk<'_> {
         looking.seen = seen;
         let asks_again =
             self.generation.config.rules.asks_about_requests() && looking.facts.has_requests();
+        let requests = std::mem::take(&mut looking.requests);
+        // The last is what is known now.
+        if let Some((_, earlier)) = requests.split_last() {
+            for facts in earlier {
+                if let Some(refusal) = self.judge_request(slot, looking, facts) {
+                    return Some(refusal);
+                }
+            }
+        }
         let is_other = looking.generation != self.generation.number;
         if !is_other && !(is_news && (looking.is_open || asks_again)) {
             return None;
@@ -46,6 +55,24 @@ impl Walk<'_> {
             rules::Action::Deny => Refusal::Silent,
         };
         self.content_denied(slot, &question, &decision, known);
+        Some(refusal)
+    }
+
+    /// Decides by one of several requests that came with a packet: each could be the one that is not permitted.
+    fn judge_request(&mut self, slot: Slot, looking: &Looking, facts: &Facts) -> Option<Refusal> {
+        let content = content::of(looking.session.identity(), facts);
+        let question = self.question(slot)?;
+        let decision = self
+            .generation
+            .config
+            .rules
+            .decide_knowing(&question, &content);
+        let refusal = match decision.action {
+            rules::Action::Permit => return None,
+            rules::Action::Reject => Refusal::Told,
+            rules::Action::Deny => Refusal::Silent,
+        };
+        self.content_denied(slot, &question, &decision, &content);
         Some(refusal)
     }
 
