@@ -19,6 +19,8 @@ pub(crate) struct Conversation {
     most_datagrams: u32,
     /// What comes is handed on, parsed or not.
     hands_on: bool,
+    /// The initiator's requests are parsed, however deep.
+    all_requests: bool,
     /// Bytes that came, by direction.
     seen_bytes: [u64; 2],
     datagrams: u32,
@@ -87,6 +89,7 @@ impl Conversation {
             depth_bytes: profile.depth_bytes,
             most_datagrams: profile.datagrams,
             hands_on: false,
+            all_requests: profile.all_requests,
             seen_bytes: [0; 2],
             datagrams: 0,
             missed_beginning: false,
@@ -102,6 +105,7 @@ impl Conversation {
         self.depth_bytes = profile.depth_bytes;
         self.most_datagrams = profile.datagrams;
         self.hands_on &= profile.whole_streams;
+        self.all_requests = profile.all_requests;
     }
 
     /// Nothing that comes will be looked at.
@@ -126,10 +130,29 @@ impl Conversation {
             output(&mut self.identity, around).fact(direction, 0, Fact::Stream(within));
             self.stream(direction, within, around);
         }
-        if within.len() < bytes.len() {
-            self.hands_on = false;
-            self.finish(around);
+        let beyond = &bytes[within.len()..];
+        if beyond.is_empty() {
+            return;
         }
+        self.hands_on = false;
+        if !self.asks_on() {
+            self.finish(around);
+        } else if direction == Direction::Forward {
+            self.parse(direction, beyond, around);
+        }
+    }
+
+    /// Further requests are wanted, and may come.
+    fn asks_on(&self) -> bool {
+        let asks = |protocol| {
+            matches!(
+                protocol,
+                Some(Protocol::Http | Protocol::HttpProxy | Protocol::Http2 | Protocol::Dns)
+            )
+        };
+        self.all_requests
+            && matches!(self.stage, Stage::Parsing(_))
+            && (asks(self.identity.protocol) || asks(self.identity.carrier))
     }
 
     pub(crate) fn datagram(

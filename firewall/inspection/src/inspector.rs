@@ -27,6 +27,9 @@ pub struct Profile {
     pub held_bytes: usize,
     /// Streams are handed on to their depth, also when there is nothing more to parse: signatures look into all of it.
     pub whole_streams: bool,
+    /// Whoever asks for requests one by one wants the last of them, too: behind the depth the initiator's bytes are parsed on, where they are
+    /// requests.
+    pub all_requests: bool,
 }
 
 impl Default for Profile {
@@ -36,6 +39,7 @@ impl Default for Profile {
             datagrams: 24,
             held_bytes: 256 << 10,
             whole_streams: false,
+            all_requests: false,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Wants {
     pub(super) filters: bool,
     /// Each question of DNS, for a filter or for policies.
     names: bool,
+    /// Policies ask about each request.
+    requests: bool,
     depth_bytes: Option<u64>,
 }
 
@@ -52,6 +54,7 @@ impl Wants {
         let asks_again = generation.config.rules.asks_about_requests();
         let nothing = Self {
             names: asks_again,
+            requests: asks_again,
             ..Self::default()
         };
         if is_open {
@@ -63,6 +66,7 @@ impl Wants {
                     || profile.dns_filter.is_some(),
                 names: wants.names || profile.dns_filter.is_some(),
                 depth_bytes: wants.depth_bytes.max(Some(profile.depth_bytes)),
+                ..wants
             });
         }
         bounds.map_or(nothing, |bounds| Self {
@@ -70,12 +74,14 @@ impl Wants {
             filters: bounds.filters.is_some(),
             names: asks_again || bounds.filters.as_ref().is_some_and(|it| it.dns.is_some()),
             depth_bytes: Some(bounds.depth_bytes),
+            ..nothing
         })
     }
 
     pub(super) fn how_far(self, ip_protocol: u8) -> Profile {
         let profile = Profile {
             whole_streams: self.signatures,
+            all_requests: self.requests || self.filters,
             ..Profile::default()
         };
         // Whoever asks by datagrams may ask from one port for days.
