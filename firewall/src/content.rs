@@ -37,7 +37,7 @@ impl Facts {
     ) -> Self {
         Self {
             method: method.map(Arc::from),
-            target: Arc::from(target),
+            target: plain(target.as_bytes()),
             tls_version,
             ja4: ja4.map(Arc::from),
             ..Self::default()
@@ -48,7 +48,7 @@ impl Facts {
         match event.fact {
             Fact::HttpRequest { method, target, .. } => {
                 self.method = Some(text(method));
-                self.target = text(&target[..target.len().min(TARGET_BYTES)]);
+                self.target = plain(target);
                 self.host = None;
             }
             Fact::HttpHeader { name, value } if name.eq_ignore_ascii_case(b"host") => {
@@ -201,6 +201,26 @@ fn learnt<T>(value: Option<T>, may_come: bool) -> Learnt<T> {
     }
 }
 
+/// A target with its path as servers take it, and no longer than is compared.
+fn plain(target: &[u8]) -> Arc<str> {
+    let path = if target.starts_with(b"/") || target.starts_with(b"\\") {
+        0
+    } else {
+        // What is neither a path nor has one is CONNECT's, or OPTIONS's.
+        let Some(scheme) = target.windows(3).position(|bytes| bytes == b"://") else {
+            return text(&target[..target.len().min(TARGET_BYTES)]);
+        };
+        let authority = scheme + 3;
+        let ends = |byte: &u8| matches!(byte, b'/' | b'\\' | b'?' | b'#');
+        let length = target[authority..].iter().position(ends);
+        length.map_or(target.len(), |length| authority + length)
+    };
+    let (before, path) = target.split_at(path);
+    let mut plain = [before, &inspection::filter::plain_target(path)[..]].concat();
+    plain.truncate(TARGET_BYTES);
+    text(&plain)
+}
+
 /// RFC 9112 3.2: a target is a path, or, to a proxy, the whole.
 fn url(host: &str, target: &str) -> Arc<str> {
     match target.split_once("://") {
@@ -219,6 +239,7 @@ fn text(bytes: &[u8]) -> Arc<str> {
 
 /// Without what says nothing about whose it is: a port, and the dot of the root.
 fn bare(host: &str) -> &str {
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let host = without_port(host.trim());
     host.strip_suffix('.').unwrap_or(host)
 }
@@ -300,6 +321,17 @@ mod tests {
             known("example.com/?u=http://x/")
         );
         assert_eq!(of("/", "[2001:db8::1]:80"), known("[2001:db8::1]/"));
+        for same in [
+            "/a/b",
+            "/%61/b",
+            "//a/./b",
+            "/c/../a/b#d",
+            "http://example.com//a/b",
+        ] {
+            assert_eq!(of(same, "example.com."), known("example.com/a/b"), "{same}");
+        }
+        let far = format!("{}a", "/.".repeat(2_000) + "/");
+        assert_eq!(of(&far, "example.com"), known("example.com/a"));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub use block_page::BlockPage;
 pub use dns::{DnsAnswers, Transport};
 pub use entry::EntryError;
 pub use list::{BadLine, List, ListError, ListReport, ListSlot};
+pub use target::plain as plain_target;
 
 /// Why a name or URL is blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,18 +14,7 @@ pub(super) struct Target(Vec<u8>);
 impl Target {
     /// Of the path, query and fragment of a URL or request.
     pub(super) fn of(said: &[u8]) -> Self {
-        let said = said.split(|byte| *byte == b'#').next().unwrap_or_default();
-        let (path, query) = match memchr::memchr(b'?', said) {
-            Some(mark) => (&said[..mark], Some(&said[mark + 1..])),
-            None => (said, None),
-        };
-        let mut bytes = plain_path(&unescaped(path, |_| true));
-        if let Some(query) = query {
-            bytes.push(b'?');
-            // In a query an escaped separator is no separator.
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-            bytes.extend_from_slice(&unescaped(query, is_plain));
-        }
+        let mut bytes = plain(said);
         bytes.make_ascii_lowercase();
         Self(bytes)
     }
@@ -65,6 +54,24 @@ impl Target {
         .chain([self.0.len()])
         .take(MOST_STEPS)
     }
+}
+
+/// Path, query and fragment of a request as servers take them, the fragment gone.
+#[must_use]
+pub fn plain(said: &[u8]) -> Vec<u8> {
+    let said = said.split(|byte| *byte == b'#').next().unwrap_or_default();
+    let (path, query) = match memchr::memchr(b'?', said) {
+        Some(mark) => (&said[..mark], Some(&said[mark + 1..])),
+        None => (said, None),
+    };
+    let mut bytes = plain_path(&unescaped(path, |_| true));
+    if let Some(query) = query {
+        bytes.push(b'?');
+        // In a query an escaped separator is no separator.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        bytes.extend_from_slice(&unescaped(query, is_plain));
+    }
+    bytes
 }
 
 /// A request's target, and the host that stands in it (RFC 9112 3.2): none in the usual form.
