@@ -80,6 +80,16 @@ impl Reservation {
         granted
     }
 
+    /// So many from now on; whether there was room.
+    #[must_use]
+    pub fn hold(&mut self, bytes: usize) -> bool {
+        if bytes <= self.bytes {
+            self.shrink(self.bytes - bytes);
+            return true;
+        }
+        self.grow(bytes - self.bytes)
+    }
+
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.budget.give(bytes);
@@ -109,6 +119,10 @@ mod tests {
         assert_eq!(budget.used_bytes(), 90);
         drop(first);
         assert_eq!(budget.used_bytes(), 40);
+        assert!(second.hold(100));
+        assert!(!second.hold(101));
+        assert!(second.hold(1));
+        assert_eq!(budget.used_bytes(), 1);
         drop(second);
         assert_eq!(budget.used_bytes(), 0);
     }

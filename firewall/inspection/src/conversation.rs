@@ -1,5 +1,6 @@
 //! A session's bytes: identified, then parsed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identify::{BEGINNING_BYTES, Candidates, Seen};
@@ -7,7 +8,8 @@ use crate::parser::{Next, Output, Parser};
 use crate::protocols;
 use crate::stream::Piece;
 use crate::{
-    Anomaly, Direction, Endpoints, Event, Fact, HostSource, Identity, Inspector, Profile, Protocol,
+    Anomaly, Budget, Direction, Endpoints, Event, Fact, HostSource, Identity, Inspector, Profile,
+    Protocol, Reservation,
 };
 
 /// Everything about a session but its transport.
@@ -26,6 +28,8 @@ pub(crate) struct Conversation {
     datagrams: u32,
     /// The first bytes never came by.
     missed_beginning: bool,
+    /// For what its parser keeps.
+    reserved: Reservation,
 }
 
 #[derive(Debug)]
@@ -52,20 +56,24 @@ pub(crate) struct Around<'a> {
 }
 
 impl Conversation {
-    pub(crate) fn tcp(profile: &Profile) -> Self {
+    pub(crate) fn tcp(profile: &Profile, budget: &Arc<Budget>) -> Self {
         Self {
             hands_on: profile.whole_streams,
-            ..Self::open(Candidates::tcp(), profile)
+            ..Self::open(Candidates::tcp(), profile, budget)
         }
     }
 
-    pub(crate) fn udp(profile: &Profile) -> Self {
-        Self::open(Candidates::udp(), profile)
+    pub(crate) fn udp(profile: &Profile, budget: &Arc<Budget>) -> Self {
+        Self::open(Candidates::udp(), profile, budget)
     }
 
     /// A protocol of its own number in the IP header.
-    pub(crate) fn decided(protocol: Option<Protocol>, profile: &Profile) -> Self {
-        let mut conversation = Self::new(Stage::Over, profile);
+    pub(crate) fn decided(
+        protocol: Option<Protocol>,
+        profile: &Profile,
+        budget: &Arc<Budget>,
+    ) -> Self {
+        let mut conversation = Self::new(Stage::Over, profile, budget);
         if let Some(protocol) = protocol {
             conversation.identity.refine(protocol, None, true);
         }
@@ -73,16 +81,16 @@ impl Conversation {
         conversation
     }
 
-    fn open(candidates: Candidates, profile: &Profile) -> Self {
+    fn open(candidates: Candidates, profile: &Profile, budget: &Arc<Budget>) -> Self {
         let beginning = Beginning {
             candidates,
             bytes: Default::default(),
             first: None,
         };
-        Self::new(Stage::Open(Box::new(beginning)), profile)
+        Self::new(Stage::Open(Box::new(beginning)), profile, budget)
     }
 
-    fn new(stage: Stage, profile: &Profile) -> Self {
+    fn new(stage: Stage, profile: &Profile, budget: &Arc<Budget>) -> Self {
         Self {
             identity: Identity::default(),
             stage,
@@ -93,6 +101,7 @@ impl Conversation {
             seen_bytes: [0; 2],
             datagrams: 0,
             missed_beginning: false,
+            reserved: Reservation::new(budget),
         }
     }
 
@@ -266,7 +275,12 @@ impl Conversation {
             && !bytes.is_empty()
         {
             match parser.data(direction, bytes, &mut output(&mut self.identity, around)) {
-                Next::More => return,
+                Next::More if self.reserved.hold(parser.held_bytes()) => return,
+                Next::More => {
+                    output(&mut self.identity, around).anomaly(direction, Anomaly::NoRoom);
+                    self.stage = Stage::Over;
+                    return self.end(around);
+                }
                 Next::Done => {
                     self.stage = Stage::Over;
                     return self.end(around);
@@ -299,6 +313,7 @@ impl Conversation {
 
     /// The identity is as good as it gets; a name that DNS gave stands in for one that the session does not say.
     fn end(&mut self, around: &mut Around<'_>) {
+        self.reserved.shrink(self.reserved.bytes());
         let mut output = output(&mut self.identity, around);
         if output.identity.host.is_none() {
             let (asker, address) = (

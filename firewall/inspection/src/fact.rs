@@ -157,6 +157,8 @@ pub enum Anomaly {
     DnsMalformed,
     /// A message that its protocol does not allow.
     Malformed,
+    /// What would have to be kept of it is more than there is room for in all sessions together.
+    NoRoom,
     /// So many bytes were never seen.
     Gap,
 }
@@ -171,6 +173,7 @@ impl fmt::Display for Anomaly {
             Self::TlsTooLong => "tls-too-long",
             Self::DnsMalformed => "dns-malformed",
             Self::Malformed => "malformed",
+            Self::NoRoom => "no-room",
             Self::Gap => "gap",
         })
     }

@@ -15,6 +15,11 @@ pub(crate) trait Parser: Debug + Send {
     fn gap(&mut self, _direction: Direction, _output: &mut Output<'_>) -> Next {
         Next::Done
     }
+
+    /// Bytes on the heap that its session's ends make it keep. Where these are few and their number is bounded, they need not be counted.
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// How it goes on.

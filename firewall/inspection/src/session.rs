@@ -82,9 +82,12 @@ impl Session {
     #[must_use]
     pub fn by(profile: &Profile, endpoints: Endpoints, inspector: &Inspector) -> Self {
         let conversation = match endpoints.ip_protocol {
-            TCP => Conversation::tcp(profile),
-            UDP => Conversation::udp(profile),
-            other => Conversation::decided(crate::protocols::by_ip_protocol(other), profile),
+            TCP => Conversation::tcp(profile, &inspector.budget),
+            UDP => Conversation::udp(profile, &inspector.budget),
+            other => {
+                let protocol = crate::protocols::by_ip_protocol(other);
+                Conversation::decided(protocol, profile, &inspector.budget)
+            }
         };
         let stream = || Stream::new(profile.held_bytes, &inspector.budget);
         Self {

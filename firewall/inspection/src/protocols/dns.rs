@@ -163,6 +163,10 @@ impl Parser for Dns {
         }
         Next::More
     }
+
+    fn held_bytes(&self) -> usize {
+        self.sides.iter().map(|side| side.kept.capacity()).sum()
+    }
 }
 
 impl Dns {

@@ -240,6 +240,10 @@ impl Parser for Http {
             Some(_) | None => Next::Done,
         }
     }
+
+    fn held_bytes(&self) -> usize {
+        self.sides.iter().map(|side| side.head.capacity()).sum()
+    }
 }
 
 impl Http {

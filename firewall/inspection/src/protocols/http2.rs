@@ -30,6 +30,11 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// RFC 9113 6.5.2: the table's size unless a SETTINGS frame said otherwise. Ends that ask for more get no more here.
 const TABLE_BYTES: usize = 64 << 10;
 const MOST_FIELDS: usize = 256;
+/// RFC 9113 6.5.2, and RFC 7541 6.3: unless a block begins with another size.
+const FIRST_TABLE_BYTES: usize = 4_096;
+const RESIZE: u8 = 0x20;
+/// RFC 7541 4.1: what an entry counts for beside its letters.
+const ENTRY_BYTES: usize = 32;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -85,6 +90,9 @@ struct Side {
     padding: usize,
     block: Vec<u8>,
     decoder: Decoder<'static>,
+    /// What its table may hold of the fields that came, and at most.
+    table_bytes: usize,
+    table_most: usize,
 }
 
 impl fmt::Debug for Side {
@@ -109,6 +117,8 @@ impl Side {
             padding: 0,
             block: Vec::new(),
             decoder,
+            table_bytes: 0,
+            table_most: FIRST_TABLE_BYTES,
         }
     }
 
@@ -167,6 +177,13 @@ impl Parser for Http2 {
             }
         }
         Next::More
+    }
+
+    fn held_bytes(&self) -> usize {
+        let sides = self.sides.iter();
+        sides
+            .map(|side| side.block.capacity() + side.table_bytes)
+            .sum()
     }
 }
 
@@ -258,13 +275,19 @@ impl Side {
     fn fields(&mut self, direction: Direction, output: &mut Output<'_>) -> Result<(), Lost> {
         let block = std::mem::take(&mut self.block);
         let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut came = 0;
+        if block.first().is_some_and(|first| first & 0xe0 == RESIZE) {
+            self.table_most = TABLE_BYTES;
+        }
         self.decoder
             .decode_with_cb(&block, |name: Cow<'_, [u8]>, value: Cow<'_, [u8]>| {
+                came += name.len() + value.len() + ENTRY_BYTES;
                 if fields.len() < MOST_FIELDS {
                     fields.push((name.into_owned(), value.into_owned()));
                 }
             })
             .map_err(|_| Lost)?;
+        self.table_bytes = self.table_most.min(self.table_bytes + came);
         let transaction = self.transaction();
         let value = |name: &[u8]| {
             fields

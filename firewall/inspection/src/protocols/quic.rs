@@ -110,6 +110,10 @@ impl Parser for Quic {
         }
         self.hello(direction, output)
     }
+
+    fn held_bytes(&self) -> usize {
+        self.crypto.held_bytes()
+    }
 }
 
 impl Quic {

@@ -37,6 +37,10 @@ impl Crypto {
         Ok(())
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.pieces.values().map(Vec::len).sum()
+    }
+
     /// What is now in order.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
