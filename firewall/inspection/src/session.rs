@@ -250,7 +250,13 @@ impl Session {
         }
         let stream = &mut streams[direction.index()];
         if segment.syn && stream.syn(segment.sequence) != Taken::Yes {
-            return Verdict::Outside;
+            // Whoever has lost its connection and wants another hears from the receiver of a bare one that there still is the old.
+            let is_harmless = stream.is_answered() && segment.payload.is_empty() && !segment.fin;
+            return if is_harmless {
+                Verdict::Forward
+            } else {
+                Verdict::Outside
+            };
         }
         let sequence = segment.sequence.wrapping_add(u32::from(segment.syn));
         let mut taken = Taken::Yes;

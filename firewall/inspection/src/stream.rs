@@ -31,6 +31,8 @@ pub struct Stream {
     next: u64,
     /// Up to here the receiver has everything and will take no other copy.
     acknowledged: u64,
+    /// The receiver has said what it waits for: its connection is open.
+    is_answered: bool,
     /// Where a FIN ended it.
     end: Option<u64>,
     /// What was sent and is not acknowledged, or not yet with the parser. In order, without overlaps.
@@ -91,6 +93,7 @@ impl Stream {
             first: None,
             next: 0,
             acknowledged: 0,
+            is_answered: false,
             end: None,
             kept: VecDeque::new(),
             reserved: Reservation::new(budget),
@@ -102,7 +105,8 @@ impl Stream {
     /// A SYN's sequence number. Its payload is given to [`Stream::segment`], with that number plus one.
     pub fn syn(&mut self, sequence: u32) -> Taken {
         let first = sequence.wrapping_add(1);
-        if self.first.is_none() || (self.next == 0 && self.kept.is_empty()) {
+        let is_begun = self.is_answered || self.next > 0 || !self.kept.is_empty();
+        if self.first.is_none() || !is_begun {
             self.first = Some(first);
         }
         if self.first == Some(first) {
@@ -110,6 +114,12 @@ impl Stream {
         } else {
             Taken::Outside
         }
+    }
+
+    /// What another SYN says is nothing to the receiver: RFC 5961 4.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
     }
 
     /// A segment's payload. Without a SYN before it the stream begins here.
@@ -166,6 +176,7 @@ impl Stream {
 
     /// The receiver's SYN, which says what it waits for: which of several SYNs it took. What belonged to another one it never got.
     pub fn answer(&mut self, acknowledgment: u32, parser: &mut dyn FnMut(Piece<'_>)) {
+        self.is_answered = true;
         let at = self.first.map(|_| self.offset(acknowledgment));
         let is_sent = at.is_some_and(|at| (0..=self.next as i64).contains(&at));
         if is_sent || self.acknowledged > 0 {
@@ -187,6 +198,7 @@ impl Stream {
         if self.first.is_none() {
             return;
         }
+        self.is_answered = true;
         let at = self.offset(sequence);
         if at <= self.acknowledged as i64 {
             return;
