@@ -150,6 +150,8 @@ pub enum Anomaly {
     HttpHeadTooLong,
     /// More than one length, length and chunks, or a transfer coding that isn't `chunked`.
     HttpAmbiguousLength,
+    /// Hosts that differ, of which each end may take another.
+    HttpAmbiguousHost,
     /// Bytes that TLS does not allow at this place.
     TlsMalformed,
     /// A ClientHello that is longer than a handshake's may be.
@@ -169,6 +171,7 @@ impl fmt::Display for Anomaly {
             Self::HttpMalformed => "http-malformed",
             Self::HttpHeadTooLong => "http-head-too-long",
             Self::HttpAmbiguousLength => "http-ambiguous-length",
+            Self::HttpAmbiguousHost => "http-ambiguous-host",
             Self::TlsMalformed => "tls-malformed",
             Self::TlsTooLong => "tls-too-long",
             Self::DnsMalformed => "dns-malformed",

@@ -320,6 +320,9 @@ impl Http {
             },
         );
         let framing = fields_of(direction, transaction, version, request.headers, output);
+        if has_several_hosts(request.headers) {
+            output.anomaly(direction, Anomaly::HttpAmbiguousHost);
+        }
         output.fact(
             direction,
             transaction,
@@ -496,6 +499,16 @@ fn fields_of(
         );
     }
     fields
+}
+
+/// RFC 9112 3.2: a server refuses such a request, if it is one that does.
+fn has_several_hosts(headers: &[httparse::Header<'_>]) -> bool {
+    let mut hosts = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("host"))
+        .map(|header| header.value.trim_ascii());
+    let first = hosts.next();
+    hosts.any(|other| Some(other) != first)
 }
 
 fn field<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a [u8]> {
