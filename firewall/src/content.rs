@@ -203,6 +203,12 @@ fn learnt<T>(value: Option<T>, may_come: bool) -> Learnt<T> {
 
 /// A target with its path as servers take it, and no longer than is compared.
 fn plain(target: &[u8]) -> Arc<str> {
+    // Nearly all are so already.
+    let is_plain = |pair: &[u8]| pair[0] != b'/' || !matches!(pair[1], b'/' | b'.');
+    let has_none = !target.iter().any(|byte| b"%\\#".contains(byte));
+    if has_none && target.starts_with(b"/") && target.windows(2).all(is_plain) {
+        return text(&target[..target.len().min(TARGET_BYTES)]);
+    }
     let path = if target.starts_with(b"/") || target.starts_with(b"\\") {
         0
     } else {
