@@ -289,3 +289,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

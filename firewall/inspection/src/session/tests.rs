@@ -1,0 +1,194 @@
+//! TCP sessions whose ends do what is rare, and what of them is read nevertheless.
+
+use super::*;
+use crate::{Budget, Fact, Protocol};
+
+/// A session whose ends acknowledge all that they get, and what was read of it: targets of requests, and anomalies.
+struct Talk {
+    inspector: Inspector,
+    session: Session,
+    next: [u32; 2],
+    read: Vec<String>,
+}
+
+impl Talk {
+    fn new(profile: Profile) -> Self {
+        Self::with_room(profile, 1 << 20)
+    }
+
+    /// All sessions together may hold so much.
+    fn with_room(profile: Profile, bytes: usize) -> Self {
+        let mut inspector = Inspector::new(profile);
+        inspector.budget = Budget::new(bytes);
+        let endpoints = Endpoints {
+            ip_protocol: TCP,
+            initiator: SocketAddr::from(([192, 0, 2, 1], 40_000)),
+            responder: SocketAddr::from(([198, 51, 100, 1], 8_123)),
+        };
+        let mut talk = Self {
+            session: Session::new(endpoints, &inspector),
+            inspector,
+            next: [1, 1],
+            read: Vec::new(),
+        };
+        talk.segment(Direction::Forward, &syn(0, b""));
+        let answer = Segment {
+            acknowledgment: Some(1),
+            ..syn(0, b"")
+        };
+        talk.segment(Direction::Reverse, &answer);
+        talk
+    }
+
+    fn says(&mut self, direction: Direction, payload: &[u8]) -> Verdict {
+        let (here, there) = (direction.index(), direction.opposite().index());
+        let verdict = self.segment(direction, &data(self.next[here], self.next[there], payload));
+        self.next[here] += payload.len() as u32;
+        let acknowledgment = data(self.next[there], self.next[here], b"");
+        self.segment(direction.opposite(), &acknowledgment);
+        verdict
+    }
+
+    fn segment(&mut self, direction: Direction, segment: &Segment<'_>) -> Verdict {
+        let Self {
+            inspector,
+            session,
+            read,
+            ..
+        } = self;
+        let mut sink = |event: &Event<'_>| match event.fact {
+            Fact::HttpRequest { target, .. } => {
+                read.push(String::from_utf8_lossy(target).into_owned());
+            }
+            Fact::Anomaly(anomaly) => read.push(anomaly.to_string()),
+            _ => (),
+        };
+        session.segment(direction, segment, inspector, Duration::ZERO, &mut sink)
+    }
+
+    fn held_for_all(&self) -> usize {
+        self.inspector.budget.used_bytes()
+    }
+}
+
+fn data(sequence: u32, acknowledgment: u32, payload: &[u8]) -> Segment<'_> {
+    Segment {
+        sequence,
+        acknowledgment: Some(acknowledgment),
+        syn: false,
+        fin: false,
+        rst: false,
+        urgent: false,
+        payload,
+    }
+}
+
+fn syn(sequence: u32, payload: &[u8]) -> Segment<'_> {
+    Segment {
+        acknowledgment: None,
+        syn: true,
+        ..data(sequence, 0, payload)
+    }
+}
+
+#[test]
+fn another_syn_reaches_its_receiver_and_moves_nothing() {
+    let mut talk = Talk::new(Profile::default());
+    let stray = talk.segment(Direction::Forward, &syn(100, b""));
+    assert_eq!(stray, Verdict::Forward);
+    let request = b"GET /first HTTP/1.1\r\n\r\n";
+    assert_eq!(talk.says(Direction::Forward, request), Verdict::Forward);
+    let again = talk.segment(Direction::Forward, &syn(1 << 31, b""));
+    assert_eq!(again, Verdict::Forward);
+    // What comes with it nobody reads.
+    let laden = talk.segment(Direction::Forward, &syn(1 << 31, request));
+    assert_eq!(laden, Verdict::Outside);
+    let request = b"GET /second HTTP/1.1\r\n\r\n";
+    assert_eq!(talk.says(Direction::Forward, request), Verdict::Forward);
+    assert_eq!(talk.read, ["/first", "/second"]);
+}
+
+#[test]
+fn requests_are_read_behind_the_depth_where_somebody_wants_them() {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{}",
+        "x".repeat(200)
+    );
+    for (all_requests, read) in [
+        (true, &["/first", "/second", "/third"][..]),
+        (false, &["/first"]),
+    ] {
+        let mut talk = Talk::new(Profile {
+            depth_bytes: 100,
+            all_requests,
+            ..Profile::default()
+        });
+        for target in ["/first", "/second", "/third"] {
+            let field = "x".repeat(60);
+            let request = format!("GET {target} HTTP/1.1\r\nX: {field}\r\n\r\n");
+            talk.says(Direction::Forward, request.as_bytes());
+            talk.says(Direction::Reverse, answer.as_bytes());
+        }
+        assert_eq!(talk.read, read, "all: {all_requests}");
+    }
+}
+
+/// A client's first commands, and one that it would have hidden if it meant to.
+#[test]
+fn a_session_that_may_go_over_to_tls_is_not_complete() {
+    use Protocol::{Ftp, Imap, Pop3, Smtp};
+    for (protocol, greeting, before, behind) in [
+        (
+            Smtp,
+            "220 mail.example ESMTP\r\n",
+            "EHLO a\r\n",
+            "MAIL FROM:<a@b.example>\r\n",
+        ),
+        (
+            Imap,
+            "* OK IMAP4rev1 ready\r\n",
+            "a1 CAPABILITY\r\n",
+            "a2 LOGIN anna x\r\n",
+        ),
+        (Pop3, "+OK ready\r\n", "CAPA\r\n", "USER anna\r\n"),
+        (Ftp, "220 Welcome to FTP\r\n", "FEAT\r\n", "USER anna\r\n"),
+    ] {
+        let mut talk = Talk::new(Profile::default());
+        talk.says(Direction::Reverse, greeting.as_bytes());
+        talk.says(Direction::Forward, before.as_bytes());
+        let identity = talk.session.identity();
+        assert_eq!(identity.protocol, Some(protocol));
+        assert!(!identity.complete, "{protocol}");
+        talk.says(Direction::Forward, behind.as_bytes());
+        assert!(talk.session.identity().complete, "{protocol}");
+    }
+}
+
+#[test]
+fn what_parsers_keep_counts_until_it_is_read() {
+    let mut half_a_head = Talk::new(Profile::default());
+    half_a_head.says(Direction::Forward, b"GET / HTTP/1.1\r\nX: ");
+    half_a_head.says(Direction::Forward, &[b'x'; 3_000]);
+    assert!(half_a_head.held_for_all() >= 3_000);
+    half_a_head.says(Direction::Forward, b"\r\n\r\n");
+    assert_eq!(half_a_head.held_for_all(), 0);
+
+    let mut table = Talk::new(Profile::default());
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // RFC 7541 6.2.1: a field of a letter and a thousand, for the table.
+    let field = [&b"\x40\x01x\x7f\xe9\x06"[..], &[b'y'; 1_000]].concat();
+    let head = b"\0\x03\xf1\x01\x05\0\0\0\x01\x82\x86\x84";
+    table.says(Direction::Forward, &[&preface[..], head, &field].concat());
+    assert_eq!(table.read, ["/"]);
+    assert!(table.held_for_all() >= 1_000);
+}
+
+#[test]
+fn a_session_without_room_for_its_parser_is_given_up_and_says_so() {
+    let mut talk = Talk::with_room(Profile::default(), 2_000);
+    talk.says(Direction::Forward, b"GET / HTTP/1.1\r\nX: ");
+    talk.says(Direction::Forward, &[b'x'; 1_500]);
+    assert_eq!(talk.read, ["no-room"]);
+    assert!(talk.session.is_over());
+    assert_eq!(talk.held_for_all(), 0);
+}
