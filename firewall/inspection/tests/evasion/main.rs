@@ -469,6 +469,17 @@ fn odd_requests_are_found_or_ambiguous() {
     }
 }
 
+/// No rule here is about either of them.
+#[test]
+fn several_hosts_are_ambiguous_unless_they_are_the_same() {
+    let asked = |other: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\nhost: {other}\r\n\r\n");
+        sent(request.as_bytes())
+    };
+    assert_eq!(asked("b.example"), Outcome::Ambiguous);
+    assert_eq!(asked(" a.example "), Outcome::Unseen);
+}
+
 #[test]
 fn long_heads_are_found_or_ambiguous() {
     for bytes in [1_000, 1_023, 1_024, 3_000, 15_000, 17_000, 100_000] {
