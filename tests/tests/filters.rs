@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use palisade_tests::capture::{self, Capture};
 use palisade_tests::in_both_modes;
 use palisade_tests::lab::{
-    Attach, Edge, Family, PATIENCE, connection, eventually, is_reset, logged, says,
+    Attach, Edge, Family, PATIENCE, client_hello, connection, eventually, is_reset, logged, says,
 };
 use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
@@ -24,6 +24,7 @@ in_both_modes!(
     nothing_passes_behind_a_page,
     a_blocked_tls_session_is_reset,
     a_blocked_quic_session_is_refused,
+    a_rejected_quic_session_is_refused,
     a_blocked_name_is_answered,
     an_answer_that_leads_to_a_blocked_name_is_replaced,
     filters_follow_the_policy_that_a_session_comes_under,
@@ -154,23 +155,11 @@ fn a_blocked_tls_session_is_reset(attach: Attach) -> Result<()> {
     let filter = "url-filter: { block: ads, categories: wasting }";
     let services = "services:\n  fun: { category: wasting, domains: [fun.example] }\n";
     let edge = Edge::start("tls", attach, &format!("{}{services}", filtering(filter)))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let config = Arc::new(config);
-    let hello = |name: &'static str| -> Result<Vec<u8>> {
-        let mut tls = rustls::ClientConnection::new(Arc::clone(&config), name.try_into()?)?;
-        let mut hello = Vec::new();
-        tls.write_tls(&mut hello)?;
-        Ok(hello)
-    };
     let (mut client, mut server) = connection(&edge, Family::V4, 8_443)?;
-    says(&mut client, &mut server, &hello("www.example")?)?;
+    says(&mut client, &mut server, &client_hello("www.example")?)?;
     for name in ["www.fun.example", "cdn.tracker.example"] {
         let (mut client, mut server) = connection(&edge, Family::V4, 443)?;
-        client.write_all(&hello(name)?)?;
+        client.write_all(&client_hello(name)?)?;
         is_reset(&mut client)?;
         is_reset(&mut server)?;
     }
@@ -180,6 +169,25 @@ fn a_blocked_tls_session_is_reset(attach: Attach) -> Result<()> {
 
 fn a_blocked_quic_session_is_refused(attach: Attach) -> Result<()> {
     let edge = Edge::start("quic", attach, &filtering(URL_FILTER))?;
+    refuses_quic(&edge)?;
+    logged(&edge, "filter", &json!({ "host": "cdn.tracker.example" }))
+}
+
+/// A policy's rejection is told as a filter's.
+fn a_rejected_quic_session_is_refused(attach: Attach) -> Result<()> {
+    const NO_TRACKERS: &str = "\
+policies:
+  - { name: no-trackers, from: any, to: any, l7: { host: '*.tracker.example' }, action: reject, log: [start] }
+  - { name: rest, from: any, to: any, action: permit }
+";
+    let edge = Edge::start("quic-policy", attach, NO_TRACKERS)?;
+    refuses_quic(&edge)?;
+    let denied =
+        json!({ "policy": "no-trackers", "host": "cdn.tracker.example", "rejected": true });
+    logged(&edge, "denied", &denied)
+}
+
+fn refuses_quic(edge: &Edge) -> Result<()> {
     let server = edge.server.udp(Family::V4.server, 443)?;
     let socket = edge.client.udp(Family::V4.client, 5_000)?;
     let why = Quic::new((Family::V4.server, 443).into(), "cdn.tracker.example")?.ends(&socket)?;
@@ -194,7 +202,7 @@ fn a_blocked_quic_session_is_refused(attach: Attach) -> Result<()> {
     let mut buffer = [0; 2_048];
     let error = server.recv_from(&mut buffer).expect_err("nothing arrives");
     ensure!(error.kind() == std::io::ErrorKind::WouldBlock, "{error}");
-    logged(&edge, "filter", &json!({ "host": "cdn.tracker.example" }))
+    Ok(())
 }
 
 /// A client that begins, and nothing more.

@@ -54,7 +54,7 @@ pub use palisade::{Palisade, Way};
 pub(crate) use process::run;
 pub use process::{Output, Process};
 pub use service_chain::ServiceChain;
-pub use talk::{connection, is_reset, logged, says};
+pub use talk::{client_hello, connection, is_reset, logged, lose, says};
 
 /// Network namespaces and the cables between them; removed on drop.
 #[derive(Debug)]

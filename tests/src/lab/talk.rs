@@ -1,9 +1,13 @@
 //! What two ends say to each other through an appliance, and what it logs of that.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use serde_json::Value;
 
 use super::{Edge, Family, PATIENCE, eventually};
@@ -42,6 +46,36 @@ pub fn is_reset(end: &mut TcpStream) -> Result<()> {
         }
         other => anyhow::bail!("{other:?} {}", String::from_utf8_lossy(&rest)),
     }
+}
+
+/// An end's host forgets it, as by a restart: nobody hears of that.
+pub fn lose(end: TcpStream) -> Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the value lives across the call and is as long as stated.
+    let result = unsafe {
+        libc::setsockopt(
+            end.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_REPAIR,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    ensure!(result == 0, io::Error::last_os_error());
+    drop(end);
+    Ok(())
+}
+
+/// The record with which a client asks for a server by its name.
+pub fn client_hello(name: &'static str) -> Result<Vec<u8>> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let mut tls = ClientConnection::new(Arc::new(config), name.try_into()?)?;
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello)?;
+    Ok(hello)
 }
 
 /// The last event of a kind has these members; events are written a moment after they happen.
