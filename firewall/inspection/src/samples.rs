@@ -62,6 +62,11 @@ fn counted<const N: usize>(body: &[u8]) -> Vec<u8> {
 }
 
 fn client_hello(name: &str, alpn: &[u8]) -> Vec<u8> {
+    client_hello_for(name, &counted::<1>(alpn))
+}
+
+/// For several protocols, each behind its length.
+fn client_hello_for(name: &str, alpn: &[u8]) -> Vec<u8> {
     let mut server_name = vec![0];
     server_name.extend(counted::<2>(name.as_bytes()));
     let extension =
@@ -71,7 +76,7 @@ fn client_hello(name: &str, alpn: &[u8]) -> Vec<u8> {
         extension(0, &counted::<2>(&server_name)),
         extension(10, &counted::<2>(&[0, 29, 0, 23])),
         extension(13, &counted::<2>(&[4, 3, 8, 4])),
-        extension(16, &counted::<2>(&counted::<1>(alpn))),
+        extension(16, &counted::<2>(alpn)),
         extension(43, &counted::<1>(&[0x0a, 0x0a, 3, 4, 3, 3])),
         extension(51, &counted::<2>(&[7; 1_200])),
     ]
@@ -458,6 +463,17 @@ fn a_fingerprint_leaves_grease_out() {
     let text = facts.join("\n");
     // Three cipher suites and seven extensions, one of each GREASE.
     assert!(text.contains("TlsJa4(\"t13d0206h2_"), "{text}");
+}
+
+#[test]
+fn a_list_of_protocols_counts_however_long_it_is() {
+    let alpn = [counted::<1>(b"h2"), counted::<1>(&[b'x'; 20]).repeat(100)].concat();
+    let hello = client_hello_for("www.example.com", &alpn);
+    let sample = tcp(Protocol::Tls, &[forward(&record(22, &hello))]);
+    let (identity, facts) = run(&sample, &sample.turns);
+    let text = facts.join("\n");
+    assert!(text.contains("TlsJa4(\"t13d0206h2_"), "{text}");
+    assert_eq!(identity.host.as_deref(), Some("www.example.com"));
 }
 
 proptest! {
