@@ -357,7 +357,10 @@ impl Http {
         headers: &[httparse::Header<'_>],
         output: &mut Output<'_>,
     ) {
-        let absolute = target.split_once("://").map(|(_, rest)| rest);
+        // In a path's query it says nothing of whom it is for.
+        let is_scheme = |scheme: &str| !scheme.contains(['/', '\\', '?']);
+        let absolute = target.split_once("://");
+        let absolute = absolute.and_then(|(scheme, rest)| is_scheme(scheme).then_some(rest));
         let authority = match method {
             Method::Connect => Some(target),
             Method::Head | Method::Other => {

@@ -133,6 +133,16 @@ fn requests_are_read_behind_the_depth_where_somebody_wants_them() {
     }
 }
 
+#[test]
+fn a_url_in_a_query_makes_no_proxy_of_a_server() {
+    let mut talk = Talk::new(Profile::default());
+    let request = b"GET /?to=http://other.example/ HTTP/1.1\r\nHost: www.example\r\n\r\n";
+    talk.says(Direction::Forward, request);
+    let identity = talk.session.identity();
+    assert_eq!(identity.protocol, Some(Protocol::Http));
+    assert_eq!(identity.host.as_deref(), Some("www.example"));
+}
+
 /// A client's first commands, and one that it would have hidden if it meant to.
 #[test]
 fn a_session_that_may_go_over_to_tls_is_not_complete() {
