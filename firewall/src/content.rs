@@ -49,7 +49,13 @@ impl Facts {
             Fact::HttpRequest { method, target, .. } => {
                 self.method = Some(text(method));
                 self.target = plain(target);
-                self.host = None;
+                let host = if method == b"CONNECT" {
+                    // HTTP/2 has none there (RFC 9113 8.5).
+                    Some(&*self.target).filter(|target| !target.is_empty())
+                } else {
+                    absolute(&self.target).map(|(host, _)| host)
+                };
+                self.host = host.map(|host| bare(&host.to_ascii_lowercase()).into());
             }
             Fact::HttpHeader { name, value } if name.eq_ignore_ascii_case(b"host") => {
                 // RFC 9110 7.2: of several, none can be trusted to be the one; the first is what most servers take.
@@ -229,14 +235,20 @@ fn plain(target: &[u8]) -> Arc<str> {
 
 /// RFC 9112 3.2: a target is a path, or, to a proxy, the whole.
 fn url(host: &str, target: &str) -> Arc<str> {
-    match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => {
-            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match absolute(target) {
+        Some((host, path)) => {
             let path = if path.is_empty() { "/" } else { path };
             format!("{}{path}", bare(&host.to_ascii_lowercase())).into()
         }
-        _ => format!("{host}{target}").into(),
+        None => format!("{host}{target}").into(),
     }
+}
+
+/// RFC 9112 3.2.2: the host and the path of a whole target, for which its receiver takes no notice of Host.
+fn absolute(target: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = target.split_once("://")?;
+    let host = rest.find('/').unwrap_or(rest.len());
+    (!scheme.contains('/')).then(|| rest.split_at(host))
 }
 
 fn text(bytes: &[u8]) -> Arc<str> {
@@ -338,6 +350,32 @@ mod tests {
         }
         let far = format!("{}a", "/.".repeat(2_000) + "/");
         assert_eq!(of(&far, "example.com"), known("example.com/a"));
+    }
+
+    #[test]
+    fn the_host_is_the_one_whom_the_target_names() {
+        let of = |target| of(&http(), &request(target, "good.example")).host;
+        let known = |host: &str| Learnt::Known(host.into());
+        assert_eq!(of("/?u=http://bad.example/"), known("good.example"));
+        assert_eq!(of("http://Bad.example:80/"), known("bad.example"));
+        let mut facts = Facts::default();
+        noted(
+            &mut facts,
+            Fact::HttpRequest {
+                line: b"",
+                method: b"CONNECT",
+                target: b"bad.example:443",
+                version: b"HTTP/1.1",
+            },
+        );
+        noted(
+            &mut facts,
+            Fact::HttpHeader {
+                name: b"Host",
+                value: b"good.example",
+            },
+        );
+        assert_eq!(super::of(&http(), &facts).host, known("bad.example"));
     }
 
     #[test]
