@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use inspection::filter::Request;
 use inspection::{Anomaly, Direction, Event, Fact, Identity, Protocol};
 use rules::{Content, Learnt};
 
@@ -17,6 +18,8 @@ pub struct Facts {
     ja4: Option<Arc<str>>,
     /// Ends may read the session differently than it was read here.
     anomaly: Option<Anomaly>,
+    /// What would have had to be kept of it was too much.
+    is_without_room: bool,
     /// How often any of this has become something else.
     changes: u32,
 }
@@ -44,6 +47,17 @@ impl Facts {
         }
     }
 
+    /// As of another request of the same session.
+    #[must_use]
+    pub fn asking(&self, request: &Request) -> Self {
+        Self {
+            method: Some(text(&request.method)),
+            target: plain(&request.target),
+            host: Some(bare(&request.host.to_ascii_lowercase()).into()),
+            ..self.clone()
+        }
+    }
+
     pub fn note(&mut self, event: &Event<'_>) {
         match event.fact {
             Fact::HttpRequest { method, target, .. } => {
@@ -68,6 +82,7 @@ impl Facts {
             }
             Fact::TlsChosen { version, .. } => self.tls_version = Some(version),
             Fact::TlsJa4(ja4) => self.ja4 = Some(ja4.into()),
+            Fact::Anomaly(Anomaly::NoRoom) => self.is_without_room = true,
             Fact::Anomaly(anomaly) if event.fact.is_ambiguous() => {
                 self.anomaly.get_or_insert(anomaly);
             }
@@ -85,6 +100,12 @@ impl Facts {
     #[must_use]
     pub fn anomaly(&self) -> Option<Anomaly> {
         self.anomaly
+    }
+
+    /// Whether it is read no further for want of memory.
+    #[must_use]
+    pub fn is_without_room(&self) -> bool {
+        self.is_without_room
     }
 
     /// Whether a request, or a question of DNS, is whole with this event, which was noted.

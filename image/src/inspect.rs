@@ -164,8 +164,7 @@ impl Seen<'_> {
     }
 
     fn decided(&self, report: &Report) -> Option<Decided<'_>> {
-        let content = decision::content(report);
-        decision::of(self.config?, &report.endpoints, &content)
+        decision::of_session(self.config?, report)
     }
 
     fn found(&self, report: &Report, decided: Option<&Decided<'_>>) -> Vec<Found<'_>> {

@@ -172,12 +172,16 @@ impl Conversation {
     ) {
         if let Stage::Open(beginning) = &mut self.stage {
             let ports = around.endpoints.ports(direction);
-            if let Some(protocol) = beginning.candidates.datagram(payload, direction, ports) {
+            let insists = self.all_requests;
+            let candidates = &mut beginning.candidates;
+            if let Some(protocol) = candidates.datagram(payload, direction, ports, insists) {
                 self.identified(protocol, true, around);
             } else {
                 // A stream's beginning is bounded by its bytes; datagrams are counted.
                 self.datagrams += 1;
-                if beginning.candidates.is_empty() || self.datagrams >= self.most_datagrams {
+                let is_enough = self.datagrams >= self.most_datagrams
+                    && !(insists && candidates.may_ask(ports));
+                if candidates.is_empty() || is_enough {
                     self.finish(around);
                 }
                 return;

@@ -191,11 +191,13 @@ impl Candidates {
         None
     }
 
+    /// `insists`: of what asks for names, one datagram that is none of it does not say that the next isn't.
     pub(crate) fn datagram(
         &mut self,
         payload: &[u8],
         direction: Direction,
         (source_port, destination_port): (u16, u16),
+        insists: bool,
     ) -> Option<Protocol> {
         let mut certain = None;
         for (said, dissector) in self.said.iter_mut().zip(TABLE) {
@@ -215,9 +217,18 @@ impl Candidates {
                 certain = Some(dissector.protocol);
                 break;
             }
+            if insists && asks_here(dissector, (source_port, destination_port)) {
+                *said = Answer::Maybe.max(*said);
+            }
         }
         self.heads[direction.index()] = Some(Head::new(payload));
         certain
+    }
+
+    /// Whether what asks for names may still come.
+    pub(crate) fn may_ask(&self, ports: (u16, u16)) -> bool {
+        let mut all = self.said.iter().zip(TABLE);
+        all.any(|(said, dissector)| *said > Answer::NotForMe && asks_here(dissector, ports))
     }
 
     pub(crate) fn is_likely(&self, protocol: Protocol) -> bool {
@@ -250,5 +261,35 @@ impl Candidates {
                 })
             })
             .map(|(_, dissector)| dissector.protocol)
+    }
+}
+
+/// Whether it is one that names are asked for in, and here is where it usually is.
+fn asks_here(dissector: &Dissector, ports: (u16, u16)) -> bool {
+    matches!(dissector.protocol, Protocol::Dns | Protocol::Quic)
+        && has_port(dissector, false, ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: &[u8] =
+        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01";
+
+    #[test]
+    fn junk_in_front_hides_no_question_from_who_insists() {
+        for (port, insists, expected) in [
+            (53, true, Some(Protocol::Dns)),
+            (53, false, None),
+            (9_999, true, None),
+        ] {
+            let mut candidates = Candidates::udp();
+            let ports = (51_234, port);
+            let mut ask =
+                |payload| candidates.datagram(payload, Direction::Forward, ports, insists);
+            assert_eq!(ask(b"x"), None);
+            assert_eq!(ask(QUERY), expected, "{port}");
+        }
     }
 }

@@ -28,7 +28,7 @@ pub struct Profile {
     /// Streams are handed on to their depth, also when there is nothing more to parse: signatures look into all of it.
     pub whole_streams: bool,
     /// Whoever asks for requests one by one wants the last of them, too: behind the depth the initiator's bytes are parsed on, where they are
-    /// requests.
+    /// requests; and where DNS and QUIC usually are, datagrams that are neither do not end the search for them.
     pub all_requests: bool,
 }
 

@@ -25,7 +25,7 @@ use ::signatures::{Match, Scanner};
 use abi::DropReason;
 use afxdp::Umem;
 use inspection::filter::{self, Asked, Filters};
-use inspection::{Endpoints, Event, Inspector, Segment, Session, Verdict, Watch};
+use inspection::{Anomaly, Endpoints, Event, Inspector, Segment, Session, Verdict, Watch};
 use packet::tcp::Flags;
 use packet::{TcpHeader, Transport};
 use rules::{Content, Learnt};
@@ -320,7 +320,10 @@ impl Walk<'_> {
         let slot = flow.slot;
         let by_content = self.judge_content(slot, looking, content);
         let by_signatures = self.judge_signatures(slot, looking);
-        let judged = match by_content.or(by_signatures) {
+        let refusal = by_content
+            .or(by_signatures)
+            .or_else(|| self.judge_room(slot, looking));
+        let judged = match refusal {
             Some(refusal) => Judged::Refused(refusal),
             None => self.judge_filters(admitted, flow, looking),
         };
@@ -337,6 +340,15 @@ impl Walk<'_> {
             }
         }
         judged
+    }
+
+    /// Of what is read no further for want of memory nobody knows what it carries.
+    fn judge_room(&self, slot: Slot, looking: &Looking) -> Option<Refusal> {
+        looking.facts.is_without_room().then(|| {
+            let what = Anomaly::NoRoom.to_string();
+            self.tell(slot, true, |id| EventKind::Ambiguous { id, what });
+            Refusal::Silent
+        })
     }
 
     /// Gives the packet's payload to the session; what must not reach the receiver as it is does not go on.

@@ -5,12 +5,14 @@
 //! route's, holds it most closely. Where that gives no zones, nothing is said. Nothing is translated, and what names, feeds and
 //! schedules stand for is unknown.
 
+use std::iter;
 use std::net::IpAddr;
 
 use firewall::config::{Config, InspectionProfile};
 use firewall::content::Facts;
 use inspection::Endpoints;
 use inspection::capture::Report;
+use inspection::filter::Question as Asked;
 use rules::{Action, Content, Protocol, Question, Tuple, ZoneId};
 
 #[derive(Debug)]
@@ -58,8 +60,33 @@ pub(super) fn of<'a>(
     })
 }
 
-/// What is known of a session when it is over; of its requests, the first.
-pub(super) fn content(report: &Report) -> Content {
+/// By each of its requests: what is not permitted ends it, whatever else is.
+pub(super) fn of_session<'a>(config: &'a Config, report: &Report) -> Option<Decided<'a>> {
+    let known = known(report);
+    let requests = report.asked.iter().filter_map(|asked| match asked {
+        Asked::Request(request) => Some(known.asking(request)),
+        Asked::ServerName(_) | Asked::Query(_) | Asked::Answer(_) => None,
+    });
+    let mut first = None;
+    for facts in iter::once(known.clone()).chain(requests) {
+        let decided = of(config, &report.endpoints, &content(report, &facts))?;
+        if decided.action != Action::Permit {
+            return Some(decided);
+        }
+        first.get_or_insert(decided);
+    }
+    first
+}
+
+/// What is known of a session when it is over.
+fn content(report: &Report, facts: &Facts) -> Content {
+    let mut content = firewall::content::of(&report.identity, facts);
+    content.close();
+    content
+}
+
+/// With the first request, if there is one.
+fn known(report: &Report) -> Facts {
     let noted = |name: &str| {
         let mut attributes = report.attributes.iter();
         let found = attributes.find(|(known, _)| *known == name);
@@ -74,10 +101,7 @@ pub(super) fn content(report: &Report) -> Content {
         Some(_) | None => None,
     };
     let target = noted("http_target").unwrap_or_default();
-    let facts = Facts::of(noted("http_method"), target, version, noted("tls_ja4"));
-    let mut content = firewall::content::of(&report.identity, &facts);
-    content.close();
-    content
+    Facts::of(noted("http_method"), target, version, noted("tls_ja4"))
 }
 
 impl Decided<'_> {
