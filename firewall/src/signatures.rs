@@ -183,6 +183,7 @@ pub fn check(config: &Config, directory: &Path) -> Vec<Diagnostic> {
 fn said(severity: Severity, place: Place, message: String) -> Diagnostic {
     Diagnostic {
         severity,
+        file: None,
         place,
         message,
         suggestion: None,

@@ -47,16 +47,19 @@ pub(crate) fn check(args: &Args) -> Result<(), CheckError> {
 
 /// Everything that there is to say about a file, in its order; and which one of a directory that is, where it can't be read.
 fn findings(file: &Path) -> Result<(PathBuf, Vec<Diagnostic>), CheckError> {
-    match config::load(file) {
-        Ok(mut config) => {
-            let files = objects::check_files(&config);
-            config.warnings.extend(files);
-            let rules = signatures::check(&config, StartDocument::at(file).directory());
-            config.warnings.extend(rules);
-            config.warnings.extend(config.hygiene());
-            config.warnings.sort_by_key(|finding| finding.place);
-            Ok((file.to_owned(), config.warnings))
-        }
+    let start = StartDocument::at(file);
+    let compile = |text: &str, name: &str| {
+        let mut config = config::parse(text, name)?;
+        let files = objects::check_files(&config);
+        config.warnings.extend(files);
+        let rules = signatures::check(&config, start.directory());
+        config.warnings.extend(rules);
+        config.warnings.extend(config.hygiene());
+        config.warnings.sort_by_key(|finding| finding.place);
+        Ok(config)
+    };
+    match start.load(compile) {
+        Ok(config) => Ok((file.to_owned(), config.warnings)),
         Err(ConfigError::Invalid(report)) => Ok((report.file.into(), report.diagnostics)),
         Err(error @ ConfigError::Unreadable { .. }) => Err(CheckError::Unreadable(error)),
     }
@@ -95,6 +98,7 @@ impl Outcome<'_> {
         let mut text = String::new();
         let file = printable(&self.file.to_string_lossy());
         for finding in self.diagnostics {
+            let file = finding.file.as_deref().map_or_else(|| file.clone(), printable);
             let severity = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
@@ -157,6 +161,7 @@ mod tests {
         };
         Diagnostic {
             severity,
+            file: None,
             place,
             message: message.into(),
             suggestion: suggestion.map(Into::into),

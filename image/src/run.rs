@@ -393,6 +393,7 @@ fn log_report(report: &Report) {
 }
 
 fn log_finding(file: &str, finding: &Diagnostic) {
+    let file = finding.file.as_deref().unwrap_or(file);
     match finding.severity {
         Severity::Error => tracing::error!("{file}:{finding}"),
         Severity::Warning => tracing::warn!("{file}:{finding}"),

@@ -29,6 +29,9 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     pub severity: Severity,
+    /// Where the document is several files: the one that the place is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     pub place: Place,
     pub message: String,
     pub suggestion: Option<String>,

@@ -34,6 +34,7 @@ impl Findings {
     ) {
         self.push(Diagnostic {
             severity: Severity::Error,
+            file: None,
             place,
             message: message.into(),
             suggestion,
@@ -43,6 +44,7 @@ impl Findings {
     pub fn warning(&mut self, place: Place, message: impl Into<String>) {
         self.push(Diagnostic {
             severity: Severity::Warning,
+            file: None,
             place,
             message: message.into(),
             suggestion: None,
@@ -79,6 +81,7 @@ impl Findings {
             if count > 0 {
                 self.diagnostics.push(Diagnostic {
                     severity,
+                    file: None,
                     place: Place::NONE,
                     message: format!("{count} more {what} are not listed"),
                     suggestion: None,

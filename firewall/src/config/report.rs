@@ -36,7 +36,7 @@ impl fmt::Display for Report {
 }
 
 fn write_line(f: &mut fmt::Formatter<'_>, file: &str, diagnostic: &Diagnostic) -> fmt::Result {
-    f.write_str(file)?;
+    f.write_str(diagnostic.file.as_deref().unwrap_or(file))?;
     if diagnostic.place != Place::NONE {
         write!(f, ":{}:{}", diagnostic.place.line, diagnostic.place.column)?;
     }

@@ -101,7 +101,10 @@ impl StartDocument {
     }
 
     /// Reads and compiles it.
-    pub(super) fn load(
+    ///
+    /// # Errors
+    /// It can't be read, or `compile` refuses it.
+    pub fn load(
         &self,
         compile: impl Fn(&str, &str) -> Result<Config, ConfigError>,
     ) -> Result<Config, ConfigError> {
@@ -111,7 +114,7 @@ impl StartDocument {
 }
 
 impl Start {
-    /// Findings are about lines of the whole; those about a directory also say in which file that is.
+    /// Findings are about lines of the whole, and those about a directory become ones about its files.
     pub(crate) fn compile(
         &self,
         name: &str,
@@ -119,18 +122,18 @@ impl Start {
     ) -> Result<Config, ConfigError> {
         match compile(&self.text, name) {
             Ok(mut config) => {
-                self.point_to_files(&mut config.warnings);
+                self.point_to_files(name, &mut config.warnings);
                 Ok(config)
             }
             Err(ConfigError::Invalid(mut report)) => {
-                self.point_to_files(&mut report.diagnostics);
+                self.point_to_files(name, &mut report.diagnostics);
                 Err(ConfigError::Invalid(report))
             }
             Err(error @ ConfigError::Unreadable { .. }) => Err(error),
         }
     }
 
-    fn point_to_files(&self, findings: &mut [Diagnostic]) {
+    fn point_to_files(&self, directory: &str, findings: &mut [Diagnostic]) {
         let mut lines = (1..).zip(self.text.lines());
         let mut begins = Vec::new();
         for file in &self.files {
@@ -145,7 +148,8 @@ impl Start {
             let line = finding.place.line;
             let file = begins.iter().rev().find(|(begin, _)| *begin < line);
             if let Some((begin, file)) = file {
-                finding.message += &format!(" ({file}, line {})", line - begin);
+                finding.place.line = line - begin;
+                finding.file = Some(format!("{directory}/{file}"));
             }
         }
     }

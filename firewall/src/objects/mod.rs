@@ -351,6 +351,7 @@ pub fn check_files(config: &Config) -> Vec<rules::Diagnostic> {
     };
     let said = |severity, message| rules::Diagnostic {
         severity,
+        file: None,
         place: document.file.place,
         message,
         suggestion: None,

@@ -341,6 +341,7 @@ fn judge(
         match (&given.written, finding.severity) {
             (Written::File { .. }, severity) => of_file.push(Diagnostic {
                 severity,
+                file: None,
                 place,
                 message: finding.message,
                 suggestion: finding.suggestion,
