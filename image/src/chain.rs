@@ -21,6 +21,7 @@ mod health;
 mod lay;
 mod log;
 mod namespace;
+mod permitted;
 mod plan;
 mod probe;
 mod responder;

@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::address::Family;
 use super::course::{By, Course, Side};
-use super::description::{Description, Instance, Network, Service};
+use super::description::{Description, Instance, Network, Probe, Service};
 use super::document::Mode;
+use super::permitted;
 use super::plan::{LEFT, RIGHT};
 
 /// Where the API of an instance with a management network is served.
@@ -46,7 +47,8 @@ pub(super) fn check(
             let routes = routes(description, number);
             let whole = compose(description, number, instance, &routes, given.value.clone());
             let text = pretty(&whole);
-            if let Some(report) = judge(&text, &given, service, source, findings)
+            let probe = permitted::first_check(service, position);
+            if let Some(report) = judge(&text, &given, service, probe, source, findings)
                 && !reports.contains(&report)
             {
                 reports.push(report);
@@ -327,11 +329,25 @@ fn judge(
     text: &str,
     given: &Given,
     service: &Service,
+    probe: Option<Probe>,
     source: &Source<'_>,
     findings: &mut Findings,
 ) -> Option<Report> {
     let (diagnostics, failed) = match config::parse(text, &service.name) {
-        Ok(config) => (config.warnings, false),
+        Ok(config) => {
+            if let Some(said) =
+                probe.and_then(|probe| permitted::excluded(&config, service, &probe))
+            {
+                let place = match &given.written {
+                    Written::File { .. } => service.place,
+                    Written::Inline(_) | Written::Nowhere => {
+                        place_in(&given.written, "/policies", service, source)
+                    }
+                };
+                findings.warning(place, said);
+            }
+            (config.warnings, false)
+        }
         Err(ConfigError::Invalid(report)) => (report.diagnostics, true),
         Err(ConfigError::Unreadable { .. }) => return None,
     };

@@ -147,9 +147,14 @@ async fn attach(name: &str, container: &str) -> Result<(), ToolError> {
     let pid = pid.trim();
     if pid == "0" {
         let said = last_lines(container).await.join("\n");
+        let said = if said.is_empty() {
+            "the container ended at once, and said nothing: what its image runs needs a terminal or a 'command'".to_owned()
+        } else {
+            format!("the container ended at once: {said}")
+        };
         return Err(ToolError::Failed {
             line: format!("docker run … {container}"),
-            said: format!("the container ended at once: {said}"),
+            said,
         });
     }
     ip(["netns", "attach", name, pid]).await.map(drop)

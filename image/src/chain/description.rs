@@ -243,7 +243,7 @@ fn chain_name(document: &Document, findings: &mut Findings) -> String {
     if name.value.len() > MAX_NAME {
         findings.error(
             name.place,
-            format!("a chain's name has at most {MAX_NAME} letters"),
+            format!("a chain's name has at most {MAX_NAME} characters"),
         );
     }
     name.value.clone()

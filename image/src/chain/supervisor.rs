@@ -37,6 +37,8 @@ pub(super) const SEPARATOR: char = '\u{1f}';
 const GIVE_BACK_STEP: Duration = Duration::from_secs(1);
 /// How long `up` waits for the instances to work.
 const BOOT_TIME: Duration = Duration::from_secs(30);
+/// An instance that has ended so often meanwhile is not waited for.
+const HOPELESS_RESTARTS: u32 = 3;
 /// For whoever asks and does not read.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
@@ -227,19 +229,24 @@ impl Supervisor {
             return;
         }
         let mut waiting = Vec::new();
+        let mut hopeless = true;
         for (service, conditions) in self.description.services.iter().zip(&self.conditions) {
             for (instance, condition) in service.instances.iter().zip(conditions) {
                 if condition.state != status::State::Healthy {
                     let reason = condition.reason.as_deref().unwrap_or("it has not answered");
                     waiting.push(format!("{}: {reason}", instance.name));
+                    hopeless &= condition.restarts >= HOPELESS_RESTARTS;
                 }
             }
         }
         if waiting.is_empty() {
             self.phase = Phase::Up;
             tell("");
-        } else if self.began.elapsed() > BOOT_TIME {
+        } else if hopeless || self.began.elapsed() > BOOT_TIME {
             self.phase = Phase::Up;
+            // Which may be why nobody answers a check.
+            let hosts = self.ailing_hosts.iter();
+            waiting.extend(hosts.map(|(name, reason)| format!("{name}: {reason}")));
             tell(&waiting.join("\n"));
         }
     }

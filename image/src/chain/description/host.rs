@@ -93,7 +93,7 @@ fn check_place(host: &document::Host, findings: &mut Findings) {
         if !good {
             findings.error(
                 device.place,
-                format!("'{text}' is no name for a device: at most {MAX_DEVICE_BYTES} letters, digits, '-', '_' and '.'"),
+                format!("'{text}' is no name for a device: at most {MAX_DEVICE_BYTES} of letters, digits, '-', '_' and '.'"),
             );
         }
     }

@@ -217,6 +217,31 @@ fn a_service_that_nothing_goes_through_is_a_warning() {
 }
 
 #[test]
+fn policies_that_exclude_the_check_are_a_warning_once() {
+    let policies = |application: &str| {
+        let config = format!(
+            "instances: 2, config: {{ zones: {{ a: {{ interfaces: [left] }}, b: {{ interfaces: [right] }} }}, policies: \
+             [{{ name: web, from: a, to: b, application: [{application}], action: permit }}] }} }}"
+        );
+        found(&with("instances: 2 }", &config))
+    };
+    assert_eq!(policies("http, ping"), Vec::<String>::new());
+    let said = policies("http");
+    assert!(
+        said.len() == 1
+            && said[0].contains(
+                "no policy permits the check of 'firewall', ping from 192.0.2.254 to 198.51.100.1"
+            ),
+        "{said:#?}"
+    );
+    let checked = with(
+        "instances: 2 }",
+        "instances: 2, health: { check: http }, config: { policies: [] } }",
+    );
+    says(&checked, "tcp to port 80 from 192.0.2.254");
+}
+
+#[test]
 fn no_text_makes_it_panic() {
     for text in [
         "",
