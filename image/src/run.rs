@@ -171,9 +171,15 @@ impl Boot<'_> {
         };
         let devices = tokio::spawn(set_at_devices(settings).await);
         let revision = opened.revision();
+        // The file may not be there, or may have been left aside.
+        let origin = if opened.is_generated() {
+            "made by the appliance".to_owned()
+        } else {
+            opened.name().to_owned()
+        };
         let enforcing = || {
             let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(config = %file.display(), revision, socket = %args.socket.display(), milliseconds, "enforcing");
+            tracing::info!(config = origin, revision, socket = %args.socket.display(), milliseconds, "enforcing");
         };
         let enforcer = Enforcer::start(config, kept, loader, enforcing)
             .await
@@ -241,7 +247,12 @@ impl Boot<'_> {
                 }
             }
         };
-        record(&events, Via::Signal, AuditAction::Stopped, String::new());
+        record(
+            &events,
+            Via::Signal,
+            AuditAction::Stopped,
+            "asked to".to_owned(),
+        );
         watch.abort();
         devices.abort();
         lifecycle.stop().await;

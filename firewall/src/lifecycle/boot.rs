@@ -12,7 +12,7 @@ use super::state_dir::{self, StateDir};
 use super::store::{Found, Manifest, Store};
 use super::task::blocking;
 use super::text::Text;
-use super::{Alarm, Datapath, Lifecycle, Options};
+use super::{Alarm, Datapath, Lifecycle, Options, Source};
 use crate::audit::{Actor, AuditAction, Outcome, Via};
 use crate::config::Config;
 
@@ -81,6 +81,14 @@ impl Opened {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.decided.manifest.in_force
+    }
+
+    /// Whether that is what the appliance made of its environment, because there is no file.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        let manifest = &self.decided.manifest;
+        let record = manifest.record(manifest.in_force);
+        record.is_some_and(|record| record.source == Source::Generated)
     }
 
     /// The datapath enforces what was decided, as `generation`: it is on record from here on.

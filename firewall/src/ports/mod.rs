@@ -112,7 +112,7 @@ pub enum PortError {
     )]
     NotPermitted { call: String },
     #[error(
-        "there is too little memory for {what}; give more (`docker run --memory`), or make room for fewer sessions (`system: {{ sessions: … }}`)"
+        "there is too little memory for BPF's {what}; give more (`docker run --memory`), or make room for fewer sessions (`system: {{ sessions: … }}`)"
     )]
     Memory { what: String },
     #[error(
