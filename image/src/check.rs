@@ -98,7 +98,10 @@ impl Outcome<'_> {
         let mut text = String::new();
         let file = printable(&self.file.to_string_lossy());
         for finding in self.diagnostics {
-            let file = finding.file.as_deref().map_or_else(|| file.clone(), printable);
+            let file = finding
+                .file
+                .as_deref()
+                .map_or_else(|| file.clone(), printable);
             let severity = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",

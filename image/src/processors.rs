@@ -19,6 +19,13 @@ pub(crate) struct Processors {
     data: Option<CpuSet>,
 }
 
+/// How many of a set this process may use.
+pub(crate) fn usable(set: &CpuSet) -> usize {
+    let all = sched_getaffinity(None).ok();
+    let is_usable = |cpu: &usize| all.as_ref().is_none_or(|all| all.is_set(*cpu));
+    numbers(set).filter(is_usable).count()
+}
+
 impl Processors {
     /// # Errors
     /// One of the sets has no processor that this process may use.

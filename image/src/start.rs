@@ -7,10 +7,10 @@
 use std::path::Path;
 
 use firewall::config::{self, Mode, PacketDriver, StartDocument};
-use rustix::thread::CpuSet;
 use serde_json::{Map, Value};
 
 use crate::environment::Environment;
+use crate::processors::usable;
 
 /// Where a container has its configuration, and where none need be.
 const DEFAULT: &str = "/etc/palisade/palisade.yaml";
@@ -71,9 +71,9 @@ fn system(environment: &Environment) -> Map<String, Value> {
         "sessions",
         environment.size.map(|size| size.sessions().into()),
     );
-    // Processors that are set aside for packets are all used.
-    let workers = environment.data_processors.as_ref().map(CpuSet::count);
-    set("workers", workers.map(|count| count.min(64).into()));
+    // Processors that are set aside for packets are all used, where there are so many.
+    let workers = environment.data_processors.as_ref().map(usable);
+    set("workers", workers.map(|count| count.clamp(1, 64).into()));
     system
 }
 
@@ -189,8 +189,12 @@ mod tests {
     #[test]
     fn the_environment_decides_what_it_is_like() {
         let mut data = rustix::thread::CpuSet::new();
-        data.set(1);
-        data.set(3);
+        // The last is not there, or not for this process.
+        let all = rustix::thread::sched_getaffinity(None).unwrap();
+        let has = |cpu: &usize| all.is_set(*cpu);
+        let cpus = 0..rustix::thread::CpuSet::MAX_CPU;
+        data.set(cpus.clone().find(has).unwrap());
+        data.set(cpus.rev().find(|cpu| !has(cpu)).unwrap());
         let environment = Environment {
             mode: Some(Mode::Routing),
             driver: Some(PacketDriver::Poll),
@@ -211,7 +215,7 @@ mod tests {
         );
         assert_eq!(config.system.sessions, Size::Small.sessions());
         assert_eq!(config.system.packet_driver, PacketDriver::Poll);
-        assert_eq!(config.system.workers, config::Workers::Count(2));
+        assert_eq!(config.system.workers, config::Workers::Count(1));
         let wire = Environment {
             mode: Some(Mode::Wire),
             ..Environment::default()
