@@ -37,7 +37,7 @@ enum What {
     },
     /// Put policies elsewhere in the candidate's order, together and in the order in which they are named.
     Move(Move),
-    Match(matching::Args),
+    Match(Box<matching::Args>),
 }
 
 pub(crate) fn policy(args: &Args) -> Result<(), CommandError> {
