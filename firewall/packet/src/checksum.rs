@@ -10,13 +10,14 @@ impl Sum {
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
         let (quads, rest) = bytes.as_chunks::<4>();
-        let mut sum = quads.iter().fold(self.0, |sum, quad| {
-            sum + u64::from(u32::from_be_bytes(*quad))
-        });
+        // In the machine's order, as many at once as it can: the sum only has its bytes in that order, too (RFC 1071 section 2 B).
+        let mut sum = quads
+            .iter()
+            .fold(0, |sum, quad| sum + u64::from(u32::from_ne_bytes(*quad)));
         let mut tail = [0; 4];
         tail[..rest.len()].copy_from_slice(rest);
-        sum += u64::from(u32::from_be_bytes(tail));
-        Self((sum >> 32) + (sum & 0xffff_ffff))
+        sum += u64::from(u32::from_ne_bytes(tail));
+        Self(self.0 + u64::from(u16::from_be(Self(sum).folded())))
     }
 
     #[must_use]
