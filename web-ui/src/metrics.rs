@@ -256,13 +256,13 @@ impl Scrape {
         let bytes = Some(&Unit::Bytes);
         page.gauge(
             "palisade_inspection_memory",
-            "What inspection holds of segments that are not acknowledged or wait for others",
+            "What inspection holds: segments that are not acknowledged or wait for others, and what parsers keep",
             bytes,
             inspection.memory_bytes as i64,
         )?;
         page.gauge(
             "palisade_inspection_memory_limit",
-            "What inspection may hold of segments",
+            "What inspection may hold",
             bytes,
             inspection.memory_limit_bytes as i64,
         )?;

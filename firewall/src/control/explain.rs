@@ -428,12 +428,14 @@ impl Ground<'_> {
             return halt(view, "content", detail);
         }
         pass(view, "content", detail);
-        let profile = |policy| self.generation.config.inspection.of(policy);
-        let Some(policy) = decision.policy.filter(|policy| profile(*policy).is_some()) else {
-            return Ok(());
-        };
-        let profile = profile(policy).map_or("", |profile| &profile.name);
-        self.filter((policy, profile), carried, view)
+        let profiles = &self.generation.config.inspection;
+        let inspected = decision
+            .policy
+            .and_then(|policy| Some((policy, profiles.of(policy)?)));
+        match inspected {
+            Some((policy, profile)) => self.filter((policy, &profile.name), carried, view),
+            None => Ok(()),
+        }
     }
 
     fn filter(

@@ -103,8 +103,8 @@ fn named(told: &MatchContent, services: &Services) -> Result<Named, MatchError> 
     let Some(name) = &told.application else {
         return Ok(Named::default());
     };
-    let protocol = Protocol::ALL.iter().copied();
-    let protocol = protocol.into_iter().find(|known| known.name() == name);
+    let mut protocols = Protocol::ALL.iter().copied();
+    let protocol = protocols.find(|known| known.name() == name);
     let service = services.all().iter().find(|known| known.name == *name);
     if protocol.is_none() && service.is_none() {
         let protocols = Protocol::ALL.iter().map(|known| known.name());
