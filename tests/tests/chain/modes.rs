@@ -3,6 +3,7 @@
 use anyhow::Result;
 use palisade_tests::lab::ServiceChain;
 use palisade_tests::require_lab;
+use serde_json::json;
 
 use crate::describe::{CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, between, through};
 use crate::traffic::{Connection, ask_by_udp, serve};
@@ -158,6 +159,17 @@ fn a_firewall_a_nat_and_a_server_stand_in_a_row() -> Result<()> {
         places.is_sorted() && places.iter().all(Option::is_some),
         "{drawn}"
     );
+    // Each instance knows where it stands, for its pages to show.
+    for (service, instance) in [("fw", "fw.2"), ("nat", "nat.1")] {
+        let running = chain.api(instance, "/api/v1/config/running")?;
+        assert_eq!(
+            running["system"]["chain"],
+            json!({
+                "name": chain.name(), "service": service, "instance": instance,
+                "paths": [["clients", "fw", "nat", "servers"]],
+            })
+        );
+    }
     Ok(())
 }
 

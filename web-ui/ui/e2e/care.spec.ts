@@ -108,6 +108,14 @@ test('the dashboard leads to what it shows, and has the words of both languages'
   await page.context().close()
 })
 
+test('the topology has the service chain, and where in it this appliance stands', async ({ chromium }) => {
+  const page = await at(chromium, '/ui/topology')
+  const chain = page.locator('section', { has: page.getByRole('heading', { name: 'Service chain shop' }) })
+  await expect(chain.getByRole('listitem')).toHaveText([/clients\s*edge\.1\s*nat\s*servers/, /clients\s*edge\.1\s*between/])
+  await expect(chain.locator('[aria-current]')).toHaveText(['edge.1', 'edge.1'])
+  await page.context().close()
+})
+
 test('on a narrow window, the navigation is there when it is wanted, by keys, too', async ({ chromium }) => {
   const page = await at(chromium, '/ui/zones')
   await page.setViewportSize({ width: 820, height: 1180 })

@@ -23,6 +23,8 @@ version: 1
 system:
   host-name: edge-1
   sessions: 131072
+  # As \`palisade chain up\` writes it.
+  chain: { name: shop, service: edge, instance: edge.1, paths: [[clients, edge, nat, servers], [clients, edge, between]] }
 management:
   listen: 127.0.0.1:8443
 interfaces:
