@@ -239,6 +239,25 @@ pub enum InterfaceState {
     Waiting,
 }
 
+/// `GET /policies`: in which order, and how many at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "kebab-case")]
+pub struct PolicyFilter {
+    /// By this order, instead of their own.
+    #[param(inline)]
+    pub sort: Option<PolicyOrder>,
+    /// The first so many, 1 to 1,000; all unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+/// Most hits first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyOrder {
+    Hits,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PolicyView {

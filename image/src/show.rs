@@ -4,6 +4,7 @@ mod alarms;
 pub(crate) mod events;
 pub(crate) mod grid;
 mod objects;
+mod policies;
 mod session_table;
 mod sessions;
 mod tables;
@@ -38,8 +39,7 @@ enum What {
     Sessions(sessions::Args),
     /// Interfaces, their addresses and counters.
     Interfaces,
-    /// Policies in their order, and what each decided.
-    Policies,
+    Policies(policies::Args),
     /// Translation rules, and how full the pools are.
     Nat,
     /// Packets dropped, and packets given to userspace, by reason.
@@ -79,7 +79,7 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError
             )
             .await
         }
-        What::Policies => view(&mut client, "policies", args.json, width, tables::policies).await,
+        What::Policies(which) => policies::answer(&mut client, which, args.json, width).await,
         What::Nat => view(&mut client, "nat", args.json, width, tables::nat).await,
         What::Drops => view(&mut client, "drops", args.json, width, tables::drops).await,
         What::Routes => view(&mut client, "routes", args.json, width, tables::routes).await,
@@ -272,6 +272,20 @@ mod tests {
             .unwrap();
         let page: firewall::view::SessionPage = serde_json::from_str(&text).unwrap();
         assert_eq!((page.sessions.len(), page.next), (5, None));
+    }
+
+    #[tokio::test]
+    async fn policies_are_shown_by_their_hits() {
+        let text = shown(Fake::running(), "policies --sort hits --limit 2")
+            .await
+            .unwrap();
+        let at = |name| text.find(name);
+        assert!(at("default") < at("web-out"), "{text}");
+        assert_eq!((at("default").is_some(), at("publish")), (true, None));
+        let all = shown(Fake::running(), "policies").await.unwrap();
+        assert!(all.find("web-out") < all.find("publish"), "{all}");
+        let error = shown(Fake::running(), "policies --limit 0").await;
+        assert_eq!(error.unwrap_err().exit(), Exit::WrongInput);
     }
 
     #[tokio::test]

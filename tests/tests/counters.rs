@@ -127,6 +127,13 @@ fn hits_follow_names_through_commits_and_restarts() -> Result<()> {
     let others = named(&palisade, "/api/v1/objects", "/objects", "others")?;
     ensure!(others["last-hit"].is_null(), "{others}");
 
+    let (_, most) = palisade.get("/api/v1/policies?sort=hits&limit=2")?;
+    let most: Vec<_> = most.as_array().context("no list")?.iter().collect();
+    assert_eq!(
+        most.iter().map(|one| &one["name"]).collect::<Vec<_>>(),
+        ["probing", "blocked"]
+    );
+
     // Sessions are counted under the names that permitted them, also when positions have moved.
     palisade.reload(&with_others_before())?;
     let probing = named(&palisade, "/api/v1/policies", "", "probing")?;

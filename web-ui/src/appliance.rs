@@ -5,8 +5,8 @@ use firewall::control::{Control, FilterError, HitTotals, MatchError, ObjectFilte
 use firewall::history::History;
 use firewall::view::{
     Cleared, CounterReset, DropsView, InterfaceView, LeaseFilter, LeasePage, MatchRequest,
-    MatchView, NatView, NeighbourFilter, NeighbourPage, ObjectPage, PolicyView, Readiness,
-    RouteFilter, RoutePage, SessionFilter, SessionPage, SystemView, UrlListView,
+    MatchView, NatView, NeighbourFilter, NeighbourPage, ObjectPage, PolicyFilter, PolicyView,
+    Readiness, RouteFilter, RoutePage, SessionFilter, SessionPage, SystemView, UrlListView,
 };
 
 /// The running appliance, as management sees it. Every method answers from memory. Most do so at once: a
@@ -46,7 +46,7 @@ pub trait Appliance: Send + Sync + 'static {
     fn neighbours(&self, filter: &NeighbourFilter) -> Result<NeighbourPage, FilterError>;
 
     fn interfaces(&self) -> Vec<InterfaceView>;
-    fn policies(&self) -> Vec<PolicyView>;
+    fn policies(&self, filter: &PolicyFilter) -> Vec<PolicyView>;
     fn nat(&self) -> NatView;
     fn drops(&self) -> DropsView;
     fn readiness(&self) -> Readiness;
@@ -108,8 +108,8 @@ impl Appliance for Control {
         self.interfaces()
     }
 
-    fn policies(&self) -> Vec<PolicyView> {
-        self.policies()
+    fn policies(&self, filter: &PolicyFilter) -> Vec<PolicyView> {
+        self.policies(filter)
     }
 
     fn nat(&self) -> NatView {

@@ -1,5 +1,6 @@
 //! An appliance of plain data, for tests: IPv4 and IPv6, translated and not, every view filled.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +23,9 @@ use firewall::view::{
     FailureView, HitsView, InterfaceState, InterfaceView, LeaseFilter, LeasePage, LeaseView,
     MatchEnds, MatchRequest, MatchView, NamedObjectView, NatPoolView, NatRuleView, NatView,
     NearMissView, NeighbourFilter, NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView,
-    PolicyView, Readiness, RouteFilter, RouteKind, RoutePage, RouteTaken, RouteView, SessionFilter,
-    SessionPage, SessionView, StepView, SystemView, Traffic, TrafficRates, UrlListView,
-    WhichConfiguration,
+    PolicyFilter, PolicyOrder, PolicyView, Readiness, RouteFilter, RouteKind, RoutePage,
+    RouteTaken, RouteView, SessionFilter, SessionPage, SessionView, StepView, SystemView, Traffic,
+    TrafficRates, UrlListView, WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
 use rules::ObjectKind;
@@ -191,8 +192,13 @@ impl Appliance for Fake {
         self.interfaces.clone()
     }
 
-    fn policies(&self) -> Vec<PolicyView> {
-        self.policies.clone()
+    fn policies(&self, filter: &PolicyFilter) -> Vec<PolicyView> {
+        let mut policies = self.policies.clone();
+        if let Some(PolicyOrder::Hits) = filter.sort {
+            policies.sort_by_key(|policy| Reverse(policy.hits.hits));
+        }
+        policies.truncate(filter.limit.unwrap_or(usize::MAX));
+        policies
     }
 
     fn nat(&self) -> NatView {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use firewall::view::{LeaseFilter, NeighbourFilter, RouteFilter, SessionFilter};
+use firewall::view::{LeaseFilter, NeighbourFilter, PolicyFilter, RouteFilter, SessionFilter};
 use ipnet::IpNet;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
@@ -168,6 +168,19 @@ impl Filter for NeighbourFilter {
             "mac" => self.mac = Some(word(name, value)?),
             "state" => self.state = Some(word(name, value)?),
             "cursor" => self.cursor = Some(word(name, value)?),
+            "limit" => self.limit = Some(limit(name, value)?),
+            _ => return Err(unknown(name, Self::NAMES)),
+        }
+        Ok(())
+    }
+}
+
+impl Filter for PolicyFilter {
+    const NAMES: &'static [&'static str] = &["sort", "limit"];
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+        match name {
+            "sort" => self.sort = Some(choice(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
             _ => return Err(unknown(name, Self::NAMES)),
         }
@@ -379,6 +392,7 @@ mod tests {
             ("cursor", "5"),
             ("limit", "1"),
         ]);
+        each_is_read::<PolicyFilter>(&[("sort", "hits"), ("limit", "8")]);
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn never_stored(mut response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use firewall::view::Readiness;
+    use firewall::view::{PolicyFilter, Readiness};
     use http_body_util::BodyExt;
     use hyper::service::Service;
     use hyper_util::service::TowerToHyperService;
@@ -129,7 +129,10 @@ mod tests {
         let fake = Fake::running();
         let cases = [
             ("interfaces", serde_json::to_value(fake.interfaces())),
-            ("policies", serde_json::to_value(fake.policies())),
+            (
+                "policies",
+                serde_json::to_value(fake.policies(&PolicyFilter::default())),
+            ),
             ("nat", serde_json::to_value(fake.nat())),
             ("drops", serde_json::to_value(fake.drops())),
         ];
@@ -152,6 +155,19 @@ mod tests {
                 .iter()
                 .all(|policy| policy["hits"].is_u64())
         );
+        let (_, most) = ask("/api/v1/policies?sort=hits&limit=2").await;
+        let most: Vec<_> = most.as_array().unwrap().iter().collect();
+        let names: Vec<_> = most.iter().map(|policy| &policy["name"]).collect();
+        assert_eq!(names, ["default", "web-out"]);
+        for (query, parameter) in [
+            ("sort=name", "sort"),
+            ("limit=0", "limit"),
+            ("page=2", "page"),
+        ] {
+            let (status, problem) = ask(&format!("/api/v1/policies?{query}")).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST);
+            assert_eq!(problem["parameter"], parameter);
+        }
     }
 
     #[tokio::test]

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use firewall::audit::{Actor, AuditAction, Outcome};
 use firewall::control::FilterError;
 use firewall::view::{
-    Cleared, LeaseFilter, LeasePage, NeighbourFilter, NeighbourPage, PolicyView, RouteFilter,
-    RoutePage, SessionFilter, SessionPage, SessionView,
+    Cleared, LeaseFilter, LeasePage, NeighbourFilter, NeighbourPage, PolicyFilter, PolicyView,
+    RouteFilter, RoutePage, SessionFilter, SessionPage, SessionView,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -175,13 +175,15 @@ async fn leases(
     Ok(Json(page.await??))
 }
 
-/// Policies in force, in their order, with hits and sessions.
-#[utoipa::path(get, path = "/policies", tag = "operation", responses((status = OK, body = [PolicyView])))]
+/// Policies in force, in their order or with `sort` by another, with hits and sessions; the default is one of them.
+#[utoipa::path(get, path = "/policies", tag = "operation", params(PolicyFilter),
+    responses((status = OK, body = [PolicyView])))]
 async fn policies(
     State(tables): State<Tables>,
-    _: NoParameters,
+    Asked(filter, _): Asked<PolicyFilter>,
 ) -> Result<Json<Vec<PolicyView>>, Problem> {
-    tables.look(Appliance::policies).await.map(Json)
+    let policies = tables.look(move |appliance| appliance.policies(&filter));
+    policies.await.map(Json)
 }
 
 /// The kernel's routes, as the datapath follows them.

@@ -1,5 +1,6 @@
 //! Everything that fits one answer: interfaces, policies, translation, drops.
 
+use std::cmp::Reverse;
 use std::sync::PoisonError;
 
 use abi::{DropReason, PuntReason};
@@ -82,17 +83,36 @@ impl Control {
             .collect()
     }
 
-    pub fn policies(&self) -> Vec<view::PolicyView> {
+    /// Policies in force, and the default as the last of them, or those of most hits.
+    pub fn policies(&self, filter: &view::PolicyFilter) -> Vec<view::PolicyView> {
         let shared = &self.0.shared;
         let generation = shared.generation.load();
         let policies = generation.config.rules.policies();
         let sessions = self.sessions_by_policy();
         let now = Moment::now();
         let any = || vec!["any".to_owned()];
-        let shown = policies
-            .iter()
-            .enumerate()
-            .map(|(index, policy)| view::PolicyView {
+        // Behind those of the policies, the default's.
+        let counters = generation.policies.iter();
+        let counters: Vec<_> = counters.chain([&generation.default_policy]).collect();
+        let hits: Vec<_> = counters.iter().map(|counter| counter.hits()).collect();
+        let shown = chosen(filter, &hits).into_iter().map(|index| {
+            let hits = hits_view(counters[index], &now);
+            let Some(policy) = policies.get(index) else {
+                return view::PolicyView {
+                    position: None,
+                    name: "default".into(),
+                    from: "any".into(),
+                    to: "any".into(),
+                    source: any(),
+                    destination: any(),
+                    application: any(),
+                    l7: Vec::new(),
+                    action: "deny".into(),
+                    hits,
+                    sessions: 0,
+                };
+            };
+            view::PolicyView {
                 position: Some(index as u32 + 1),
                 name: policy.name.clone(),
                 from: policy.from.join(", "),
@@ -105,24 +125,12 @@ impl Control {
                     .as_ref()
                     .map_or(Vec::new(), |content| content.written.clone()),
                 action: format!("{:?}", policy.action).to_lowercase(),
-                hits: hits_view(&generation.policies[index], &now),
+                hits,
                 // Counted by the same generation, unless one has just come into force.
                 sessions: sessions.get(index).copied().unwrap_or(0),
-            });
-        let default = view::PolicyView {
-            position: None,
-            name: "default".into(),
-            from: "any".into(),
-            to: "any".into(),
-            source: any(),
-            destination: any(),
-            application: any(),
-            l7: Vec::new(),
-            action: "deny".into(),
-            hits: hits_view(&generation.default_policy, &now),
-            sessions: 0,
-        };
-        shown.chain([default]).collect()
+            }
+        });
+        shown.collect()
     }
 
     pub fn nat(&self) -> view::NatView {
@@ -278,5 +286,36 @@ impl Control {
             _ => kernel.drops(port, reason),
         };
         workers + port.filter(is_first).map_or(0, of_port)
+    }
+}
+
+/// Which policies are shown, by their places; of as many hits, the one that comes first comes first.
+fn chosen(filter: &view::PolicyFilter, hits: &[u64]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..hits.len()).collect();
+    match filter.sort {
+        Some(view::PolicyOrder::Hits) => places.sort_by_key(|&place| Reverse(hits[place])),
+        None => {}
+    }
+    places.truncate(filter.limit.unwrap_or(usize::MAX));
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::{PolicyFilter, PolicyOrder};
+
+    #[test]
+    fn policies_come_in_their_order_or_by_hits_and_so_many_at_most() {
+        let hits = [3, 0, 7, 3];
+        for (sort, limit, expected) in [
+            (None, None, vec![0, 1, 2, 3]),
+            (None, Some(2), vec![0, 1]),
+            (Some(PolicyOrder::Hits), None, vec![2, 0, 3, 1]),
+            (Some(PolicyOrder::Hits), Some(2), vec![2, 0]),
+            (Some(PolicyOrder::Hits), Some(1_000), vec![2, 0, 3, 1]),
+        ] {
+            assert_eq!(chosen(&PolicyFilter { sort, limit }, &hits), expected);
+        }
     }
 }

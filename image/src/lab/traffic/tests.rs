@@ -1,4 +1,6 @@
-use firewall::view::{CountView, DropsView, Endpoint, HitsView, PolicyView, SessionView};
+use firewall::view::{
+    CountView, DropsView, Endpoint, HitsView, PolicyFilter, PolicyView, SessionView,
+};
 use web_ui::Appliance;
 use web_ui::fake::Fake;
 
@@ -39,7 +41,7 @@ fn account() -> Account {
             hits: 1,
             ..HitsView::default()
         },
-        ..fake.policies()[0].clone()
+        ..fake.policies(&PolicyFilter::default())[0].clone()
     };
     let denied = CountView {
         number: 21,
