@@ -242,6 +242,11 @@ test('who may only look can change nothing', async ({ lab, chromium }) => {
   await expect(page.getByRole('button', { name: 'Show changes' })).toBeVisible()
   for (const name of ['New policy', 'Commit', 'Discard']) await expect(page.getByRole('button', { name, exact: true })).toHaveCount(0)
   expect(await page.locator('.handle').count()).toBe(0)
+  // Nothing is marked that nothing can be done with, by keys neither.
+  await expect(page.getByRole('checkbox')).toHaveCount(0)
+  await page.getByRole('grid').focus()
+  for (const key of ['Space', 'Control+a', 'Shift+ArrowDown']) await page.keyboard.press(key)
+  await expect(page.getByRole('toolbar', { name: 'What is marked' })).toHaveCount(0)
   await page.getByRole('button', { name: 'ping-out', exact: true }).click()
   const dialog = page.getByRole('dialog', { name: 'Policy ping-out' })
   await expect(dialog.getByLabel('Name', { exact: true })).not.toBeEditable()

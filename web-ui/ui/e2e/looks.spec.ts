@@ -92,6 +92,7 @@ test('in Japanese and on a tablet, nothing is cut off @long', async ({ chromium 
       await expect(page.locator('main, dialog').getByText('読み込み中 …')).toHaveCount(0)
       await page.waitForTimeout(300)
       await expectInWindow(page)
+      expect(await tooWide(page), 'tables fit').toEqual([])
       await shoot(page, `${name}-japanese`)
     })
   }
@@ -145,6 +146,12 @@ async function turnTo(page: Page, path: string): Promise<void> {
     history.pushState(null, '', address)
     dispatchEvent(new PopStateEvent('popstate'))
   }, path)
+}
+
+/** Tables that must be scrolled sideways. */
+function tooWide(page: Page): Promise<string[]> {
+  const tables = page.locator('main table.table')
+  return tables.evaluateAll((all) => all.filter((table) => table.scrollWidth > (table.parentElement?.clientWidth ?? 0) + 1).map((table) => `${table.textContent?.slice(0, 80)}: ${table.scrollWidth}`))
 }
 
 async function expectInWindow(page: Page): Promise<void> {
