@@ -14,6 +14,8 @@ export interface Page {
   load: () => Promise<{ default: Component }>
   /** Who may see it. */
   role?: Role
+  /** Leaves for later what is not seen first, so that it need not wait itself until what is around it is seen. */
+  staged?: true
 }
 
 /** Of pages that no page was written for; another section's is `filter`. */
@@ -21,7 +23,7 @@ const ICONS: Record<string, IconName> = { 'url-lists': 'link', services: 'langua
 
 export const PAGES: readonly Page[] = [
   // Most often the first, so it comes with what is loaded first.
-  { id: 'dashboard', icon: 'dashboard', group: 'monitor', load: () => Promise.resolve({ default: Dashboard }) },
+  { id: 'dashboard', icon: 'dashboard', group: 'monitor', load: () => Promise.resolve({ default: Dashboard }), staged: true },
   { id: 'topology', icon: 'topology', group: 'monitor', load: () => import('./Topology.svelte') },
   { id: 'sessions', icon: 'sessions', group: 'monitor', load: () => import('./Sessions.svelte') },
   { id: 'events', icon: 'events', group: 'monitor', load: () => import('./Events.svelte') },
@@ -42,3 +44,14 @@ export const PAGES: readonly Page[] = [
 ]
 
 export const GROUPS = ['monitor', 'policy', 'network', 'manage'] as const
+
+const loaded = new Map<string, Component>([['dashboard', Dashboard]])
+
+/** The page itself where it is there: an import takes a turn, and a picture between, also of what was imported before. */
+export const present = (id: string) => loaded.get(id)
+
+export async function loadPage(page: Page): Promise<Component> {
+  const { default: component } = await page.load()
+  loaded.set(page.id, component)
+  return component
+}
