@@ -4,7 +4,6 @@
 //! was put elsewhere has moved, and one that was changed has changed, and those around it have not.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{
@@ -14,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::text::Text;
+use super::unified::unified;
 use crate::config::edit::{identity, longest_run};
 
 /// From one configuration to another.
@@ -26,24 +26,12 @@ pub struct Diff {
     pub patch: Patch,
 }
 
-/// A difference that takes longer to find is shown less finely.
-const MOST_TIME: Duration = Duration::from_millis(500);
-const CONTEXT_LINES: usize = 3;
-
 pub(super) fn between(from: &Text, to: &Text, names: [&str; 2]) -> Diff {
-    let [from_name, to_name] = names;
-    let text = similar::TextDiff::configure()
-        .timeout(MOST_TIME)
-        .diff_lines(&*from.yaml, &*to.yaml)
-        .unified_diff()
-        .context_radius(CONTEXT_LINES)
-        .header(from_name, to_name)
-        .to_string();
     let mut operations = Vec::new();
     value(from.json(), to.json(), &PointerBuf::root(), &mut operations);
     Diff {
         changed: from.etag != to.etag,
-        text,
+        text: unified(&from.yaml, &to.yaml, names),
         patch: Patch(operations),
     }
 }

@@ -31,6 +31,7 @@ mod task;
 mod tests;
 mod text;
 mod undo;
+mod unified;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -47,6 +48,9 @@ use crate::config::{Config, ConfigError, Finding, StartDocument, findings};
 use candidate::Edit;
 use running::{Inner, Picture, found};
 use task::{blocking, whole};
+
+#[cfg(test)]
+pub(crate) use unified::unified;
 
 pub use boot::Opened;
 pub use diff::Diff;

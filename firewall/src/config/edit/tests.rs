@@ -71,10 +71,11 @@ nat:
 
 /// The lines that are in one text and not in the other.
 fn changes(old: &str, new: &str) -> Vec<String> {
-    similar::TextDiff::from_lines(old, new)
-        .iter_all_changes()
-        .filter(|change| change.tag() != similar::ChangeTag::Equal)
-        .map(|change| format!("{}{}", change.tag(), change.value().trim_end_matches('\n')))
+    crate::lifecycle::unified(old, new, ["old", "new"])
+        .lines()
+        .skip(2)
+        .filter(|line| line.starts_with(['-', '+']))
+        .map(str::to_owned)
         .collect()
 }
 
