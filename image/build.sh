@@ -21,6 +21,9 @@ CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
 export CARGO_ENCODED_RUSTFLAGS
 CFLAGS="${CFLAGS:-} -fno-asynchronous-unwind-tables -ffile-prefix-map=$PWD=palisade -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates"
 export CFLAGS
+# Of SQLite's extensions the store of events needs FTS5 alone, and nothing is ever loaded into the process.
+export LIBSQLITE3_FLAGS="-USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_RTREE -USQLITE_ENABLE_DBSTAT_VTAB \
+	-USQLITE_ENABLE_STAT4 -USQLITE_ENABLE_LOAD_EXTENSION -USQLITE_SOUNDEX -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_JSON"
 # The web UI; a container build brings it from a stage of its own.
 [ "${PALISADE_UI:-}" = built ] || scripts/ui.sh if-possible build >&2
 cargo build --locked --profile image --target "$target" --package palisade --message-format json-render-diagnostics "$@"
