@@ -89,6 +89,10 @@ fn confined(args: &Args, environment: Environment, begun: Instant) -> Result<(),
         tracing::warn!("{warning}");
     }
     let start = start::document(args.config.as_deref(), &environment);
+    // Before what is read may be refused for it.
+    for (key, value) in start.system() {
+        tracing::info!("the environment decides system.{key}: {value}");
+    }
     privileges::confine(start.path(), &args.state_dir)?;
     let processors = Processors::new(environment.control_processors, environment.data_processors)?;
     processors.for_data();

@@ -59,6 +59,11 @@ impl StartDocument {
         Self { system, ..self }
     }
 
+    /// What [`Self::with_system`] was given.
+    pub fn system(&self) -> &Map<String, Value> {
+        &self.system
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
