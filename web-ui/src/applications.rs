@@ -4,14 +4,13 @@ use axum::Json;
 use rules::{BuiltIn, PortRange, Term};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::filter::NoParameters;
+use crate::routes::{Routes, handlers};
 
 /// Below `/api/v1`.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    OpenApiRouter::new().routes(routes!(applications))
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Routes<S> {
+    Routes::new().routes(handlers!(applications))
 }
 
 /// An application, or a group of them, that is built in.

@@ -8,12 +8,11 @@ use axum::http::StatusCode;
 use firewall::lifecycle::Lifecycle;
 use firewall::view::{MatchRequest, MatchView, WhichConfiguration};
 use tokio::sync::Semaphore;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::appliance::Appliance;
 use crate::configuration::{JsonBody, invalid};
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 
 /// Questions that are looked into at once; a candidate is compiled for each. Others wait.
 const AT_ONCE: usize = 2;
@@ -29,15 +28,13 @@ struct Explain {
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(
     appliance: Arc<dyn Appliance>,
     lifecycle: Lifecycle,
-) -> OpenApiRouter<S> {
+) -> Routes<S> {
     let state = Explain {
         appliance,
         lifecycle,
         turns: Arc::new(Semaphore::new(AT_ONCE)),
     };
-    OpenApiRouter::new()
-        .routes(routes!(explain))
-        .with_state(state)
+    Routes::new().routes(handlers!(explain)).with_state(state)
 }
 
 /// Ask what would become of a packet.

@@ -415,6 +415,14 @@ pub async fn site(appliance: Fake) -> Guarded {
     )
 }
 
+/// What is described of it.
+#[cfg(test)]
+pub(crate) async fn api(appliance: Fake) -> crate::routes::Routes<()> {
+    let access = Access::open(None, Arc::new(AuditLog)).expect("users in memory");
+    let lifecycle = lifecycle(&TempDir::new()).await;
+    crate::router::api(Arc::new(appliance), lifecycle, events(), &access, machine())
+}
+
 /// One that nobody starts anew.
 #[must_use]
 pub fn machine() -> Machine {

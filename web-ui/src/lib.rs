@@ -48,6 +48,7 @@ mod operation;
 mod pages;
 mod problem;
 mod router;
+mod routes;
 mod scan;
 mod segment;
 mod series;

@@ -20,19 +20,18 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::appliance::Appliance;
 use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 
 /// OpenMetrics 1.0.0, section 5.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Outside of `/api/v1`.
-pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Appliance>> {
-    OpenApiRouter::new().routes(routes!(metrics))
+pub(crate) fn routes() -> Routes<Arc<dyn Appliance>> {
+    Routes::new().routes(handlers!(metrics))
 }
 
 /// Counters for Prometheus.

@@ -14,23 +14,22 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
 use crate::filter::{BadParameter, NoParameters, pairs, parsed, word};
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 
 type Shared = State<Arc<dyn Appliance>>;
 
 /// Below `/api/v1`.
-pub(crate) fn routes(access: &Arc<Access>) -> OpenApiRouter<Arc<dyn Appliance>> {
-    OpenApiRouter::new()
-        .routes(routes!(objects))
-        .routes(routes!(url_lists))
-        .routes(routes!(reset_counters))
-        .layer(Extension(Arc::clone(access)))
+pub(crate) fn routes(access: &Arc<Access>) -> Routes<Arc<dyn Appliance>> {
+    Routes::new()
+        .routes(handlers!(objects))
+        .routes(handlers!(url_lists))
+        .routes(handlers!(reset_counters))
+        .within(|router| router.layer(Extension(Arc::clone(access))))
 }
 
 /// Which objects.

@@ -8,31 +8,30 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use firewall::view::{DropsView, InterfaceView, NatView, Readiness};
 use serde_json::json;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::access::Caller;
 use crate::appliance::Appliance;
 use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 use crate::segment::Segment;
 
 type Shared = State<Arc<dyn Appliance>>;
 
 /// Below `/api/v1`.
-pub(crate) fn routes() -> OpenApiRouter<Arc<dyn Appliance>> {
-    OpenApiRouter::new()
-        .routes(routes!(interfaces))
-        .routes(routes!(interface))
-        .routes(routes!(nat))
-        .routes(routes!(drops))
+pub(crate) fn routes() -> Routes<Arc<dyn Appliance>> {
+    Routes::new()
+        .routes(handlers!(interfaces))
+        .routes(handlers!(interface))
+        .routes(handlers!(nat))
+        .routes(handlers!(drops))
 }
 
 /// Outside of `/api/v1`: whether the process lives, and whether the datapath does its work.
-pub(crate) fn probes() -> OpenApiRouter<Arc<dyn Appliance>> {
-    OpenApiRouter::new()
-        .routes(routes!(healthz))
-        .routes(routes!(readyz))
+pub(crate) fn probes() -> Routes<Arc<dyn Appliance>> {
+    Routes::new()
+        .routes(handlers!(healthz))
+        .routes(handlers!(readyz))
 }
 
 /// Interfaces with their addresses, links and counters.

@@ -1,4 +1,5 @@
-//! The web application's files, which are in the binary: `ui/` has their source, and the build script says which they are.
+//! The web application's files, which are in the binary: `ui/` has their source, and the build script says which they are. The API's
+//! description is one more of them, at a path of the API.
 //!
 //! `/` and everything below `/ui/` is the one page, whose script knows where it is; below `/ui/assets/` are the files
 //! it asks for, each under a name that changes with its content. They tell nothing about the appliance, so that who is not
@@ -52,7 +53,7 @@ async fn below(uri: Uri, headers: HeaderMap) -> Response {
 }
 
 /// As it was compressed when it was built; as it was before that for who does not take it so.
-fn answer(name: &str, headers: &HeaderMap, cache: &'static str) -> Response {
+pub(crate) fn answer(name: &str, headers: &HeaderMap, cache: &'static str) -> Response {
     let packed = Files::get(&format!("{name}.gz"));
     let is_compressed = packed.is_some() && takes_gzip(headers);
     let (tag, body) = match (packed, Files::get(name)) {

@@ -6,9 +6,9 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
+use axum::routing::get;
 use firewall::events::Events;
 use firewall::lifecycle::Lifecycle;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::{Access, Guarded};
 use crate::appliance::Appliance;
@@ -16,6 +16,7 @@ use crate::conditional::not_modified;
 use crate::configuration::{self, Configuration};
 use crate::events::{self, EventLog};
 use crate::problem::Problem;
+use crate::routes::Routes;
 use crate::system::{Machine, System};
 use crate::tables::Tables;
 use crate::{
@@ -30,38 +31,49 @@ pub fn router(
     access: Arc<Access>,
     machine: Machine,
 ) -> Guarded {
-    let event_log = EventLog::new(events, Arc::clone(&access));
-    let tables = Tables::new(Arc::clone(&appliance), Arc::clone(&access));
-    let system = System {
-        appliance: Arc::clone(&appliance),
-        lifecycle: lifecycle.clone(),
-        access: Arc::clone(&access),
-        machine,
-    };
-    let api = OpenApiRouter::new()
-        .merge(operation::routes())
-        .merge(explain::routes(appliance.clone(), lifecycle.clone()))
-        .merge(tables::routes().with_state(tables))
-        .merge(system::routes().with_state(system))
-        .merge(events::routes().with_state(event_log))
-        .merge(objects::routes(&access))
-        .merge(applications::routes())
-        .merge(series::routes(&access))
-        .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
-        .merge(access.routes());
-    let mut all = OpenApiRouter::with_openapi(openapi::base())
-        .nest("/api/v1", api)
-        .merge(operation::probes())
-        .merge(metrics::routes())
-        .with_state(appliance);
-    configuration::describe(all.get_openapi_mut());
-    let router = openapi::served(all)
+    let router = api(appliance, lifecycle, events, &access, machine)
+        .into_router()
+        .route("/api/v1/openapi.json", get(openapi::show))
         .merge(pages::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(not_modified))
         .layer(map_response(never_stored));
     Guarded::new(router, access)
+}
+
+/// What has a description in `openapi.json`.
+pub(crate) fn api(
+    appliance: Arc<dyn Appliance>,
+    lifecycle: Lifecycle,
+    events: Events,
+    access: &Arc<Access>,
+    machine: Machine,
+) -> Routes<()> {
+    let event_log = EventLog::new(events, Arc::clone(access));
+    let tables = Tables::new(Arc::clone(&appliance), Arc::clone(access));
+    let system = System {
+        appliance: Arc::clone(&appliance),
+        lifecycle: lifecycle.clone(),
+        access: Arc::clone(access),
+        machine,
+    };
+    let api = Routes::new()
+        .merge(operation::routes())
+        .merge(explain::routes(appliance.clone(), lifecycle.clone()))
+        .merge(tables::routes().with_state(tables))
+        .merge(system::routes().with_state(system))
+        .merge(events::routes().with_state(event_log))
+        .merge(objects::routes(access))
+        .merge(applications::routes())
+        .merge(series::routes(access))
+        .merge(configuration::routes().with_state(Configuration::new(lifecycle)))
+        .merge(access.routes());
+    Routes::new()
+        .nest("/api/v1", api)
+        .merge(operation::probes())
+        .merge(metrics::routes())
+        .with_state(appliance)
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -17,13 +17,12 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, TryAcquireError};
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
 use crate::filter::{BadParameter, NoParameters, pairs, parsed, word};
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 
 type Shared = State<Arc<dyn Appliance>>;
 
@@ -33,15 +32,18 @@ const MOST_NAMES: usize = 32;
 const MOST_STREAMS: usize = 32;
 
 /// Below `/api/v1`.
-pub(crate) fn routes(access: &Arc<Access>) -> OpenApiRouter<Arc<dyn Appliance>> {
+pub(crate) fn routes(access: &Arc<Access>) -> Routes<Arc<dyn Appliance>> {
     let places = Arc::new(Semaphore::new(MOST_STREAMS));
-    OpenApiRouter::new()
-        .routes(routes!(all_series))
-        .routes(routes!(one_series))
-        .routes(routes!(rates))
-        .routes(routes!(follow_rates))
-        .layer(Extension(places))
-        .layer(Extension(Arc::clone(access)))
+    Routes::new()
+        .routes(handlers!(all_series))
+        .routes(handlers!(one_series))
+        .routes(handlers!(rates))
+        .routes(handlers!(follow_rates))
+        .within(|router| {
+            router
+                .layer(Extension(places))
+                .layer(Extension(Arc::clone(access)))
+        })
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -19,13 +19,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
 use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 
 /// Where the appliance runs, and how it is started anew.
 #[derive(Clone, Debug)]
@@ -64,10 +63,10 @@ pub(crate) struct System {
 }
 
 /// Below `/api/v1`.
-pub(crate) fn routes() -> OpenApiRouter<System> {
-    OpenApiRouter::new()
-        .routes(routes!(system))
-        .routes(routes!(restart))
+pub(crate) fn routes() -> Routes<System> {
+    Routes::new()
+        .routes(handlers!(system))
+        .routes(handlers!(restart))
 }
 
 /// `GET /system`.

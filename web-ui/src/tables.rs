@@ -12,13 +12,12 @@ use firewall::view::{
     Cleared, LeaseFilter, LeasePage, NeighbourFilter, NeighbourPage, PolicyFilter, PolicyView,
     RouteFilter, RoutePage, SessionFilter, SessionPage, SessionView,
 };
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
 use crate::filter::{Asked, NoParameters};
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 use crate::scan::Scans;
 use crate::segment::Segment;
 
@@ -71,14 +70,14 @@ impl Tables {
 }
 
 /// Below `/api/v1`.
-pub(crate) fn routes() -> OpenApiRouter<Tables> {
-    OpenApiRouter::new()
-        .routes(routes!(sessions, clear_sessions))
-        .routes(routes!(session, clear_session))
-        .routes(routes!(leases))
-        .routes(routes!(policies))
-        .routes(routes!(kernel_routes))
-        .routes(routes!(neighbours))
+pub(crate) fn routes() -> Routes<Tables> {
+    Routes::new()
+        .routes(handlers!(sessions, clear_sessions))
+        .routes(handlers!(session, clear_session))
+        .routes(handlers!(leases))
+        .routes(handlers!(policies))
+        .routes(handlers!(kernel_routes))
+        .routes(handlers!(neighbours))
 }
 
 /// Sessions: a page in the order of the table, or with `sort` the first by another order.

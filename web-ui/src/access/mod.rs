@@ -52,8 +52,6 @@ use axum::extract::DefaultBodyLimit;
 use firewall::audit::{Actor, Audit, AuditAction, AuditEntry, Outcome};
 use jiff::Timestamp;
 use tokio::task::{JoinError, spawn_blocking};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub use caller::{Caller, Peer};
 pub use guard::Guarded;
@@ -67,6 +65,7 @@ use sessions::Sessions;
 use store::{SaveError, Store};
 
 use crate::body::{self, Loads};
+use crate::routes::{Routes, handlers};
 
 /// Users, tokens and sessions of one appliance.
 pub struct Access {
@@ -158,17 +157,17 @@ impl Access {
     }
 
     /// The routes of this module, below `/api/v1`.
-    pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Self>) -> OpenApiRouter<S> {
-        OpenApiRouter::new()
-            .routes(routes!(own::login))
-            .routes(routes!(own::logout))
-            .routes(routes!(own::whoami))
-            .routes(routes!(own::change_password))
-            .routes(routes!(users::list, users::create))
-            .routes(routes!(users::show, users::change, users::delete))
-            .routes(routes!(tokens::list, tokens::issue))
-            .routes(routes!(tokens::revoke))
-            .layer(DefaultBodyLimit::max(body::SMALL_BYTES_MAX))
+    pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Self>) -> Routes<S> {
+        Routes::new()
+            .routes(handlers!(own::login))
+            .routes(handlers!(own::logout))
+            .routes(handlers!(own::whoami))
+            .routes(handlers!(own::change_password))
+            .routes(handlers!(users::list, users::create))
+            .routes(handlers!(users::show, users::change, users::delete))
+            .routes(handlers!(tokens::list, tokens::issue))
+            .routes(handlers!(tokens::revoke))
+            .within(|router| router.layer(DefaultBodyLimit::max(body::SMALL_BYTES_MAX)))
             .with_state(Arc::clone(self))
     }
 

@@ -36,8 +36,6 @@ pub(super) struct Collection {
     /// Where it stands in the document.
     pub(super) at: &'static [&'static str],
     pub(super) shape: Shape,
-    /// The name of an entry's schema, and the schema with the name in it.
-    pub(super) schema: fn() -> super::describe::Described,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,127 +13,36 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::answer::EditedView;
-use super::collection::{Collection, ListQuery, Move, PlaceQuery, Shape};
+use super::collection::{Collection, ListQuery, Move, PlaceQuery};
 
 /// Schemas by name; the first is the resource's.
-pub(super) struct Described {
+struct Described {
     name: String,
     resource: Schema,
     others: Vec<(String, RefOr<Schema>)>,
 }
 
-/// Every collection of the document.
-pub(super) static COLLECTIONS: &[Collection] = &[
-    Collection {
-        path: "interfaces",
-        noun: "interface",
-        at: &["interfaces"],
-        shape: Shape::Map { content: None },
-        schema: named::<Interface>,
-    },
-    Collection {
-        path: "zones",
-        noun: "zone",
-        at: &["zones"],
-        shape: Shape::Map { content: None },
-        schema: named::<Zone>,
-    },
-    Collection {
-        path: "addresses",
-        noun: "address object",
-        at: &["addresses"],
-        shape: Shape::Map {
-            content: Some("addresses"),
-        },
-        schema: || listed::<String>("AddressObject", "addresses"),
-    },
-    Collection {
-        path: "feeds",
-        noun: "feed",
-        at: &["feeds"],
-        shape: Shape::Map { content: None },
-        schema: named::<Feed>,
-    },
-    Collection {
-        path: "url-lists",
-        noun: "list of URLs",
-        at: &["url-lists"],
-        shape: Shape::Map { content: None },
-        schema: named::<UrlList>,
-    },
-    Collection {
-        path: "services",
-        noun: "service",
-        at: &["services"],
-        shape: Shape::Map { content: None },
-        schema: named::<Service>,
-    },
-    Collection {
-        path: "inspection",
-        noun: "inspection profile",
-        at: &["inspection"],
-        shape: Shape::Map { content: None },
-        schema: named::<InspectionProfile>,
-    },
-    Collection {
-        path: "schedules",
-        noun: "schedule",
-        at: &["schedules"],
-        shape: Shape::Map { content: None },
-        schema: named::<Schedule>,
-    },
-    Collection {
-        path: "applications",
-        noun: "application",
-        at: &["applications"],
-        shape: Shape::Map {
-            content: Some("terms"),
-        },
-        schema: || listed::<ApplicationItem>("Application", "terms"),
-    },
-    Collection {
-        path: "policies",
-        noun: "policy",
-        at: &["policies"],
-        shape: Shape::List { key: "name" },
-        schema: plain::<Policy>,
-    },
-    Collection {
-        path: "routes",
-        noun: "route",
-        at: &["routes"],
-        shape: Shape::List { key: "to" },
-        schema: plain::<Route>,
-    },
-    Collection {
-        path: "nat/pools",
-        noun: "pool",
-        at: &["nat", "pools"],
-        shape: Shape::Map { content: None },
-        schema: named::<Pool>,
-    },
-    Collection {
-        path: "nat/source",
-        noun: "source rule",
-        at: &["nat", "source"],
-        shape: Shape::List { key: "name" },
-        schema: plain::<SourceRule>,
-    },
-    Collection {
-        path: "nat/destination",
-        noun: "destination rule",
-        at: &["nat", "destination"],
-        shape: Shape::List { key: "name" },
-        schema: plain::<DestinationRule>,
-    },
-    Collection {
-        path: "nat/static",
-        noun: "static rule",
-        at: &["nat", "static"],
-        shape: Shape::List { key: "name" },
-        schema: plain::<StaticRule>,
-    },
-];
+/// The name of an entry's schema, and the schema with the name in it.
+fn described(collection: &Collection) -> Described {
+    match collection.path {
+        "interfaces" => named::<Interface>(),
+        "zones" => named::<Zone>(),
+        "addresses" => listed::<String>("AddressObject", "addresses"),
+        "feeds" => named::<Feed>(),
+        "url-lists" => named::<UrlList>(),
+        "services" => named::<Service>(),
+        "inspection" => named::<InspectionProfile>(),
+        "schedules" => named::<Schedule>(),
+        "applications" => listed::<ApplicationItem>("Application", "terms"),
+        "policies" => plain::<Policy>(),
+        "routes" => plain::<Route>(),
+        "nat/pools" => named::<Pool>(),
+        "nat/source" => plain::<SourceRule>(),
+        "nat/destination" => plain::<DestinationRule>(),
+        "nat/static" => plain::<StaticRule>(),
+        other => panic!("nothing describes the collection '{other}'"),
+    }
+}
 
 /// An entry of a list, which has its name.
 fn plain<T: ToSchema>() -> Described {
@@ -184,7 +93,7 @@ fn object<T: PartialSchema>() -> Object {
 
 /// Adds a collection's paths and shapes.
 pub(super) fn describe(collection: &Collection, document: &mut OpenApi) {
-    let described = (collection.schema)();
+    let described = described(collection);
     let components = document.components.get_or_insert_default();
     components.schemas.extend(described.others);
     components

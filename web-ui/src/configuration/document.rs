@@ -8,8 +8,6 @@ use firewall::config::document::{Document, Events, Management, System};
 use firewall::lifecycle::{IfMatch, Text};
 use json_patch::Patch;
 use serde_json::{Map, Value};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::answer::{EditedView, Tagged, listed};
 use super::body::{DocumentBody, Expected, JsonBody};
@@ -17,14 +15,15 @@ use super::{Configuration, edits};
 use crate::access::Caller;
 use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 
-pub(super) fn routes() -> OpenApiRouter<Configuration> {
-    OpenApiRouter::new()
-        .routes(routes!(running))
-        .routes(routes!(candidate, replace, patch, discard))
-        .routes(routes!(system, change_system))
-        .routes(routes!(management, change_management))
-        .routes(routes!(events, change_events))
+pub(super) fn routes() -> Routes<Configuration> {
+    Routes::new()
+        .routes(handlers!(running))
+        .routes(handlers!(candidate, replace, patch, discard))
+        .routes(handlers!(system, change_system))
+        .routes(handlers!(management, change_management))
+        .routes(handlers!(events, change_events))
 }
 
 /// The configuration in force.

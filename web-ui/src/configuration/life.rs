@@ -11,8 +11,6 @@ use firewall::lifecycle::{CommitRequest, Report, Revision, RevisionState, Source
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::Configuration;
 use super::answer::{EditedView, listed};
@@ -21,18 +19,19 @@ use super::document::{answer, whole};
 use crate::access::Caller;
 use crate::filter::NoParameters;
 use crate::problem::{MISTAKES_MAX, Mistake, Problem};
+use crate::routes::{Routes, handlers};
 use crate::segment::Segment;
 
-pub(super) fn routes() -> OpenApiRouter<Configuration> {
-    OpenApiRouter::new()
-        .routes(routes!(status))
-        .routes(routes!(check, check_candidate))
-        .routes(routes!(diff))
-        .routes(routes!(commit))
-        .routes(routes!(confirm))
-        .routes(routes!(rollback))
-        .routes(routes!(history))
-        .routes(routes!(revision))
+pub(super) fn routes() -> Routes<Configuration> {
+    Routes::new()
+        .routes(handlers!(status))
+        .routes(handlers!(check, check_candidate))
+        .routes(handlers!(diff))
+        .routes(handlers!(commit))
+        .routes(handlers!(confirm))
+        .routes(handlers!(rollback))
+        .routes(handlers!(history))
+        .routes(handlers!(revision))
 }
 
 /// Which configuration is in force, and where it came from.

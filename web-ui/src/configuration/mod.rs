@@ -7,6 +7,8 @@
 mod answer;
 mod body;
 mod collection;
+mod collections;
+#[cfg(test)]
 mod describe;
 mod document;
 mod edits;
@@ -20,9 +22,9 @@ use axum::http::StatusCode;
 use firewall::lifecycle::{ETag, Lifecycle, Text};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::problem::Problem;
+use crate::routes::Routes;
 
 pub(crate) use answer::invalid;
 pub(crate) use body::JsonBody;
@@ -94,11 +96,11 @@ async fn read(text: Text) -> Result<Snapshot, Problem> {
 }
 
 /// Below `/api/v1`.
-pub(crate) fn routes() -> OpenApiRouter<Configuration> {
-    let mut router = OpenApiRouter::new()
+pub(crate) fn routes() -> Routes<Configuration> {
+    let mut router = Routes::new()
         .merge(life::routes())
         .merge(document::routes());
-    for collection in describe::COLLECTIONS {
+    for collection in collections::COLLECTIONS {
         for (path, handlers) in collection::handlers(collection) {
             router = router.route(&path, handlers);
         }
@@ -107,8 +109,9 @@ pub(crate) fn routes() -> OpenApiRouter<Configuration> {
 }
 
 /// Adds what `routes` can't say of the collections itself.
+#[cfg(test)]
 pub(crate) fn describe(document: &mut utoipa::openapi::OpenApi) {
-    for collection in describe::COLLECTIONS {
+    for collection in collections::COLLECTIONS {
         describe::describe(collection, document);
     }
 }

@@ -19,12 +19,11 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::access::Access;
 use crate::filter::NoParameters;
 use crate::problem::Problem;
+use crate::routes::{Routes, handlers};
 use filter::{Paging, Selection, Wanted};
 use stream::Seats;
 
@@ -73,12 +72,12 @@ impl EventLog {
 }
 
 /// Below `/api/v1`.
-pub(crate) fn routes() -> OpenApiRouter<EventLog> {
-    OpenApiRouter::new()
-        .routes(routes!(page))
-        .routes(routes!(stream::follow))
-        .routes(routes!(capture::show, capture::start, capture::end))
-        .routes(routes!(alarms))
+pub(crate) fn routes() -> Routes<EventLog> {
+    Routes::new()
+        .routes(handlers!(page))
+        .routes(handlers!(stream::follow))
+        .routes(handlers!(capture::show, capture::start, capture::end))
+        .routes(handlers!(alarms))
 }
 
 /// A page of events, newest first.
