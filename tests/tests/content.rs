@@ -29,6 +29,7 @@ in_both_modes!(
     a_commit_decides_again_by_what_is_known,
     a_signature_is_told_and_what_it_drops_goes_no_further,
     other_signatures_come_without_a_session_lost,
+    each_request_is_looked_into_by_its_own_profile,
     what_was_sent_first_is_what_counts,
     a_long_stream_is_looked_into_and_arrives_whole,
 );
@@ -323,6 +324,68 @@ fn other_signatures_come_without_a_session_lost(attach: Attach) -> Result<()> {
 }
 
 /// To its last byte; and at tc the receiver has it in packets of many segments.
+/// Two of three policies look into what they permit, and one does not; which one it is decides each request of a connection.
+fn each_request_is_looked_into_by_its_own_profile(attach: Attach) -> Result<()> {
+    let signatures = Signatures::new("own-profile", attach, EVIL)?;
+    let sections = format!(
+        "policies:\n\
+         \x20 - {{ name: api, from: any, to: any, l7: {{ url: 'example.com/api/*' }}, action: permit, inspect: strict }}\n\
+         \x20 - {{ name: pages, from: any, to: any, l7: {{ url: 'example.com/pages/*' }}, action: permit, inspect: listed }}\n\
+         \x20 - {{ name: rest, from: any, to: any, action: permit }}\n\
+         inspection:\n\
+         \x20 strict: {{ signatures: prevent }}\n\
+         \x20 listed: {{ url-filter: {{ block: secrets }} }}\n\
+         url-lists:\n\
+         \x20 secrets: {{ entries: [example.com/pages/secret, example.com/api/secret] }}\n\
+         signatures:\n\
+         \x20 files: {}\n",
+        signatures.file.display()
+    );
+    let edge = Edge::start("own-profile", attach, &sections)?;
+    let free = request("/evil", "x");
+    let evil = request("/api/evil", "x");
+    let secret = request("/pages/secret", "x");
+    // What another policy's profile does not let pass is none of this one's.
+    let harmless = [
+        &free,
+        &request("/pages/evil", "x"),
+        &request("/api/secret", "x"),
+    ];
+    for (first, then) in [
+        (&free, &evil),
+        (&free, &secret),
+        (&evil, &free),
+        (&secret, &free),
+    ] {
+        let is_first = *first != free;
+        // One after the other, and both at once.
+        let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+        if !is_first {
+            for request in harmless {
+                says(&mut client, &mut server, request)?;
+                says(&mut server, &mut client, ANSWER)?;
+            }
+        }
+        let bad = if is_first { first } else { then };
+        client.write_all(bad)?;
+        passes_not(&mut server, bad)?;
+        let (mut client, mut server) = connection(&edge, Family::V4, 81)?;
+        let both = [&first[..], &then[..]].concat();
+        client.write_all(&both)?;
+        passes_not(&mut server, &both)?;
+    }
+    Ok(())
+}
+
+/// Of the bytes the server gets none.
+fn passes_not(server: &mut TcpStream, bytes: &[u8]) -> Result<()> {
+    server.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let mut got = vec![0; bytes.len()];
+    let read = server.read(&mut got).unwrap_or(0);
+    ensure!(read == 0, "{}", String::from_utf8_lossy(&got[..read]));
+    Ok(())
+}
+
 fn a_long_stream_is_looked_into_and_arrives_whole(attach: Attach) -> Result<()> {
     let signatures = Signatures::new("long", attach, EVIL)?;
     let sections = signatures.sections("detect, depth: all");

@@ -87,8 +87,8 @@ struct Looking {
     found: Vec<Match>,
     /// As of what was found.
     questions: Vec<filter::Question>,
-    /// As of each request that came with the packet, for policies.
-    requests: Vec<Facts>,
+    /// Those that came with the packet, where policies ask about them.
+    requests: Vec<Request>,
     /// Policy may decide otherwise when more is known.
     is_open: bool,
     /// What `Content` was made of last.
@@ -97,6 +97,14 @@ struct Looking {
     told: Option<Told>,
     /// The configuration that was asked last.
     generation: u64,
+}
+
+/// Each is decided by itself, and what is asked in it by the profile of its own policy.
+#[derive(Debug)]
+struct Request {
+    /// As they were when it was complete.
+    facts: Facts,
+    questions: Vec<filter::Question>,
 }
 
 /// What a session was identified as.
@@ -153,12 +161,17 @@ impl Looking {
     /// Whether anybody would learn from more of it.
     fn wants_more(&self, asks_about_requests: bool) -> bool {
         let identity = self.session.identity();
-        let asks_again = asks_about_requests && self.facts.has_requests();
+        let asks_again = self.asks_again(asks_about_requests);
         let follows = || {
             self.filters()
                 .is_some_and(|filters| filters.follow(identity))
         };
         self.is_open || asks_again || self.watch.is_some() || !identity.complete || follows()
+    }
+
+    /// Whether its next request may come under another policy.
+    fn asks_again(&self, asks_about_requests: bool) -> bool {
+        asks_about_requests && self.facts.has_requests()
     }
 
     fn filters(&self) -> Option<&Arc<Filters>> {
@@ -318,14 +331,31 @@ impl Walk<'_> {
             return Judged::Goes;
         };
         let slot = flow.slot;
-        let by_content = self.judge_content(slot, looking, content);
-        let by_signatures = self.judge_signatures(slot, looking);
+        let (earlier, strictest) = self.judge_earlier(admitted, flow, looking);
+        let by_content = match earlier {
+            Judged::Goes => self.judge_content(slot, looking, content),
+            Judged::Stays(_) | Judged::Refused(_) => None,
+        };
+        let by_signatures = self.judge_signatures(slot, looking, strictest);
         let refusal = by_content
             .or(by_signatures)
             .or_else(|| self.judge_room(slot, looking));
-        let judged = match refusal {
-            Some(refusal) => Judged::Refused(refusal),
-            None => self.judge_filters(admitted, flow, looking),
+        let judged = match (earlier, refusal) {
+            (Judged::Refused(refusal), _) | (_, Some(refusal)) => Judged::Refused(refusal),
+            (Judged::Stays(reason), None) => Judged::Stays(reason),
+            (Judged::Goes, None) => match looking.filters().map(Arc::clone) {
+                Some(filters) => {
+                    let questions = std::mem::take(&mut looking.questions);
+                    self.judge_filters(admitted, flow, &filters, questions)
+                }
+                None => {
+                    // Those of a session that may come under a filter yet wait.
+                    if !looking.is_open {
+                        looking.questions.clear();
+                    }
+                    Judged::Goes
+                }
+            },
         };
         if let Judged::Refused(refusal) = &judged {
             let session = self.shared.table.session(slot);
@@ -415,12 +445,19 @@ impl Walk<'_> {
         let mut sink = |event: &Event<'_>| {
             facts.note(event);
             if asks_about_requests && Facts::is_asked(event) {
-                requests.push(facts.clone());
+                requests.push(Request {
+                    facts: facts.clone(),
+                    questions: Vec::new(),
+                });
             }
-            if let Some(question) = asked.as_mut().and_then(|asked| asked.note(event))
-                && (are_judged || questions.len() < MOST_QUESTIONS)
-            {
-                questions.push(question);
+            if let Some(question) = asked.as_mut().and_then(|asked| asked.note(event)) {
+                match requests.last_mut() {
+                    Some(request) => request.questions.push(question),
+                    None if are_judged || questions.len() < MOST_QUESTIONS => {
+                        questions.push(question);
+                    }
+                    None => {}
+                }
             }
             if let (Some(watch), Some(scanner)) = (watch.as_mut(), scanner.as_deref_mut()) {
                 watch.event(event, scanner, now, &mut |one| found.push(one));

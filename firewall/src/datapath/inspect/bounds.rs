@@ -50,14 +50,15 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    pub(super) fn of(bounds: Option<&Bounds>, is_open: bool, generation: &Generation) -> Self {
+    /// `may_change`: another policy may permit it yet.
+    pub(super) fn of(bounds: Option<&Bounds>, may_change: bool, generation: &Generation) -> Self {
         let asks_again = generation.config.rules.asks_about_requests();
         let nothing = Self {
             names: asks_again,
             requests: asks_again,
             ..Self::default()
         };
-        if is_open {
+        if may_change {
             let profiles = generation.config.inspection.profiles().iter();
             return profiles.fold(nothing, |wants, profile| Self {
                 signatures: wants.signatures || profile.signatures != SignatureUse::Off,
@@ -102,7 +103,10 @@ impl Looking {
     /// The policy that permits the session from now on.
     pub(super) fn come_under(&mut self, policy: Option<PolicyId>, generation: &Generation) {
         self.bounds = Bounds::of(policy, generation);
-        let wants = Wants::of(self.bounds.as_ref(), self.is_open, generation);
+        // What is no longer followed can't be taken up again when a request comes under a policy that wants it.
+        let may_change =
+            self.is_open || self.asks_again(generation.config.rules.asks_about_requests());
+        let wants = Wants::of(self.bounds.as_ref(), may_change, generation);
         let ip_protocol = self.session.endpoints().ip_protocol;
         self.session.set_profile(&wants.how_far(ip_protocol));
         if !wants.signatures {

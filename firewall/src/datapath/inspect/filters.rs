@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use abi::DropReason;
-use inspection::filter::{self, BlockPage, Blocked, DnsAnswers, Instead, Question, Request};
+use inspection::filter::{
+    self, BlockPage, Blocked, DnsAnswers, Filters, Instead, Question, Request,
+};
 use packet::tcp::Flags;
 use packet::{TcpHeader, Transport};
 
 use super::policy::policy_of;
-use super::{Judged, Looking, Refusal, SHORT_HEADER_BYTES, payload};
+use super::{Judged, Refusal, SHORT_HEADER_BYTES, payload};
 use crate::counters::FilterKind;
 use crate::datapath::Admitted;
 use crate::datapath::answer::Said;
@@ -47,17 +49,15 @@ impl Answered {
 }
 
 impl Walk<'_> {
-    /// What was asked in the session since it was judged last.
+    /// What was asked, in the order in which it was.
     pub(super) fn judge_filters(
         &mut self,
         admitted: &mut Admitted,
         flow: Flow,
-        looking: &mut Looking,
+        filters: &Filters,
+        questions: Vec<Question>,
     ) -> Judged {
-        let Some(filters) = looking.filters().map(Arc::clone) else {
-            return Judged::Goes;
-        };
-        for question in std::mem::take(&mut looking.questions) {
+        for question in questions {
             let blocked = filters.decide(&question, &self.shared.inspector.services());
             let instead = filters.instead(&question);
             let Some(blocked) = blocked else {

@@ -5,16 +5,54 @@ use std::time::Duration;
 
 use rules::{Content, Decision, PolicyId, Question};
 
-use super::{IS_INSPECTED, LOGS_END, Looking, Refusal, Told};
-use crate::content::{self, Facts};
+use super::bounds::Bounds;
+use super::{IS_INSPECTED, Judged, LOGS_END, Looking, Refusal, Request, Told};
+use crate::config::SignatureUse;
+use crate::content;
 use crate::counters::InterfaceId;
+use crate::datapath::Admitted;
 use crate::datapath::decide::NO_POLICY;
 use crate::datapath::shared::EventKind;
 use crate::datapath::tuple_of;
 use crate::datapath::worker::Walk;
 use crate::session::{Direction, Flow, Slot};
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// Decides all but the last of the requests that came with a packet: each could be the one that is not permitted, or that its
+    /// profile's filter blocks. And what the strictest of their profiles does with signatures.
+    pub(super) fn judge_earlier(
+        &mut self,
+        admitted: &mut Admitted,
+        flow: Flow,
+        looking: &mut Looking,
+    ) -> (Judged, SignatureUse) {
+        let mut strictest = SignatureUse::Off;
+        let Some(last) = looking.requests.pop() else {
+            return (Judged::Goes, strictest);
+        };
+        for Request { facts, questions } in std::mem::take(&mut looking.requests) {
+            let content = content::of(looking.session.identity(), &facts);
+            let policy = match self.decide_knowing(flow.slot, &content) {
+                Some(Ok((_, decision))) => decision.policy,
+                Some(Err(refusal)) => return (Judged::Refused(refusal), strictest),
+                None => continue,
+            };
+            let Some(bounds) = Bounds::of(policy, self.generation) else {
+                continue;
+            };
+            strictest = strictest.max(bounds.signatures);
+            if let Some(filters) = bounds.filters {
+                match self.judge_filters(admitted, flow, &filters, questions) {
+                    Judged::Goes => {}
+                    judged @ (Judged::Stays(_) | Judged::Refused(_)) => return (judged, strictest),
+                }
+            }
+        }
+        // What is known now is known of the last.
+        looking.questions.extend(last.questions);
+        (Judged::Goes, strictest)
+    }
+
     /// Decides by what the session carries, as far as that is known.
     pub(super) fn judge_content(
         &mut self,
@@ -25,55 +63,39 @@ impl Walk<'_> {
         let seen = Some(looking.seen());
         let is_news = seen != looking.seen && self.learn(slot, looking, known);
         looking.seen = seen;
-        let asks_again =
-            self.generation.config.rules.asks_about_requests() && looking.facts.has_requests();
-        let requests = std::mem::take(&mut looking.requests);
-        // The last is what is known now.
-        if let Some((_, earlier)) = requests.split_last() {
-            for facts in earlier {
-                if let Some(refusal) = self.judge_request(slot, looking, facts) {
-                    return Some(refusal);
-                }
-            }
-        }
+        let asks_again = looking.asks_again(self.generation.config.rules.asks_about_requests());
         let is_other = looking.generation != self.generation.number;
         if !is_other && !(is_news && (looking.is_open || asks_again)) {
             return None;
         }
         looking.generation = self.generation.number;
-        let question = self.question(slot)?;
-        let rules = &self.generation.config.rules;
-        let decision = rules.decide_knowing(&question, known);
-        looking.is_open = decision.is_open;
-        let refusal = match decision.action {
-            rules::Action::Permit => {
+        match self.decide_knowing(slot, known)? {
+            Ok((question, decision)) => {
+                looking.is_open = decision.is_open;
                 looking.come_under(decision.policy, self.generation);
                 self.content_permitted(slot, looking, &question, &decision, known);
-                return None;
+                None
             }
-            rules::Action::Reject => Refusal::Told,
-            rules::Action::Deny => Refusal::Silent,
-        };
-        self.content_denied(slot, &question, &decision, known);
-        Some(refusal)
+            Err(refusal) => Some(refusal),
+        }
     }
 
-    /// Decides by one of several requests that came with a packet: each could be the one that is not permitted.
-    fn judge_request(&mut self, slot: Slot, looking: &Looking, facts: &Facts) -> Option<Refusal> {
-        let content = content::of(looking.session.identity(), facts);
+    /// What becomes of the session with this content. If it is not permitted, that is counted and told.
+    fn decide_knowing(
+        &mut self,
+        slot: Slot,
+        content: &Content,
+    ) -> Option<Result<(Question, Decision<'a>), Refusal>> {
         let question = self.question(slot)?;
-        let decision = self
-            .generation
-            .config
-            .rules
-            .decide_knowing(&question, &content);
+        let rules = &self.generation.config.rules;
+        let decision = rules.decide_knowing(&question, content);
         let refusal = match decision.action {
-            rules::Action::Permit => return None,
+            rules::Action::Permit => return Some(Ok((question, decision))),
             rules::Action::Reject => Refusal::Told,
             rules::Action::Deny => Refusal::Silent,
         };
-        self.content_denied(slot, &question, &decision, &content);
-        Some(refusal)
+        self.content_denied(slot, &question, &decision, content);
+        Some(Err(refusal))
     }
 
     /// Whether more is known of the session's content than before.

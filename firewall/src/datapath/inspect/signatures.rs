@@ -84,22 +84,37 @@ pub(super) fn packet<'a>(
 }
 
 impl Walk<'_> {
-    /// What was found in the session; and what else its profile does not let pass.
-    pub(super) fn judge_signatures(&self, slot: Slot, looking: &mut Looking) -> Option<Refusal> {
-        let Some(bounds) = &looking.bounds else {
-            looking.found.truncate(MOST_WAITING);
-            return None;
-        };
+    /// What was found in the session; and what else its profile does not let pass. `strictest` is what the profiles of requests
+    /// say that came with the same packet: nobody knows in which of them it was found.
+    pub(super) fn judge_signatures(
+        &self,
+        slot: Slot,
+        looking: &mut Looking,
+        strictest: SignatureUse,
+    ) -> Option<Refusal> {
+        let bounds = looking.bounds.as_ref();
+        let by = bounds.map_or(strictest, |bounds| bounds.signatures.max(strictest));
         let mut refusal = None;
-        for one in looking.found.drain(..) {
-            refusal = match self.tell_signature(slot, one, bounds.signatures) {
+        if by == SignatureUse::Off {
+            // What is decided does not ask for them, although the next request may.
+            looking
+                .found
+                .truncate(if looking.is_open { MOST_WAITING } else { 0 });
+        }
+        let judged = if by == SignatureUse::Off {
+            0
+        } else {
+            looking.found.len()
+        };
+        for one in looking.found.drain(..judged) {
+            refusal = match self.tell_signature(slot, one, by) {
                 Action::Reject => Some(Refusal::Told),
                 Action::Drop => refusal.or(Some(Refusal::Silent)),
                 Action::Alert | Action::Pass => refusal,
             };
         }
         if let Some(anomaly) = looking.facts.anomaly()
-            && bounds.anomalies == Anomalies::Drop
+            && bounds.is_some_and(|bounds| bounds.anomalies == Anomalies::Drop)
             && refusal.is_none()
         {
             let what = anomaly.to_string();
