@@ -187,9 +187,21 @@ policies:
     logged(&edge, "denied", &denied)
 }
 
+/// Also of a client that sends something else first, and more of it than is looked at of what nobody knows.
 fn refuses_quic(edge: &Edge) -> Result<()> {
+    for (port, junk) in [(5_000, 0), (5_001, 1), (5_002, 40)] {
+        refuses_quic_behind(edge, port, junk).with_context(|| format!("{junk} of junk"))?;
+    }
+    Ok(())
+}
+
+fn refuses_quic_behind(edge: &Edge, port: u16, junk: usize) -> Result<()> {
     let server = edge.server.udp(Family::V4.server, 443)?;
-    let socket = edge.client.udp(Family::V4.client, 5_000)?;
+    let socket = edge.client.udp(Family::V4.client, port)?;
+    for _ in 0..junk {
+        socket.send_to(b"x", (Family::V4.server, 443))?;
+        ensure!(server.recv_from(&mut [0; 16])?.0 == 1);
+    }
     let why = Quic::new((Family::V4.server, 443).into(), "cdn.tracker.example")?.ends(&socket)?;
     let ConnectionError::ConnectionClosed(close) = &why else {
         bail!("{why}");
@@ -332,6 +344,12 @@ fn a_blocked_name_is_answered(attach: Attach) -> Result<()> {
     ensure!(answer(&got, 1)? == (3, Vec::new()), "{got:?}");
     let told = json!({ "host": "www.ads.example", "action": "nxdomain" });
     logged(&edge, "filter", &told)?;
+    // Behind something else, too.
+    let other = edge.client.udp(Family::V4.client, 5_000)?;
+    other.send_to(b"x", (Family::V4.server, 53))?;
+    ensure!(server.recv_from(&mut [0; 16])?.0 == 1);
+    let got = asked(&other, Family::V4.server, &blocked)?;
+    ensure!(answer(&got, 1)? == (3, Vec::new()), "{got:?}");
     // From the same port, other names go on.
     client.send_to(&question(2, "www.example", A), (Family::V4.server, 53))?;
     let mut buffer = [0; 512];
@@ -339,7 +357,7 @@ fn a_blocked_name_is_answered(attach: Attach) -> Result<()> {
     ensure!(buffer[..length] == question(2, "www.example", A));
     let told = json!({ "host": "www.example", "action": "permit" });
     logged(&edge, "filter", &told)?;
-    ensure!(edge.dropped("filtered")? == 1);
+    ensure!(edge.dropped("filtered")? == 2);
 
     edge.reload(&filter("answer: zero"))?;
     let got = asked(&client, Family::V4.server, &blocked)?;

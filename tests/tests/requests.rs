@@ -1,7 +1,8 @@
 //! Policies that ask what is asked for: each request of a session is decided, wherever it is and however it is written.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, TcpStream};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use palisade_tests::capture::{Capture, Captured};
@@ -18,6 +19,8 @@ in_both_modes!(
     a_request_far_into_a_connection_is_decided,
     a_path_is_the_same_however_it_is_written,
     each_question_is_decided,
+    junk_hides_no_question,
+    a_session_without_room_goes_no_further,
     a_name_is_learnt_where_policies_ask_for_hosts,
     starttls_is_waited_for,
     a_session_is_identified_once,
@@ -156,6 +159,72 @@ fn each_question_is_decided(attach: Attach) -> Result<()> {
     };
     says(&mut client, &mut server, &framed(b"www"))?;
     is_refused(&mut client, &mut server, &framed(b"never"))
+}
+
+/// More of it than is looked at of what nobody knows.
+fn junk_hides_no_question(attach: Attach) -> Result<()> {
+    let edge = Edge::start("junk", attach, NO_NAMES)?;
+    let resolver = edge.server.udp(Family::V4.server, 53)?;
+    let client = edge.client.udp(Family::V4.client, 5_000)?;
+    let mut buffer = [0; 512];
+    for _ in 0..40 {
+        client.send_to(b"x", (Family::V4.server, 53))?;
+        ensure!(resolver.recv_from(&mut buffer)?.0 == 1);
+    }
+    client.send_to(&question(b"never"), (Family::V4.server, 53))?;
+    edge.wait_for_drops("content-denied", 1)
+}
+
+/// Of all the memory that inspection has, ends may make it take this much for a direction: a field of RFC 7541's table counts for its
+/// letters and 32 bytes (4.1), also where the whole of it is one byte.
+fn a_session_without_room_goes_no_further(attach: Attach) -> Result<()> {
+    let edge = Edge::start("room", attach, NO_ADMIN)?;
+    let more_files = [
+        "--nofile=4096:4096",
+        "--pid",
+        &std::process::id().to_string(),
+    ];
+    let allowed = Command::new("prlimit").args(more_files).status()?;
+    ensure!(allowed.success());
+    let limit = edge
+        .palisade
+        .metric("palisade_inspection_memory_limit_bytes")?;
+    let asks = [PREFACE, SETTINGS, &table(1)].concat();
+    let answers = [SETTINGS, &table(1)].concat();
+    let talks = (limit / f64::from(2 * TABLE_BYTES)) as usize;
+    let mut others = Vec::new();
+    for _ in 1..talks {
+        let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+        says(&mut client, &mut server, &asks)?;
+        says(&mut server, &mut client, &answers)?;
+        others.push((client, server));
+    }
+    let taken = edge.palisade.metric("palisade_inspection_memory_bytes")?;
+    ensure!(taken == (others.len() as f64) * f64::from(2 * TABLE_BYTES));
+
+    let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+    says(&mut client, &mut server, &asks)?;
+    server.write_all(&answers)?;
+    logged(&edge, "denied", &json!({ "reason": "no-room" }))?;
+    client.set_nonblocking(true)?;
+    let error = client.read(&mut [0]).expect_err("nothing arrives");
+    ensure!(error.kind() == ErrorKind::WouldBlock, "{error}");
+    let dropped = r#"palisade_dropped_packets_total{interface="right",reason="content-denied"}"#;
+    ensure!(edge.palisade.metric(dropped)? >= 1.0);
+    // Who has room goes on.
+    let (client, server) = others.first_mut().context("a session")?;
+    says(client, server, &stream(3, "/"))
+}
+
+/// What an HTTP/2 end's table takes at most.
+const TABLE_BYTES: u32 = 64 << 10;
+
+/// RFC 7541 6.3 and 6.1: a table of another size, and `accept-encoding` over and over.
+fn table(number: u8) -> Vec<u8> {
+    let fields = [&[0x3f, 0xe1, 0x1f][..], &[0x90; 1_200]].concat();
+    let length = (fields.len() as u16).to_be_bytes();
+    let head = [0, length[0], length[1], 1, 4, 0, 0, 0, number];
+    [&head[..], &fields].concat()
 }
 
 /// What says no host itself has the one that its address was the answer for.
