@@ -63,13 +63,11 @@ fn recognise(datagram: &Datagram<'_>) -> Option<Answer> {
             }
         }
         // An error: a code, a text and its end.
-        5 => Answer::likely_if(
-            payload.be16(2)? <= 8
-                && payload.last() == Some(&0)
-                && payload[4..payload.len() - 1]
-                    .iter()
-                    .all(|byte| is_printable(*byte)),
-        ),
+        5 => {
+            let text = payload.after(4).strip_suffix(b"\0");
+            let is_text = |text: &[u8]| text.iter().all(|byte| is_printable(*byte));
+            Answer::likely_if(payload.be16(2)? <= 8 && text.is_some_and(is_text))
+        }
         // An acknowledgment of options.
         6 => Answer::likely_if(
             payload.last() == Some(&0)
@@ -80,4 +78,28 @@ fn recognise(datagram: &Datagram<'_>) -> Option<Answer> {
         ),
         _ => Answer::NotForMe,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_a_text_and_its_end() {
+        let says = |payload| {
+            recognise(&Datagram {
+                payload,
+                source_port: 40_000,
+                destination_port: 69,
+                before: None,
+                other: None,
+                said: Answer::Maybe,
+            })
+        };
+        assert_eq!(says(b"\0\x05\0\x01none\0"), Some(Answer::Likely));
+        assert_eq!(says(b"\0\x05\0\0\0"), Some(Answer::Likely));
+        // Its code's zeros are no text's end.
+        assert_eq!(says(b"\0\x05\0\0"), Some(Answer::NotForMe));
+        assert_eq!(says(b"\0\x05\0"), None);
+    }
 }
