@@ -217,6 +217,9 @@ impl Dns {
                 );
             }
         }
-        output.complete();
+        // Who has not asked yet may do so.
+        if message.question.is_some() {
+            output.complete();
+        }
     }
 }
