@@ -1,39 +1,75 @@
-//! What the fuzz targets in `tests/fuzz` and the test over `tests/corpus` do with their input: one
+//! What the fuzzer in `tests/fuzz` and the test over `tests/corpus` do with their input: one
 //! function per target, which panics where something does not hold.
 
 mod filters;
 mod sessions;
+mod signatures;
 
 use abi::{DropReason, Rewrite};
+use inspection::Protocol;
 use packet::checksum::Sum;
 use packet::{Checksums, Headers, Mac, Parsed, Quoted, Transport};
 
-pub use self::filters::{dns_answer, url_list};
-pub use sessions::{capture, session};
+use filters::{dns_answer, url_list};
+use sessions::{capture, protocol, session};
+use signatures::signatures;
 
 /// What stands before the frame in the input of `rewrite` and `quoted`: addresses, ports.
 pub const REWRITE_BYTES: usize = 36;
 
-/// A fuzz target: its name, which is also its corpus's, and what it does.
-pub type Target = (&'static str, fn(&[u8]));
+/// Its name is its corpus's, too.
+#[derive(Debug)]
+pub struct Target {
+    pub name: &'static str,
+    run: Run,
+}
 
-pub const TARGETS: [Target; 9] = [
-    ("parse", parse),
-    ("rewrite", rewrite),
-    ("quoted", quoted),
-    ("configuration", configuration),
-    ("signatures", signatures),
-    ("session", session),
-    ("capture", capture),
-    ("url_list", url_list),
-    ("dns_answer", dns_answer),
-];
+#[derive(Debug)]
+enum Run {
+    Whole(fn(&[u8])),
+    /// A protocol by itself.
+    Protocol(Protocol),
+}
 
-mod signatures;
-pub use self::signatures::signatures;
+impl Target {
+    /// # Panics
+    ///
+    /// Where something does not hold.
+    pub fn run(&self, input: &[u8]) {
+        match self.run {
+            Run::Whole(run) => run(input),
+            Run::Protocol(which) => protocol(which, input),
+        }
+    }
+}
+
+/// All of them; each protocol that is recognised by its bytes is one.
+pub fn targets() -> Vec<Target> {
+    let whole: [(&str, fn(&[u8])); 9] = [
+        ("parse", parse),
+        ("rewrite", rewrite),
+        ("quoted", quoted),
+        ("configuration", configuration),
+        ("signatures", signatures),
+        ("session", session),
+        ("capture", capture),
+        ("url_list", url_list),
+        ("dns_answer", dns_answer),
+    ];
+    let whole = whole.map(|(name, run)| Target {
+        name,
+        run: Run::Whole(run),
+    });
+    let protocols = inspection::alone::protocols();
+    let protocols = protocols.into_iter().map(|which| Target {
+        name: which.name(),
+        run: Run::Protocol(which),
+    });
+    whole.into_iter().chain(protocols).collect()
+}
 
 /// A frame: whatever was read lies inside it.
-pub fn parse(frame: &[u8]) {
+fn parse(frame: &[u8]) {
     let Some((frame, headers)) = read(frame, Checksums::Verify) else {
         return;
     };
@@ -52,7 +88,7 @@ pub fn parse(frame: &[u8]) {
 
 /// Addresses, ports and a frame: the frame has them afterwards, and nothing else changed length or
 /// place.
-pub fn rewrite(input: &[u8]) {
+fn rewrite(input: &[u8]) {
     let Some((frame, headers, to)) = frame_and_rewrite(input) else {
         return;
     };
@@ -95,7 +131,7 @@ pub fn rewrite(input: &[u8]) {
 
 /// Addresses, ports and a frame with an ICMP error: the quoted packet has them afterwards, and the
 /// error a checksum that adds up.
-pub fn quoted(input: &[u8]) {
+fn quoted(input: &[u8]) {
     let Some((frame, error, to)) = frame_and_rewrite(input) else {
         return;
     };
@@ -131,7 +167,7 @@ pub fn quoted(input: &[u8]) {
 }
 
 /// A configuration's text: read or refused, with at least one finding that says why.
-pub fn configuration(text: &[u8]) {
+fn configuration(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };

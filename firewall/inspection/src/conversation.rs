@@ -81,7 +81,20 @@ impl Conversation {
         conversation
     }
 
-    fn open(candidates: Candidates, profile: &Profile, budget: &Arc<Budget>) -> Self {
+    /// Of which the protocol is known before its first byte.
+    pub(crate) fn spoken(
+        protocol: Protocol,
+        parser: Box<dyn Parser>,
+        profile: &Profile,
+        budget: &Arc<Budget>,
+    ) -> Self {
+        let mut conversation = Self::new(Stage::Parsing(parser), profile, budget);
+        conversation.identity.refine(protocol, None, true);
+        conversation
+    }
+
+    /// Only these are asked.
+    pub(crate) fn open(candidates: Candidates, profile: &Profile, budget: &Arc<Budget>) -> Self {
         let beginning = Beginning {
             candidates,
             bytes: Default::default(),

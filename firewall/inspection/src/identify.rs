@@ -57,6 +57,16 @@ pub(crate) struct Dissector {
     pub(crate) udp_ports: &'static [u16],
 }
 
+impl Dissector {
+    pub(crate) fn is_for(&self, is_tcp: bool) -> bool {
+        if is_tcp {
+            self.tcp.is_some()
+        } else {
+            self.udp.is_some()
+        }
+    }
+}
+
 /// How many bytes of each direction are kept to be looked at.
 pub(crate) const BEGINNING_BYTES: usize = 1_024;
 
@@ -160,11 +170,16 @@ pub(crate) struct Candidates {
 
 impl Candidates {
     pub(crate) fn tcp() -> Self {
-        Self::new(|dissector| dissector.tcp.is_some())
+        Self::new(|dissector| dissector.is_for(true))
     }
 
     pub(crate) fn udp() -> Self {
-        Self::new(|dissector| dissector.udp.is_some())
+        Self::new(|dissector| dissector.is_for(false))
+    }
+
+    /// Nobody but this protocol's recognisers.
+    pub(crate) fn only(protocol: Protocol, is_tcp: bool) -> Self {
+        Self::new(|dissector| dissector.protocol == protocol && dissector.is_for(is_tcp))
     }
 
     fn new(is_possible: impl Fn(&Dissector) -> bool) -> Self {

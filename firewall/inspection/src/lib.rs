@@ -16,6 +16,7 @@
 //! - An identity that says `certain` is right: its bytes leave no other reading. Everything weaker isn't.
 #![forbid(unsafe_code)]
 
+pub mod alone;
 mod budget;
 mod bytes;
 pub mod capture;

@@ -1,8 +1,9 @@
 //! A beginning of each protocol, as its specification has it, and what must hold for all of them: they are recognised at any
 //! port, however the bytes are cut, and by no other recogniser.
 
+mod seeds;
+
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use crate::protocols::quic::initial::tests::seal;
 use crate::{
     Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Protocol, Segment, Session,
+    alone,
 };
 
 /// What an end sends.
@@ -260,35 +262,6 @@ fn samples() -> Vec<Sample> {
     ]
 }
 
-/// A sample as the fuzz target `session` reads it: TCP or not, the port, and the turns, each behind its direction and length.
-fn seed(sample: &Sample) -> Vec<u8> {
-    let mut seed = vec![u8::from(sample.is_tcp)];
-    seed.extend(sample.port.to_be_bytes());
-    for Turn(direction, bytes) in &sample.turns {
-        let side = u16::from(*direction == Direction::Reverse) << 15;
-        let length = u16::try_from(bytes.len()).expect("a short turn");
-        seed.extend((side | length).to_be_bytes());
-        seed.extend(bytes);
-    }
-    seed
-}
-
-/// `PALISADE_UPDATE=1` writes it anew.
-#[test]
-fn the_corpus_of_the_fuzz_target_has_every_sample() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/session");
-    for (number, sample) in samples().iter().enumerate() {
-        let file = folder.join(format!("{number:02}-{}", sample.protocol));
-        if std::env::var_os("PALISADE_UPDATE").is_some() {
-            std::fs::create_dir_all(&folder).expect("the folder");
-            std::fs::write(&file, seed(sample)).expect("a seed");
-        }
-        let kept =
-            std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        assert_eq!(kept, seed(sample), "{}", file.display());
-    }
-}
-
 /// What came out: the identity, and the facts as text.
 type Outcome = (Identity, Vec<String>);
 
@@ -298,6 +271,14 @@ fn inspector() -> Inspector {
 
 /// Runs turns whose pieces are segments or datagrams.
 fn run(sample: &Sample, turns: &[Turn]) -> Outcome {
+    run_in(sample, turns, &Session::new)
+}
+
+fn run_in(
+    sample: &Sample,
+    turns: &[Turn],
+    begin: &dyn Fn(Endpoints, &Inspector) -> Session,
+) -> Outcome {
     let inspector = inspector();
     let end = |address: [u8; 4], port| SocketAddr::from((address, port));
     let endpoints = Endpoints {
@@ -305,7 +286,7 @@ fn run(sample: &Sample, turns: &[Turn]) -> Outcome {
         initiator: end([192, 0, 2, 1], 51_234),
         responder: end([198, 51, 100, 1], sample.port),
     };
-    let mut session = Session::new(endpoints, &inspector);
+    let mut session = begin(endpoints, &inspector);
     let mut facts: Vec<String> = Vec::new();
     let mut next = [1_u32, 1];
     let mut sink = |event: &Event<'_>| note(&mut facts, event);
@@ -417,15 +398,30 @@ fn a_stream_cut_anywhere_is_read_as_if_it_were_whole() {
 fn a_byte_at_a_time_is_read_as_if_it_were_whole() {
     for sample in samples().iter().filter(|sample| sample.is_tcp) {
         let whole = run(sample, &sample.turns);
-        let bytes: Vec<Turn> = sample
-            .turns
-            .iter()
-            .flat_map(|Turn(direction, bytes)| {
-                bytes.iter().map(|byte| Turn(*direction, vec![*byte]))
-            })
-            .collect();
-        assert_eq!(run(sample, &bytes), whole, "{}", sample.protocol);
+        assert_eq!(run(sample, &bytes(sample)), whole, "{}", sample.protocol);
     }
+}
+
+/// A parser does not lean upon what its recogniser has seen.
+#[test]
+fn so_it_is_by_a_parser_that_is_given_the_first_byte_alone() {
+    for sample in samples().iter().filter(|sample| sample.is_tcp) {
+        let protocol = sample.protocol;
+        let spoken = |endpoints, inspector: &_| {
+            alone::spoken(protocol, endpoints, inspector)
+                .unwrap_or_else(|| alone::asked(protocol, endpoints, inspector))
+        };
+        let whole = run_in(sample, &sample.turns, &spoken);
+        let bytes = run_in(sample, &bytes(sample), &spoken);
+        assert_eq!(bytes, whole, "{protocol}");
+    }
+}
+
+fn bytes(sample: &Sample) -> Vec<Turn> {
+    let turns = sample.turns.iter();
+    turns
+        .flat_map(|Turn(direction, bytes)| bytes.iter().map(|byte| Turn(*direction, vec![*byte])))
+        .collect()
 }
 
 #[test]

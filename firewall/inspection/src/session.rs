@@ -89,6 +89,15 @@ impl Session {
                 Conversation::decided(protocol, profile, &inspector.budget)
             }
         };
+        Self::carrying(conversation, profile, endpoints, inspector)
+    }
+
+    pub(crate) fn carrying(
+        conversation: Conversation,
+        profile: &Profile,
+        endpoints: Endpoints,
+        inspector: &Inspector,
+    ) -> Self {
         let stream = || Stream::new(profile.held_bytes, &inspector.budget);
         Self {
             endpoints,

@@ -10,7 +10,7 @@ const MOST_ENTRIES: u32 = 64;
 
 /// A list, a host and a target, with a NUL behind each of the first two: lines add up, and an entry that blocks is one that would do so
 /// alone.
-pub fn url_list(input: &[u8]) {
+pub(super) fn url_list(input: &[u8]) {
     let mut parts = input.splitn(3, |byte| *byte == 0);
     let text = parts.next().unwrap_or_default();
     let host = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
@@ -45,7 +45,7 @@ fn filter(list: List) -> NameFilter {
 }
 
 /// A message: what answers it is to the same question, no larger than any asker takes, and can itself be taken for a response.
-pub fn dns_answer(message: &[u8]) {
+pub(super) fn dns_answer(message: &[u8]) {
     let sinkhole = [
         [192, 0, 2, 1].into(),
         [0x20, 1, 0xd, 0xb8, 0, 0, 0, 1].into(),

@@ -20,7 +20,7 @@ const DEPENDS_ON_CUTS: [&str; 6] = [
 
 /// Rules up to an empty line, then bytes, of which the first says where they are cut. Whatever is read can be matched
 /// with; and a stream matches the same, whole or cut.
-pub fn signatures(input: &[u8]) {
+pub(super) fn signatures(input: &[u8]) {
     let at = input.windows(2).position(|two| two == b"\n\n");
     let (text, bytes) = input.split_at(at.unwrap_or(input.len()));
     let source = Source {

@@ -14,6 +14,9 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
     udp_ports: &[],
 };
 
+/// With the zero at its end; what servers say takes less.
+const VERSION_BYTES: usize = 80;
+
 /// The server speaks first.
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     let first = seen.first();
@@ -28,12 +31,13 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
                     first.len() < 100 && first.get(5..)?.iter().all(|byte| is_printable(*byte)),
                 ));
             };
+            let has_digit = version.first().is_some_and(u8::is_ascii_digit);
+            if !has_digit || !version.iter().all(|byte| is_printable(*byte)) {
+                return Some(Answer::NotForMe);
+            }
             // A thread, eight bytes of a challenge, and a zero.
             let filler = first.at(5 + version.len() + 1 + 4 + 8)?;
-            let has_digit = version.first().is_some_and(u8::is_ascii_digit);
-            Some(Answer::certain_if(
-                filler == 0 && has_digit && version.iter().all(|byte| is_printable(*byte)),
-            ))
+            Some(Answer::certain_if(filler == 0))
         }
         // Before the handshake errors have no state: a number from 1000 on, and a text.
         255 => {
@@ -49,7 +53,7 @@ fn recognise(seen: &Seen<'_>) -> Option<Answer> {
 
 fn version(greeting: &[u8]) -> Option<&[u8]> {
     let rest = greeting.after(5);
-    Some(&rest[..memchr::memchr(0, &rest[..rest.len().min(80)])?])
+    Some(&rest[..memchr::memchr(0, &rest[..rest.len().min(VERSION_BYTES)])?])
 }
 
 pub(crate) fn parser() -> Box<dyn Parser> {
@@ -64,14 +68,19 @@ impl Opening for MySql {
         &mut self,
         direction: Direction,
         bytes: &[u8],
-        _: bool,
+        is_all: bool,
         output: &mut Output<'_>,
     ) -> Look {
         if direction == Direction::Forward {
             return Look::Enough;
         }
-        if let Some(version) = version(bytes).filter(|_| bytes.at(4) == Some(10)) {
-            output.fact(direction, 0, Fact::Software(version));
+        if matches!(bytes.at(4), Some(other) if other != 10) {
+            return Look::Done;
+        }
+        match version(bytes) {
+            Some(version) => output.fact(direction, 0, Fact::Software(version)),
+            None if !is_all && bytes.len() < 5 + VERSION_BYTES => return Look::Wait,
+            None => (),
         }
         Look::Done
     }

@@ -89,6 +89,7 @@ impl Opening for PostgreSql {
         if message.len() < length && !is_all {
             return Look::Wait;
         }
+        let message = &message[..message.len().min(length)];
         if message.part(4, 2) == Some(&START) {
             let texts: Vec<&[u8]> = message.after(8).split(|byte| *byte == 0).take(32).collect();
             for pair in texts.chunks_exact(2) {

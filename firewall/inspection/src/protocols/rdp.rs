@@ -64,6 +64,9 @@ impl Opening for Rdp {
         output: &mut Output<'_>,
     ) -> Look {
         let length = bytes.be16(2).map_or(usize::MAX, usize::from);
+        if length < VARIABLE {
+            return Look::Done;
+        }
         if bytes.len() < length && !is_all {
             return Look::Wait;
         }
