@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, begins_any};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
 use crate::protocols::smtp::greeting;
 use crate::{Direction, Fact, Protocol};
 
@@ -25,11 +25,6 @@ const FIRST: [&[u8]; 8] = [
     b"HOST ",
     b"CLNT ",
     b"OPTS ",
-];
-
-/// What comes before AUTH, and that.
-const BEFORE_TLS: [&[u8]; 7] = [
-    b"AUTH", b"CLNT", b"FEAT", b"HOST", b"NOOP", b"OPTS", b"SYST",
 ];
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
@@ -62,17 +57,18 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Debug, Default)]
 struct Ftp {
     greeted: bool,
+    /// It may be at any time, RFC 4217 4.
     asked_for_tls: bool,
 }
 
 impl Talk for Ftp {
     fn command(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
-        self.asked_for_tls = is_command(line, b"AUTH");
+        if is_command(line, b"AUTH") {
+            self.asked_for_tls = true;
+            return Then::AskedForTls;
+        }
         if is_command(line, b"USER") {
             output.fact(Direction::Forward, 0, Fact::User(argument(line)));
-        }
-        if !is_any_command(line, &BEFORE_TLS) {
-            output.complete();
         }
         Then::More
     }

@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, begins_any, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -24,9 +24,6 @@ const FIRST: [&[u8]; 7] = [
     b"NOOP",
     b"LOGOUT",
 ];
-
-/// What comes before STARTTLS, and that.
-const BEFORE_TLS: [&[u8]; 4] = [b"CAPABILITY", b"ID", b"NOOP", b"STARTTLS"];
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     let greetings: [&[u8]; 3] = [b"* OK", b"* PREAUTH", b"* BYE"];
@@ -57,25 +54,28 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Debug, Default)]
 struct Imap {
     greeted: bool,
-    /// Of the STARTTLS command.
-    tag: Vec<u8>,
+    /// Of the last STARTTLS, and of the last command to log in.
+    tls_tag: Vec<u8>,
+    login_tag: Vec<u8>,
 }
 
 impl Talk for Imap {
     fn command(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
         let command = argument(line);
-        self.tag.clear();
+        let tag = line[..line.len() - command.len()].trim_ascii();
         if is_command(command, b"STARTTLS") {
-            self.tag = line[..line.len() - command.len()].trim_ascii().to_vec();
-        } else if is_command(command, b"LOGIN") {
+            self.tls_tag = tag.to_vec();
+            return Then::AskedForTls;
+        }
+        if is_command(command, b"LOGIN") || is_command(command, b"AUTHENTICATE") {
+            self.login_tag = tag.to_vec();
+        }
+        if is_command(command, b"LOGIN") {
             let user = argument(command)
                 .split(|byte| *byte == b' ')
                 .next()
                 .unwrap_or_default();
             output.fact(Direction::Forward, 0, Fact::User(user));
-        }
-        if !is_any_command(command, &BEFORE_TLS) {
-            output.complete();
         }
         Then::More
     }
@@ -89,9 +89,15 @@ impl Talk for Imap {
                 Fact::Software(argument(argument(line))),
             );
         }
-        if !self.tag.is_empty() && is_command(line, &self.tag) && is_command(argument(line), b"OK")
-        {
+        let grants = |tag: &[u8]| {
+            !tag.is_empty() && is_command(line, tag) && is_command(argument(line), b"OK")
+        };
+        if grants(&self.tls_tag) {
             return Then::StartTls(Protocol::Imaps);
+        }
+        // RFC 9051 6.2.1: from here on STARTTLS is no command.
+        if grants(&self.login_tag) {
+            output.complete();
         }
         Then::More
     }

@@ -5,10 +5,12 @@ use std::fmt::Debug;
 use crate::bytes::Bytes;
 use crate::parser::{Next, Output, Parser};
 use crate::protocols::tls;
-use crate::{Direction, Fact, Protocol};
+use crate::{Anomaly, Direction, Fact, Protocol};
 
 /// RFC 5321 4.5.3.1.6 allows 1,000; what is longer is cut off.
 const LINE_BYTES: usize = 2_048;
+/// Of what a client that asked for TLS sends before it has the answer: a ClientHello that is in a hurry.
+const EARLY_BYTES: usize = 4 << 10;
 
 /// What a protocol makes of its lines.
 pub(crate) trait Talk: Debug + Send {
@@ -23,6 +25,8 @@ pub(crate) trait Talk: Debug + Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
     More,
+    /// The client would like to begin TLS.
+    AskedForTls,
     /// RFC 3207 and its like: TLS from here on, and what the whole is called then.
     StartTls(Protocol),
 }
@@ -31,6 +35,8 @@ pub(crate) enum Then {
 pub(crate) struct Lines<T> {
     talk: T,
     kept: [Vec<u8>; 2],
+    /// The client's bytes behind the last line that asked for TLS.
+    early: Option<Vec<u8>>,
     transaction: u32,
 }
 
@@ -39,6 +45,7 @@ impl<T> Lines<T> {
         Self {
             talk,
             kept: Default::default(),
+            early: None,
             transaction: 0,
         }
     }
@@ -46,6 +53,10 @@ impl<T> Lines<T> {
 
 impl<T: Talk> Parser for Lines<T> {
     fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
+        if let (Direction::Forward, Some(early)) = (direction, &mut self.early) {
+            let room = EARLY_BYTES.saturating_sub(early.len());
+            early.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.kept[direction.index()].is_empty() {
@@ -80,13 +91,30 @@ impl<T: Talk> Parser for Lines<T> {
             };
             match then {
                 Then::More => (),
+                Then::AskedForTls => {
+                    self.early = Some(rest[..rest.len().min(EARLY_BYTES)].to_vec());
+                }
                 Then::StartTls(protocol) => {
                     output.refine(protocol, output.identity.protocol, true);
-                    return Next::Become(tls::parser(), rest.len());
+                    let mut tls = tls::parser();
+                    let early = self.early.take().unwrap_or_default();
+                    if early.first() != Some(&tls::HANDSHAKE) {
+                        return Next::Become(tls, rest.len());
+                    }
+                    // Some servers throw it away, some take it for TLS.
+                    output.anomaly(Direction::Forward, Anomaly::TlsMalformed);
+                    return match tls.data(Direction::Forward, &early, output) {
+                        Next::More => Next::Become(tls, rest.len()),
+                        over @ (Next::Done | Next::Become(..)) => over,
+                    };
                 }
             }
         }
         Next::More
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.early.as_ref().map_or(0, Vec::capacity)
     }
 }
 
@@ -95,11 +123,6 @@ pub(crate) fn is_command(line: &[u8], word: &[u8]) -> bool {
     line.len() >= word.len()
         && line[..word.len()].eq_ignore_ascii_case(word)
         && line.get(word.len()).is_none_or(|next| *next == b' ')
-}
-
-/// Whether the line's first word is one of these: what clients say while TLS may still follow.
-pub(crate) fn is_any_command(line: &[u8], words: &[&[u8]]) -> bool {
-    words.iter().any(|word| is_command(line, word))
 }
 
 /// What follows the first word.

@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -17,9 +17,6 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
 const FIRST: [&[u8]; 7] = [
     b"USER", b"CAPA", b"APOP", b"AUTH", b"STLS", b"QUIT", b"NOOP",
 ];
-
-/// What comes before STLS, and that.
-const BEFORE_TLS: [&[u8]; 3] = [b"CAPA", b"NOOP", b"STLS"];
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     if !seen.first().begins(b"+OK")? {
@@ -49,21 +46,28 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Debug, Default)]
 struct Pop3 {
     greeted: bool,
-    asked_for_tls: bool,
+    /// Commands without an answer, and how many of them the last STLS and the last to log in are from the first on.
+    open: u32,
+    tls: Option<u32>,
+    login: Option<u32>,
 }
 
 impl Talk for Pop3 {
     fn command(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
-        self.asked_for_tls = is_command(line, b"STLS");
+        self.open = self.open.saturating_add(1);
+        if is_command(line, b"STLS") {
+            self.tls = Some(self.open);
+            return Then::AskedForTls;
+        }
+        if is_command(line, b"PASS") || is_command(line, b"APOP") {
+            self.login = Some(self.open);
+        }
         if is_command(line, b"USER") || is_command(line, b"APOP") {
             let user = argument(line)
                 .split(|byte| *byte == b' ')
                 .next()
                 .unwrap_or_default();
             output.fact(Direction::Forward, 0, Fact::User(user));
-        }
-        if !is_any_command(line, &BEFORE_TLS) {
-            output.complete();
         }
         Then::More
     }
@@ -72,10 +76,27 @@ impl Talk for Pop3 {
         if !self.greeted {
             self.greeted = true;
             output.fact(Direction::Reverse, 0, Fact::Software(argument(line)));
+            return Then::More;
         }
-        if self.asked_for_tls && line.starts_with(b"+OK") {
+        let grants = line.starts_with(b"+OK");
+        // RFC 1939 3: of several lines this is the first.
+        if !grants && !line.starts_with(b"-ERR") {
+            return Then::More;
+        }
+        self.open = self.open.saturating_sub(1);
+        if answers(&mut self.tls) && grants {
             return Then::StartTls(Protocol::Pop3s);
+        }
+        // RFC 2595 4: from here on STLS is no command.
+        if answers(&mut self.login) && grants {
+            output.complete();
         }
         Then::More
     }
+}
+
+/// Whether the next answer is that of the command at this place.
+fn answers(place: &mut Option<u32>) -> bool {
+    *place = place.map(|place| place.saturating_sub(1));
+    place.take_if(|place| *place == 0).is_some()
 }

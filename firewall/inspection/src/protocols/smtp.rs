@@ -3,7 +3,7 @@
 use crate::bytes::{Bytes, begins_any, is_printable};
 use crate::identify::{Answer, Dissector, Seen};
 use crate::parser::{Output, Parser};
-use crate::protocols::lines::{Lines, Talk, Then, argument, is_any_command, is_command};
+use crate::protocols::lines::{Lines, Talk, Then, argument, is_command};
 use crate::{Direction, Fact, Protocol};
 
 pub(crate) const DISSECTOR: Dissector = Dissector {
@@ -15,8 +15,6 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
 };
 
 const HELLO: [&[u8]; 3] = [b"EHLO ", b"HELO ", b"LHLO "];
-/// What comes before STARTTLS, and that.
-const BEFORE_TLS: [&[u8]; 6] = [b"EHLO", b"HELO", b"LHLO", b"NOOP", b"RSET", b"STARTTLS"];
 
 /// A greeting, and what only SMTP's client says to it.
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
@@ -64,35 +62,25 @@ pub(crate) fn parser() -> Box<dyn Parser> {
 #[derive(Debug, Default)]
 struct Smtp {
     greeted: bool,
-    asked: Asked,
+    /// It may be at any time: RFC 3207 sets none, and a session is never sure to stay in the clear.
+    asked_for_tls: bool,
+    asked_to_send: bool,
     /// Bytes of the end of a mail's text that came: CR LF `.` CR LF.
     end: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Asked {
-    #[default]
-    Other,
-    Data,
-    StartTls,
 }
 
 const END: &[u8] = b"\r\n.\r\n";
 
 impl Talk for Smtp {
     fn command(&mut self, line: &[u8], output: &mut Output<'_>) -> Then {
-        self.asked = Asked::Other;
+        self.asked_to_send = is_command(line, b"DATA");
         if is_command(line, b"EHLO") || is_command(line, b"HELO") {
             let what = "helo";
             let value = argument(line);
             output.fact(Direction::Forward, 0, Fact::Name { what, value });
-        } else if is_command(line, b"DATA") {
-            self.asked = Asked::Data;
         } else if is_command(line, b"STARTTLS") {
-            self.asked = Asked::StartTls;
-        }
-        if !is_any_command(line, &BEFORE_TLS) {
-            output.complete();
+            self.asked_for_tls = true;
+            return Then::AskedForTls;
         }
         Then::More
     }
@@ -101,12 +89,15 @@ impl Talk for Smtp {
         if !self.greeted {
             self.greeted = true;
             output.fact(Direction::Reverse, 0, Fact::Software(argument(line)));
+            return Then::More;
         }
-        match (self.asked, line.first_chunk()) {
-            (Asked::StartTls, Some(b"220")) => return Then::StartTls(Protocol::Smtps),
+        // RFC 5321 4.2.3: but for the greeting, nothing else has this code. Of several lines the last counts (4.2.1).
+        if self.asked_for_tls && line.starts_with(b"220") && line.get(3) != Some(&b'-') {
+            return Then::StartTls(Protocol::Smtps);
+        }
+        if self.asked_to_send && line.starts_with(b"354") {
             // Behind the line that the command was.
-            (Asked::Data, Some(b"354")) => self.end = Some(2),
-            _ => (),
+            self.end = Some(2);
         }
         Then::More
     }

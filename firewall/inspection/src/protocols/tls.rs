@@ -31,7 +31,7 @@ pub(crate) const DISSECTOR: Dissector = Dissector {
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
+pub(crate) const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 
 /// RFC 8446 5.2: 2^14 bytes and what encryption adds; RFC 5246 6.2.3 allows more.

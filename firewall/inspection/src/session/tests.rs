@@ -143,34 +143,103 @@ fn a_url_in_a_query_makes_no_proxy_of_a_server() {
     assert_eq!(identity.host.as_deref(), Some("www.example"));
 }
 
-/// A client's first commands, and one that it would have hidden if it meant to.
+/// What a server says first, what is said until TLS begins, and its protocols without and with TLS.
+const BEFORE_TLS: [(&str, &[(&str, &str)], Protocol, Protocol); 4] = [
+    (
+        "220 mail.example ESMTP\r\n",
+        &[
+            ("EHLO a\r\n", "250-mail.example\r\n250 STARTTLS\r\n"),
+            ("MAIL FROM:<a@b.example>\r\n", "250 ok\r\n"),
+            ("DATA\r\n", "354 go\r\n"),
+            ("x\r\n.\r\n", "250 ok\r\n"),
+            (
+                "RSET\r\nSTARTTLS\r\nNOOP\r\n",
+                "250 ok\r\n220-go\r\n220 on\r\n",
+            ),
+        ],
+        Protocol::Smtp,
+        Protocol::Smtps,
+    ),
+    (
+        "* OK IMAP4rev1 ready\r\n",
+        &[
+            ("a1 LOGIN anna x\r\n", "a1 NO\r\n"),
+            ("a2 STARTTLS\r\na3 NOOP\r\n", "a2 OK\r\n"),
+        ],
+        Protocol::Imap,
+        Protocol::Imaps,
+    ),
+    (
+        "+OK ready\r\n",
+        &[
+            ("USER anna\r\n", "+OK\r\n"),
+            ("PASS x\r\n", "-ERR no\r\n"),
+            ("NOOP\r\nSTLS\r\nNOOP\r\n", "+OK\r\n+OK\r\n"),
+        ],
+        Protocol::Pop3,
+        Protocol::Pop3s,
+    ),
+    (
+        "220 Welcome to FTP\r\n",
+        &[
+            ("USER anna\r\n", "331 password\r\n"),
+            ("PASS x\r\n", "230 hello\r\n"),
+            ("AUTH TLS\r\nNOOP\r\n", "234 go\r\n"),
+        ],
+        Protocol::Ftp,
+        Protocol::Ftps,
+    ),
+];
+
 #[test]
-fn a_session_that_may_go_over_to_tls_is_not_complete() {
-    use Protocol::{Ftp, Imap, Pop3, Smtp};
-    for (protocol, greeting, before, behind) in [
-        (
-            Smtp,
-            "220 mail.example ESMTP\r\n",
-            "EHLO a\r\n",
-            "MAIL FROM:<a@b.example>\r\n",
-        ),
-        (
-            Imap,
-            "* OK IMAP4rev1 ready\r\n",
-            "a1 CAPABILITY\r\n",
-            "a2 LOGIN anna x\r\n",
-        ),
-        (Pop3, "+OK ready\r\n", "CAPA\r\n", "USER anna\r\n"),
-        (Ftp, "220 Welcome to FTP\r\n", "FEAT\r\n", "USER anna\r\n"),
+fn whatever_is_said_before_tls_does_not_hide_it() {
+    for (greeting, said, before, behind) in BEFORE_TLS {
+        let mut talk = Talk::new(Profile::default());
+        talk.says(Direction::Reverse, greeting.as_bytes());
+        for (asked, answer) in said {
+            talk.says(Direction::Forward, asked.as_bytes());
+            assert_eq!(talk.session.identity().protocol, Some(before));
+            assert!(!talk.session.identity().complete, "{before}: {asked}");
+            talk.says(Direction::Reverse, answer.as_bytes());
+        }
+        assert_eq!(talk.session.identity().protocol, Some(behind));
+        talk.says(Direction::Forward, ENDLESS_HELLO);
+        assert_eq!(talk.read, ["tls-malformed"], "{behind}");
+    }
+}
+
+/// A record of a handshake, and of that the beginning of a hello that is longer than hellos are.
+const ENDLESS_HELLO: &[u8] = b"\x16\x03\x01\x00\x04\x01\xff\xff\xff";
+
+/// The server may read what comes before its answer as TLS.
+#[test]
+fn a_hello_that_does_not_wait_for_the_answer_is_read() {
+    for cut in [0, 3] {
+        let mut talk = Talk::new(Profile::default());
+        talk.says(Direction::Reverse, b"220 mail.example ESMTP\r\n");
+        talk.says(Direction::Forward, b"EHLO a\r\n");
+        let (one, other) = ENDLESS_HELLO.split_at(cut);
+        talk.says(Direction::Forward, &[b"STARTTLS\r\n", one].concat());
+        talk.says(Direction::Forward, other);
+        talk.says(Direction::Reverse, b"220 go\r\n");
+        assert_eq!(talk.session.identity().protocol, Some(Protocol::Smtps));
+        // For that it came too early, and for what it is.
+        assert_eq!(talk.read, ["tls-malformed"; 2]);
+    }
+}
+
+#[test]
+fn a_login_in_the_clear_says_that_tls_will_not_follow() {
+    for (greeting, asked, answer) in [
+        ("* OK IMAP4rev1 ready\r\n", "a LOGIN anna x\r\n", "a OK\r\n"),
+        ("+OK ready\r\n", "USER anna\r\nPASS x\r\n", "+OK\r\n+OK\r\n"),
     ] {
         let mut talk = Talk::new(Profile::default());
         talk.says(Direction::Reverse, greeting.as_bytes());
-        talk.says(Direction::Forward, before.as_bytes());
-        let identity = talk.session.identity();
-        assert_eq!(identity.protocol, Some(protocol));
-        assert!(!identity.complete, "{protocol}");
-        talk.says(Direction::Forward, behind.as_bytes());
-        assert!(talk.session.identity().complete, "{protocol}");
+        talk.says(Direction::Forward, asked.as_bytes());
+        assert!(!talk.session.identity().complete);
+        talk.says(Direction::Reverse, answer.as_bytes());
+        assert!(talk.session.identity().complete, "{greeting}");
     }
 }
 
