@@ -152,6 +152,8 @@ pub enum Anomaly {
     HttpAmbiguousLength,
     /// Hosts that differ, of which each end may take another.
     HttpAmbiguousHost,
+    /// More messages at once than are followed.
+    HttpTooManyOpen,
     /// Bytes that TLS does not allow at this place.
     TlsMalformed,
     /// A ClientHello that is longer than a handshake's may be.
@@ -172,6 +174,7 @@ impl fmt::Display for Anomaly {
             Self::HttpHeadTooLong => "http-head-too-long",
             Self::HttpAmbiguousLength => "http-ambiguous-length",
             Self::HttpAmbiguousHost => "http-ambiguous-host",
+            Self::HttpTooManyOpen => "http-too-many-open",
             Self::TlsMalformed => "tls-malformed",
             Self::TlsTooLong => "tls-too-long",
             Self::DnsMalformed => "dns-malformed",

@@ -56,6 +56,7 @@ mod x11;
 #[cfg(test)]
 pub(crate) use dns::message::read as dns_message;
 pub(crate) use http::without_port;
+pub(crate) use http2::MOST_OPEN;
 
 use crate::Protocol;
 use crate::identify::Dissector;

@@ -5,7 +5,7 @@
 //!
 //! # Limits
 //! Of HTTP/2's requests, whose bodies come in turns, so many are followed at once in each direction ([`MOST_OPEN`]); with more, the one that
-//! began first is taken to be over.
+//! began first is taken to be over, and the parser says so (`http-too-many-open`).
 
 mod buffers;
 mod http;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use signatures::{App, Buffer, Match, Message, Packet, Scanner};
 
+use crate::protocols::MOST_OPEN;
 use crate::{Direction, Endpoints, Event, Fact, Protocol};
 use buffers::Buffers;
 use http::Head;
@@ -35,9 +36,6 @@ struct Side {
     /// Those that have begun: one, but for HTTP/2.
     messages: Vec<(u32, Box<Message>)>,
 }
-
-/// What servers let their clients have open, mostly.
-const MOST_OPEN: usize = 128;
 
 /// Of what has no transactions of its own.
 const ONLY: u32 = 0;

@@ -5,6 +5,7 @@
 //! ends can't be followed from there, the reading ends.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 
 use loona_hpack::Decoder;
@@ -36,8 +37,12 @@ const RESIZE: u8 = 0x20;
 /// RFC 7541 4.1: what an entry counts for beside its letters.
 const ENTRY_BYTES: usize = 32;
 
+/// Messages of a direction that have begun and not ended: what servers let their clients have open, mostly.
+pub(crate) const MOST_OPEN: usize = 128;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 0x1;
@@ -90,6 +95,8 @@ struct Side {
     padding: usize,
     block: Vec<u8>,
     decoder: Decoder<'static>,
+    /// Streams with a message of this direction that has begun, the oldest first.
+    open: VecDeque<u32>,
     /// What its table may hold of the fields that came, and at most.
     table_bytes: usize,
     table_most: usize,
@@ -117,6 +124,7 @@ impl Side {
             padding: 0,
             block: Vec::new(),
             decoder,
+            open: VecDeque::new(),
             table_bytes: 0,
             table_most: FIRST_TABLE_BYTES,
         }
@@ -142,7 +150,11 @@ struct Lost;
 
 impl Parser for Http2 {
     fn data(&mut self, direction: Direction, bytes: &[u8], output: &mut Output<'_>) -> Next {
-        let side = &mut self.sides[direction.index()];
+        let [forward, reverse] = &mut self.sides;
+        let (side, other) = match direction {
+            Direction::Forward => (forward, reverse),
+            Direction::Reverse => (reverse, forward),
+        };
         let mut rest = bytes;
         while !rest.is_empty() {
             if side.skip > 0 {
@@ -172,6 +184,11 @@ impl Parser for Http2 {
                 return Next::Done;
             }
             side.came += part.len();
+            if side.left == 0 && side.kind() == RST_STREAM {
+                let stream = side.transaction();
+                side.over(stream);
+                other.over(stream);
+            }
             if side.left == 0 {
                 side.header_bytes = 0;
             }
@@ -203,6 +220,7 @@ impl Side {
                 }
                 if self.left == 0 && self.flags() & END_STREAM != 0 {
                     output.fact(direction, self.transaction(), Fact::HttpEnd);
+                    self.over(self.transaction());
                 }
                 Ok(())
             }
@@ -227,6 +245,21 @@ impl Side {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Of a message that is not followed to its end nobody knows all that it carries.
+    fn begin(&mut self, direction: Direction, output: &mut Output<'_>) {
+        let stream = self.transaction();
+        self.over(stream);
+        self.open.push_back(stream);
+        if self.open.len() > MOST_OPEN {
+            self.open.pop_front();
+            output.anomaly(direction, Anomaly::HttpTooManyOpen);
+        }
+    }
+
+    fn over(&mut self, stream: u32) {
+        self.open.retain(|open| *open != stream);
     }
 
     /// RFC 9113 6.1: how much there is of it stands in front, in a frame's first byte.
@@ -324,8 +357,15 @@ impl Side {
             output.fact(direction, transaction, Fact::HttpHeader { name, value });
         }
         output.fact(direction, transaction, Fact::HttpHeadEnd { raw: b"" });
+        let is_message = value(b":method").or_else(|| value(b":status")).is_some();
+        if value(b":method").is_some() && has_several_hosts(&fields) {
+            output.anomaly(direction, Anomaly::HttpAmbiguousHost);
+        }
         if self.flags() & END_STREAM != 0 {
             output.fact(direction, transaction, Fact::HttpEnd);
+            self.over(transaction);
+        } else if is_message {
+            self.begin(direction, output);
         }
         if let Some(host) = value(b":authority").or_else(|| value(b"host")) {
             output.host(without_port(&text(host)), HostSource::Session);
@@ -336,4 +376,15 @@ impl Side {
         output.complete();
         Ok(())
     }
+}
+
+/// RFC 9113 8.3.1: a server refuses such a request, if it is one that does.
+fn has_several_hosts(fields: &[(Vec<u8>, Vec<u8>)]) -> bool {
+    let is_host = |name: &[u8]| name == b":authority" || name == b"host";
+    let mut hosts = fields
+        .iter()
+        .filter(|(name, _)| is_host(name))
+        .map(|(_, value)| value.trim_ascii());
+    let first = hosts.next();
+    hosts.any(|other| Some(other) != first)
 }

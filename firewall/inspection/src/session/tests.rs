@@ -243,6 +243,69 @@ fn a_login_in_the_clear_says_that_tls_will_not_follow() {
     }
 }
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// RFC 9113 6.2, RFC 7541 6.1 and 6.2.2: POST to `/`, and hosts as fields of the table with values of their own.
+fn post(stream: u8, hosts: &[(u8, &str)]) -> Vec<u8> {
+    let mut fields = vec![0x83, 0x86, 0x84];
+    for (name, value) in hosts {
+        // Names from 15 on take a second byte.
+        match name.checked_sub(15) {
+            None => fields.push(*name),
+            Some(rest) => fields.extend([15, rest]),
+        }
+        fields.push(value.len() as u8);
+        fields.extend(value.as_bytes());
+    }
+    let head = [0, 0, fields.len() as u8, 1, 4, 0, 0, 0, stream];
+    [&head[..], &fields].concat()
+}
+
+#[test]
+fn hosts_of_http2_that_differ_are_ambiguous() {
+    const AUTHORITY: u8 = 1;
+    const HOST: u8 = 38;
+    for (hosts, read) in [
+        (
+            &[(AUTHORITY, "a.example"), (HOST, "a.example")][..],
+            &["/"][..],
+        ),
+        (
+            &[(AUTHORITY, "a.example"), (HOST, "b.example")],
+            &["/", "http-ambiguous-host"],
+        ),
+        (
+            &[(HOST, "b.example"), (AUTHORITY, "a.example")],
+            &["/", "http-ambiguous-host"],
+        ),
+    ] {
+        let mut talk = Talk::new(Profile::default());
+        talk.says(Direction::Forward, &[PREFACE, &post(1, hosts)].concat());
+        assert_eq!(talk.read, read, "{hosts:?}");
+    }
+}
+
+#[test]
+fn more_messages_at_once_than_are_followed_are_an_anomaly() {
+    for (ends, anomalies) in [(false, 2), (true, 0)] {
+        let mut talk = Talk::new(Profile::default());
+        talk.says(Direction::Forward, PREFACE);
+        for number in 0..130_u32 {
+            let mut request = post(0, &[(1, "a.example")]);
+            let stream = (2 * number + 1).to_be_bytes();
+            request[5..9].copy_from_slice(&stream);
+            talk.says(Direction::Forward, &request);
+            if ends {
+                // RFC 9113 6.4.
+                let reset = [&[0, 0, 4, 3, 0][..], &stream, &[0, 0, 0, 8]].concat();
+                talk.says(Direction::Reverse, &reset);
+            }
+        }
+        talk.read.retain(|it| it == "http-too-many-open");
+        assert_eq!(talk.read.len(), anomalies);
+    }
+}
+
 #[test]
 fn what_parsers_keep_counts_until_it_is_read() {
     let mut half_a_head = Talk::new(Profile::default());
