@@ -42,8 +42,10 @@ fn message(bytes: &[u8]) -> Option<Answer> {
             bytes.len() < 5 && bytes[1..].iter().all(u8::is_ascii_digit),
         ));
     };
+    // A number may have a sign for who reads it below, but not here.
     let priority = std::str::from_utf8(&bytes[1..end])
         .ok()
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|digits| digits.parse::<u16>().ok());
     if priority.is_none_or(|priority| priority > 191) {
         return Some(Answer::NotForMe);
