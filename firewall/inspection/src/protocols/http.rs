@@ -338,7 +338,8 @@ impl Http {
         if self.open.len() < MOST_OPEN {
             self.open.push_back(method);
         }
-        self.upgrade = field(request.headers, "upgrade").is_some();
+        // The answer to the one that asks for it may come behind more requests.
+        self.upgrade |= field(request.headers, "upgrade").is_some();
         self.whom(method, target, request.headers, output);
         Ok(Some((
             length,
