@@ -35,8 +35,9 @@ image-test: ## Test that image: its size, that it can be made again bit for bit,
 	@scripts/setup.sh image-test
 	@image/test.sh
 
-lint: ## Check the formatting, and run clippy
+lint: ## Check the formatting and the fuzz targets' lock file, and run clippy
 	@cargo fmt --all --check
+	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null
 	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
 test: ## Install what the tests need, lint, and run the whole test suite

@@ -24,9 +24,11 @@ pub struct Target {
     run: Run,
 }
 
+type Function = fn(&[u8]);
+
 #[derive(Debug)]
 enum Run {
-    Whole(fn(&[u8])),
+    Whole(Function),
     /// A protocol by itself.
     Protocol(Protocol),
 }
@@ -45,7 +47,7 @@ impl Target {
 
 /// All of them; each protocol that is recognised by its bytes is one.
 pub fn targets() -> Vec<Target> {
-    let whole: [(&str, fn(&[u8])); 9] = [
+    let whole: [(&str, Function); 9] = [
         ("parse", parse),
         ("rewrite", rewrite),
         ("quoted", quoted),
