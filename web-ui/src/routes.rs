@@ -35,7 +35,7 @@ macro_rules! handlers {
     ($($first:ident $(:: $second:ident)?),+ $(,)?) => {
         $crate::routes::Handlers {
             methods: $crate::routes::Methods::new()
-                $(.on($crate::routes::handlers!(@description $first $(:: $second)?), $first $(:: $second)?))+,
+                $(.on($crate::routes::handlers!(@description $first $(:: $second)?), &$first $(:: $second)?))+,
             #[cfg(test)]
             described: utoipa_axum::routes!($($first $(:: $second)?),+),
         }
@@ -56,7 +56,7 @@ impl<S: Clone + Send + Sync + 'static> Methods<S> {
     pub(crate) fn on<P: Path, H: Handler<T, S>, T: 'static>(
         self,
         _description: P,
-        handler: H,
+        handler: &H,
     ) -> Self {
         let path = P::path();
         debug_assert!(self.path.is_empty() || self.path == path, "{path}");
@@ -89,7 +89,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(crate) fn route(self, path: &str, methods: MethodRouter<S>) -> Self {
         Self {
             router: self.router.route(path, methods),
-            ..self
+            #[cfg(test)]
+            described: self.described,
         }
     }
 
@@ -113,7 +114,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(crate) fn within(self, change: impl FnOnce(Router<S>) -> Router<S>) -> Self {
         Self {
             router: change(self.router),
-            ..self
+            #[cfg(test)]
+            described: self.described,
         }
     }
 

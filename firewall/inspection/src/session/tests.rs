@@ -143,8 +143,11 @@ fn a_url_in_a_query_makes_no_proxy_of_a_server() {
     assert_eq!(identity.host.as_deref(), Some("www.example"));
 }
 
+/// What the client says, and the answer.
+type Exchange = (&'static str, &'static str);
+
 /// What a server says first, what is said until TLS begins, and its protocols without and with TLS.
-const BEFORE_TLS: [(&str, &[(&str, &str)], Protocol, Protocol); 4] = [
+const BEFORE_TLS: [(&str, &[Exchange], Protocol, Protocol); 4] = [
     (
         "220 mail.example ESMTP\r\n",
         &[
