@@ -19,7 +19,12 @@ remap "$PWD" palisade
 # Cargo joins them with this, because a path may have spaces in it.
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
 export CARGO_ENCODED_RUSTFLAGS
-CFLAGS="${CFLAGS:-} -fno-asynchronous-unwind-tables -ffile-prefix-map=$PWD=palisade -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates"
+# The crates that build C split these as a shell does, then.
+export CC_SHELL_ESCAPED_FLAGS=1
+CFLAGS="${CFLAGS:-} -fno-asynchronous-unwind-tables"
+for mapped in "$PWD=palisade" "${CARGO_HOME:-$HOME/.cargo}/registry/src=crates"; do
+	CFLAGS+=" $(printf %q "-ffile-prefix-map=$mapped")"
+done
 export CFLAGS
 # Of SQLite's extensions the store of events needs FTS5 alone, and nothing is ever loaded into the process.
 export LIBSQLITE3_FLAGS="-USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_RTREE -USQLITE_ENABLE_DBSTAT_VTAB \
