@@ -60,8 +60,8 @@ export async function open(chromium: Browser, path = '/', more: { dark?: boolean
       return page
     } catch (error) {
       // The appliance makes devices in the browser's namespace, which the browser takes for another network; its page
-      // about that may come in between the next time.
-      if (tries >= 5 || !/ERR_NETWORK_CHANGED|chrome-error:/.test(String(error))) throw error
+      // about that may come in between the next time, or that page may try again by itself.
+      if (tries >= 5 || !/ERR_NETWORK_CHANGED|chrome-error:|interrupted by another navigation/.test(String(error))) throw error
     }
   }
 }
