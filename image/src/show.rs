@@ -79,7 +79,10 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError
             )
             .await
         }
-        What::Policies(which) => policies::answer(&mut client, which, args.json, width).await,
+        What::Policies(which) => {
+            let path = policies::path(which);
+            view(&mut client, &path, args.json, width, tables::policies).await
+        }
         What::Nat => view(&mut client, "nat", args.json, width, tables::nat).await,
         What::Drops => view(&mut client, "drops", args.json, width, tables::drops).await,
         What::Routes => view(&mut client, "routes", args.json, width, tables::routes).await,

@@ -2,8 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::{lines, tables};
-use crate::client::{Client, ClientError, parsed, with_query};
+use crate::client::with_query;
 
 /// Policies in their order, and what each decided.
 #[derive(Debug, clap::Args)]
@@ -22,18 +21,9 @@ enum Order {
     Hits,
 }
 
-pub(super) async fn answer(
-    client: &mut Client,
-    args: &Args,
-    json: bool,
-    width: Option<usize>,
-) -> Result<String, ClientError> {
+/// What the API is asked.
+pub(super) fn path(args: &Args) -> String {
     let sort = args.sort.map(|Order::Hits| "hits".to_owned());
     let limit = args.limit.map(|limit| limit.to_string());
-    let path = with_query("/api/v1/policies", [("sort", sort), ("limit", limit)]);
-    let body = client.get(&path).await?;
-    if json {
-        return Ok(body + "\n");
-    }
-    Ok(lines(&tables::policies(&parsed(&body)?, width)))
+    with_query("policies", [("sort", sort), ("limit", limit)])
 }

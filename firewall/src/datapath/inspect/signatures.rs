@@ -95,16 +95,14 @@ impl Walk<'_> {
         let bounds = looking.bounds.as_ref();
         let by = bounds.map_or(strictest, |bounds| bounds.signatures.max(strictest));
         let mut refusal = None;
-        if by == SignatureUse::Off {
-            // What is decided does not ask for them, although the next request may.
-            looking
-                .found
-                .truncate(if looking.is_open { MOST_WAITING } else { 0 });
-        }
-        let judged = if by == SignatureUse::Off {
-            0
-        } else {
-            looking.found.len()
+        let judged = match by {
+            SignatureUse::Off => {
+                // What is decided does not ask for them, although the next request may.
+                let wait = if looking.is_open { MOST_WAITING } else { 0 };
+                looking.found.truncate(wait);
+                0
+            }
+            SignatureUse::Detect | SignatureUse::Prevent => looking.found.len(),
         };
         for one in looking.found.drain(..judged) {
             refusal = match self.tell_signature(slot, one, by) {
