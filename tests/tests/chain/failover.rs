@@ -34,7 +34,7 @@ impl Connected {
         let whose = whose(&chain, &INSTANCES)?;
         let mut connections = Vec::new();
         for connection in opened {
-            let known = &whose[&connection.local_port()?];
+            let known = &whose[&connection.flow()?];
             connections.push((known[0].clone(), connection));
         }
         let connected = Self { chain, connections };

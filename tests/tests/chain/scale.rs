@@ -1,33 +1,43 @@
 //! Several instances of a service: each flow through one of them, both ways.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use palisade_tests::lab::ServiceChain;
 use palisade_tests::require_lab;
+use serde_json::Value;
 
 use crate::describe::{SERVER_V4, SERVER_V6, through};
 use crate::traffic::{Connection, PORT, ask_by_udp, serve};
 
 const INSTANCES: [&str; 3] = ["fw.1", "fw.2", "fw.3"];
 
-/// By the client's port: the instances that know such a session.
-pub(crate) fn whose(chain: &ServiceChain, instances: &[&str]) -> Result<HashMap<u16, Vec<String>>> {
-    let mut known: HashMap<u16, Vec<String>> = HashMap::new();
+/// A protocol, and the client's address and port.
+pub(crate) type Flow = (String, SocketAddr);
+
+fn flow(session: &Value) -> Option<Flow> {
+    let protocol = session["protocol"].as_str()?;
+    let address = session["initiator"]["address"].as_str()?.parse().ok()?;
+    let port = u16::try_from(session["initiator"]["port"].as_u64()?).ok()?;
+    Some((protocol.to_owned(), SocketAddr::new(address, port)))
+}
+
+/// By flow: the instances that know such a session.
+pub(crate) fn whose(
+    chain: &ServiceChain,
+    instances: &[&str],
+) -> Result<HashMap<Flow, Vec<String>>> {
+    let mut known: HashMap<Flow, Vec<String>> = HashMap::new();
     for instance in instances {
         let page = chain.api(
             instance,
             &format!("/api/v1/sessions?port={PORT}&limit=1000"),
         )?;
         for session in page["sessions"].as_array().context("no sessions")? {
-            let port = session["forward"]["source"]["port"]
-                .as_u64()
-                .or_else(|| session["initiator"]["port"].as_u64())
-                .with_context(|| format!("no port in {session}"))?;
-            known
-                .entry(u16::try_from(port)?)
-                .or_default()
-                .push((*instance).to_owned());
+            let flow = flow(session).with_context(|| format!("no flow in {session}"))?;
+            let instances = known.entry(flow).or_default();
+            instances.push((*instance).to_owned());
         }
     }
     Ok(known)
@@ -51,15 +61,13 @@ fn each_flow_has_one_instance(mode: &str) -> Result<()> {
     let whose = whose(&chain, &INSTANCES)?;
     let mut shares: HashMap<&str, usize> = HashMap::new();
     for connection in &connections {
-        let port = connection.local_port()?;
         let known = whose
-            .get(&port)
-            .with_context(|| format!("nobody has {port}"))?;
+            .get(&connection.flow()?)
+            .with_context(|| format!("nobody has {connection:?}"))?;
         *shares.entry(&known[0]).or_default() += 1;
     }
-    // TCP and UDP may have had the same port by chance; twice the same instance would be no harm.
-    let twice = whose.values().filter(|known| known.len() > 1).count();
-    assert!(twice <= 4, "{whose:?}");
+    let several = whose.iter().find(|(_, known)| known.len() > 1);
+    assert_eq!(several, None);
     for instance in INSTANCES {
         assert!(
             shares.get(instance).copied().unwrap_or(0) >= 5,

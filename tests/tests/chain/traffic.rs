@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use palisade_tests::lab::Host;
 
+use crate::scale::Flow;
+
 pub(crate) const PORT: u16 = 8080;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -57,8 +59,8 @@ impl Connection {
         Ok(Self(stream))
     }
 
-    pub(crate) fn local_port(&self) -> Result<u16> {
-        Ok(self.0.local_addr()?.port())
+    pub(crate) fn flow(&self) -> Result<Flow> {
+        Ok(("tcp".to_owned(), self.0.local_addr()?))
     }
 
     /// Who the server says that we are.
