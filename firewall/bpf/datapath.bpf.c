@@ -162,14 +162,15 @@ int tc_port(struct __sk_buff *skb)
 
 	FORGET(why, skb->len);
 
-	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
-	__u32 worker = any_worker(sight.spread);
+	__u64 spread = 0;
+	enum owner owner = see_skb(skb, &spread);
+	__u32 worker = any_worker(spread);
 
 	/* A port spliced at L2 passes everything on, whoever it is for. */
 	if (is_wire)
 		return punt(skb, port->outer_ifindex, number, worker,
-			    sight.owner == OWNER_DATAPATH ? why : PUNT_WIRE_NOT_IP);
-	switch (sight.owner) {
+			    owner == OWNER_DATAPATH ? why : PUNT_WIRE_NOT_IP);
+	switch (owner) {
 	case OWNER_DATAPATH:
 		return punt(skb, port->outer_ifindex, number, worker, why);
 	case OWNER_ANSWER:
@@ -191,9 +192,9 @@ int tc_port(struct __sk_buff *skb)
 SEC("classifier")
 int tc_closed(struct __sk_buff *skb)
 {
-	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
+	__u64 spread = 0;
 
-	switch (sight.owner) {
+	switch (see_skb(skb, &spread)) {
 	case OWNER_KERNEL:
 	case OWNER_ANSWER:
 		return TC_ACT_OK;
@@ -274,13 +275,13 @@ int xdp_port(struct xdp_md *ctx)
 
 	FORGET(why, ctx->rx_queue_index);
 
-	struct sight sight = see((void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	enum owner owner = see_frame(ctx);
 
 	if (port->flags & PORT_WIRE) {
-		count_punt(number, sight.owner == OWNER_DATAPATH ? why : PUNT_WIRE_NOT_IP);
+		count_punt(number, owner == OWNER_DATAPATH ? why : PUNT_WIRE_NOT_IP);
 		return to_socket(number, ctx->rx_queue_index);
 	}
-	switch (sight.owner) {
+	switch (owner) {
 	case OWNER_DATAPATH:
 		count_punt(number, why);
 		return to_socket(number, ctx->rx_queue_index);
@@ -338,15 +339,16 @@ int tc_egress(struct __sk_buff *skb)
 
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
-	struct sight sight = see(data, end);
+	__u64 spread = 0;
+	enum owner owner = see_skb(skb, &spread);
 	struct headers h = {};
-	struct fate fate = { .worker = any_worker(sight.spread) };
+	struct fate fate = { .worker = any_worker(spread) };
 
-	if (sight.owner == OWNER_BROKEN) {
+	if (owner == OWNER_BROKEN) {
 		count_drop(number, DROP_MALFORMED_ETHERNET);
 		return TC_ACT_SHOT;
 	}
-	if (sight.owner != OWNER_DATAPATH || leaves_alone(data, end))
+	if (owner != OWNER_DATAPATH || leaves_alone(data, end))
 		return TC_ACT_OK;
 	if (!read_skb(skb, 0, &h)) {
 		forget_way(&h, skb->len);
@@ -387,9 +389,9 @@ int tc_vlan(struct __sk_buff *skb)
 
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
-	struct sight sight = see(data, end);
+	__u64 spread = 0;
 
-	if (sight.owner == OWNER_DATAPATH && !leaves_alone(data, end))
+	if (see_skb(skb, &spread) == OWNER_DATAPATH && !leaves_alone(data, end))
 		return bpf_redirect(HOST_OUTER_IFINDEX, 0);
 	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), tagged->vlan))
 		return TC_ACT_SHOT;

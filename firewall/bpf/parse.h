@@ -2,6 +2,7 @@
 /* Just enough of a packet to know whose it is: the kernel's own stack, or the datapath. */
 #pragma once
 
+#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -167,4 +168,20 @@ static __always_inline struct sight see(const void *frame, const void *end)
 		sight.owner = OWNER_NOT_IP;
 	}
 	return sight;
+}
+
+/* Functions of their own, so that the verifier walks them once, and not for each reason to look. `spread` is the same for
+ * both directions of a conversation. */
+__noinline enum owner see_skb(struct __sk_buff *skb, __u64 *spread)
+{
+	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
+
+	if (spread)
+		*spread = sight.spread;
+	return sight.owner;
+}
+
+__noinline enum owner see_frame(struct xdp_md *ctx)
+{
+	return see((void *)(long)ctx->data, (void *)(long)ctx->data_end).owner;
 }

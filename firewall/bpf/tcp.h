@@ -120,35 +120,51 @@ struct tcp_options {
 
 #define TCP_OPTIONS_MASK 63
 
-/* The shift count in a SYN's options; RFC 7323 2.3 caps it. A function of its own, so that the verifier
- * walks its loop once. */
+/* How far a walk through options is. */
+struct option_walk {
+	const struct tcp_options *options;
+	__u32 bytes; /* of options there are */
+	__u32 at;
+	__u32 scale;
+};
+
+#define NEXT_OPTION 0
+#define NO_MORE_OPTIONS 1
+
+static long look_at_option(__u32 index, struct option_walk *walk)
+{
+	__u32 at = walk->at & TCP_OPTIONS_MASK;
+	__u8 kind = walk->options->bytes[at];
+	__u8 length = walk->options->bytes[(at + 1) & TCP_OPTIONS_MASK];
+
+	if (at >= walk->bytes || kind == TCP_OPTION_END)
+		return NO_MORE_OPTIONS;
+	if (kind == TCP_OPTION_NOP) {
+		walk->at = at + 1;
+		return NEXT_OPTION;
+	}
+	if (length < 2 || at + length > walk->bytes)
+		return NO_MORE_OPTIONS;
+	if (kind == TCP_OPTION_WINDOW_SCALE && length == 3) {
+		__u8 shift = walk->options->bytes[(at + 2) & TCP_OPTIONS_MASK];
+
+		walk->scale = shift < MOST_SCALE ? shift : MOST_SCALE;
+		return NO_MORE_OPTIONS;
+	}
+	walk->at = at + length;
+	return NEXT_OPTION;
+}
+
+/* The shift count in a SYN's options; RFC 7323 2.3 caps it. The verifier walks what is called in a loop once, and a
+ * function of its own once, too. */
 __noinline __u32 window_scale(const struct tcp_options *options, __u32 bytes)
 {
-	__u32 at = 0;
+	struct option_walk walk = { .options = options, .bytes = bytes, .scale = NO_SCALE };
 
 	if (!options)
 		return NO_SCALE;
-	for (int i = 0; i < TCP_MOST_OPTIONS && at < bytes; i++) {
-		__u8 kind = options->bytes[at & TCP_OPTIONS_MASK];
-		__u8 length = options->bytes[(at + 1) & TCP_OPTIONS_MASK];
-
-		if (kind == TCP_OPTION_END)
-			return NO_SCALE;
-		if (kind == TCP_OPTION_NOP) {
-			at = (at + 1) & TCP_OPTIONS_MASK;
-			continue;
-		}
-		if (length < 2 || at + length > bytes)
-			return NO_SCALE;
-		if (kind == TCP_OPTION_WINDOW_SCALE && length == 3) {
-			__u8 shift = options->bytes[(at + 2) & TCP_OPTIONS_MASK];
-
-			return shift < MOST_SCALE ? shift : MOST_SCALE;
-		}
-		/* Positions stay in one range, or the verifier would tell every way of getting there apart. */
-		at = (at + length) & TCP_OPTIONS_MASK;
-	}
-	return NO_SCALE;
+	bpf_loop(TCP_MOST_OPTIONS, look_at_option, &walk, 0);
+	return walk.scale;
 }
 
 /* What a segment means for its session. */
