@@ -1,16 +1,18 @@
 //! What looking into sessions costs: the same traffic through the same appliance, forwarded, identified, and searched for signatures.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use palisade_tests::generator::pin_to;
 use palisade_tests::lab::{Chain, Nginx, Palisade};
 use serde_json::Value;
 
 use super::Round;
-use super::load::RECEIVER_CPU;
+use super::load::{RECEIVER_CPU, SENDER_CPU};
 use super::web::{self, WARM_UP};
 use crate::contender::Contender;
 use crate::results::Unit;
@@ -29,11 +31,13 @@ pub(crate) const RULES_MEMORY: &str = "signatures: memory, compared with none";
 pub(crate) const BYTES_PER_INSPECTED: &str = "memory per inspected session";
 
 const DOWNLOAD_BYTES: usize = 300_000_000;
+/// What is offloaded after its first bytes is over in a moment, and ranges by half from one time to the next.
+const TIMES: usize = 9;
 const CONNECTIONS_HELD: u32 = 2_000;
-const SERVER: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 10)),
-    80,
-);
+const SERVER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10));
+const SERVER: SocketAddr = SocketAddr::new(SERVER_ADDRESS, 80);
+/// Nobody looks into sessions with this one.
+const OTHER_SERVER: SocketAddr = SocketAddr::new(SERVER_ADDRESS, 81);
 
 pub(super) fn inspection(
     _contender: &mut dyn Contender,
@@ -48,7 +52,8 @@ pub(super) fn inspection(
     chain.enable_gro()?;
     let mut server = chain.server.spawn(&["iperf3", "-s", "--forceflush"])?;
     server.wait_for_log("listening", Duration::from_secs(5))?;
-    let _server = Nginx::with_files(&chain.server, SERVER, RECEIVER_CPU, DOWNLOAD_BYTES)?;
+    let serve = |address| Nginx::with_files(&chain.server, address, RECEIVER_CPU, DOWNLOAD_BYTES);
+    let _servers = (serve(SERVER)?, serve(OTHER_SERVER)?);
     let mut alone = None;
     for (name, sections) in variants(&rules.canonicalize()?) {
         let mut palisade = Palisade::start(&chain.fw, &document(&sections))?;
@@ -77,10 +82,26 @@ fn traffic(chain: &Chain, palisade: &Palisade, name: &str, round: &mut Round<'_>
         let per_second = web::wrk(chain, plan.per_web_load, options)?;
         results.add(row, Unit::PerSecond, name, per_second);
     }
-    let gigabits = stream(chain, plan.per_stream)?;
-    results.add(STREAM, Unit::Gbps, name, gigabits);
-    let gigabits = download(chain)?;
-    results.add(DOWNLOAD, Unit::Gbps, name, gigabits);
+    let streams = (0..TIMES).map(|_| stream(chain, plan.per_stream));
+    results.add(
+        STREAM,
+        Unit::Gbps,
+        name,
+        median(streams.collect::<Result<_>>()?),
+    );
+    let downloads = |server| (0..TIMES).map(move |_| download(chain, server));
+    if name == SEARCHED_WHOLE {
+        let downloads = downloads(SERVER).collect::<Result<_>>()?;
+        results.add(DOWNLOAD, Unit::Gbps, name, median(downloads));
+    }
+    if name == SEARCHED {
+        // In turns, through one appliance.
+        let pairs = downloads(OTHER_SERVER).zip(downloads(SERVER));
+        let pairs = pairs.map(|(forwarded, searched)| Ok((forwarded?, searched?)));
+        let (forwarded, searched) = pairs.collect::<Result<(Vec<_>, Vec<_>)>>()?;
+        results.add(DOWNLOAD, Unit::Gbps, FORWARDED, median(forwarded));
+        results.add(DOWNLOAD, Unit::Gbps, name, median(searched));
+    }
     if name == SEARCHED {
         // What was closed has given its memory back by now, as far as it does.
         let before = palisade.memory()?.resident_kib;
@@ -96,7 +117,10 @@ fn traffic(chain: &Chain, palisade: &Palisade, name: &str, round: &mut Round<'_>
 fn variants(rules: &Path) -> [(&'static str, String); 4] {
     let searching = |depth: &str| {
         format!(
-            "policies: [{{ name: all, from: any, to: any, action: permit, inspect: deep }}]\n\
+            "applications: {{ other-web: {{ protocol: tcp, destination-port: 81 }} }}\n\
+             policies:\n\
+             \x20 - {{ name: plain, from: any, to: any, application: other-web, action: permit }}\n\
+             \x20 - {{ name: all, from: any, to: any, action: permit, inspect: deep }}\n\
              inspection: {{ deep: {{ signatures: prevent, depth: {depth} }} }}\n\
              signatures: {{ files: '{}/*.rules' }}\n",
             rules.display()
@@ -134,9 +158,24 @@ fn document(sections: &str) -> String {
     )
 }
 
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 fn stream(chain: &Chain, duration: Duration) -> Result<f64> {
     let seconds = duration.as_secs().to_string();
-    let command = ["iperf3", "-J", "-c", "198.51.100.10", "-t", &seconds];
+    let cpus = format!("{SENDER_CPU},{RECEIVER_CPU}");
+    let command = [
+        "iperf3",
+        "-J",
+        "-c",
+        "198.51.100.10",
+        "-t",
+        &seconds,
+        "-A",
+        &cpus,
+    ];
     let output = chain.client.run(&command)?;
     let report: Value = serde_json::from_str(&output.stdout).context("iperf3 wrote no JSON")?;
     let bits_per_second = report["end"]["sum_received"]["bits_per_second"]
@@ -152,8 +191,16 @@ fn get(stream: &mut TcpStream, target: &str) -> Result<()> {
 }
 
 /// In Gbit/s.
-fn download(chain: &Chain) -> Result<f64> {
-    let connect = || TcpStream::connect_timeout(&SERVER, Duration::from_secs(5));
+fn download(chain: &Chain, server: SocketAddr) -> Result<f64> {
+    // By a thread of its own: what is pinned stays so.
+    thread::scope(|scope| {
+        let client = scope.spawn(|| pin_to(SENDER_CPU).and_then(|()| receive_all(chain, server)));
+        client.join().expect("the client does not panic")
+    })
+}
+
+fn receive_all(chain: &Chain, server: SocketAddr) -> Result<f64> {
+    let connect = || TcpStream::connect_timeout(&server, Duration::from_secs(5));
     let mut stream = chain.client.enter(connect)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let begin = Instant::now();
