@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail};
 /// How often a state that cannot be waited for is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
+/// How long what a process wrote before it ended may take to be read. Its own children may hold its output open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What a program that ended left.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -91,6 +94,7 @@ pub struct Process {
     child: Child,
     started_at: Instant,
     log: Arc<Mutex<String>>,
+    followers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -102,12 +106,15 @@ impl Process {
         let started_at = Instant::now();
         let mut child = command.spawn()?;
         let log = Arc::default();
-        follow(child.stdout.take(), &log);
-        follow(child.stderr.take(), &log);
+        let followers = [
+            child.stdout.take().map(|stream| follow(stream, &log)),
+            child.stderr.take().map(|stream| follow(stream, &log)),
+        ];
         Ok(Self {
             child,
             started_at,
             log,
+            followers: followers.into_iter().flatten().collect(),
         })
     }
 
@@ -137,6 +144,10 @@ impl Process {
         let deadline = Instant::now() + timeout;
         while !locked(&self.log).contains(text) {
             if let Some(status) = self.child.try_wait()? {
+                self.read_last_words();
+                if locked(&self.log).contains(text) {
+                    return Ok(());
+                }
                 bail!("ended ({status}) without saying {text:?}:\n{}", self.log());
             }
             if Instant::now() >= deadline {
@@ -152,10 +163,24 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
-    /// Waits for the end; the process runs on if that takes too long.
+    /// Waits for the end, and for all that was said until then; the process runs on if that takes too long.
     pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus> {
-        wait(&mut self.child, timeout)?
-            .with_context(|| format!("still running after {timeout:?}:\n{}", self.log()))
+        let status = wait(&mut self.child, timeout)?
+            .with_context(|| format!("still running after {timeout:?}:\n{}", self.log()))?;
+        self.read_last_words();
+        Ok(status)
+    }
+
+    fn read_last_words(&self) {
+        let deadline = Instant::now() + LAST_WORDS;
+        while self
+            .followers
+            .iter()
+            .any(|follower| !follower.is_finished())
+            && Instant::now() < deadline
+        {
+            thread::sleep(POLL_INTERVAL);
+        }
     }
 
     /// Sends a signal, such as `libc::SIGTERM`. Does nothing once the process was waited for.
@@ -186,8 +211,7 @@ impl Drop for Process {
     }
 }
 
-fn follow(stream: Option<impl Read + Send + 'static>, log: &Arc<Mutex<String>>) {
-    let Some(stream) = stream else { return };
+fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let log = Arc::clone(log);
     thread::spawn(move || {
         let mut reader = BufReader::new(stream);
@@ -199,7 +223,7 @@ fn follow(stream: Option<impl Read + Send + 'static>, log: &Arc<Mutex<String>>) 
             locked(&log).push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
-    });
+    })
 }
 
 /// A thread that panicked while it appended a line leaves a log that can still be read.
