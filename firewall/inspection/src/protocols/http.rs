@@ -247,7 +247,8 @@ impl Parser for Http {
 }
 
 impl Http {
-    /// Once the head is whole: how many of the bytes were its, and what it says. It is copied only when it came in parts.
+    /// Once the head is whole: how many of the bytes were its, and what it says. It is copied only when it came in parts; the same
+    /// limit holds for one that did not.
     fn head(
         &mut self,
         direction: Direction,
@@ -257,10 +258,11 @@ impl Http {
         let side = &mut self.sides[direction.index()];
         let mut kept = std::mem::take(&mut side.head);
         let before = kept.len();
+        let part = &bytes[..bytes.len().min(HEAD_BYTES.saturating_sub(before))];
         let whole = if before == 0 {
-            bytes
+            part
         } else {
-            kept.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES.saturating_sub(before))]);
+            kept.extend_from_slice(part);
             &kept
         };
         let empty = empty_lines(whole);
@@ -276,7 +278,7 @@ impl Http {
             return Err(Trouble::TooLong);
         }
         if before == 0 {
-            kept.extend_from_slice(bytes);
+            kept.extend_from_slice(part);
         }
         self.sides[direction.index()].head = kept;
         Ok(None)

@@ -30,7 +30,10 @@ const HEADER_BYTES: usize = 9;
 const BLOCK_BYTES: usize = 16 << 10;
 /// RFC 9113 6.5.2: the table's size unless a SETTINGS frame said otherwise. Ends that ask for more get no more here.
 const TABLE_BYTES: usize = 64 << 10;
+/// What is looked at of a message's fields, counted as its sender does (RFC 9113 6.5.2): a few letters of a block may name a long
+/// entry of the table each.
 const MOST_FIELDS: usize = 256;
+const LIST_BYTES: usize = 64 << 10;
 /// RFC 9113 6.5.2, and RFC 7541 6.3: unless a block begins with another size.
 const FIRST_TABLE_BYTES: usize = 4_096;
 const RESIZE: u8 = 0x20;
@@ -308,19 +311,23 @@ impl Side {
     fn fields(&mut self, direction: Direction, output: &mut Output<'_>) -> Result<(), Lost> {
         let block = std::mem::take(&mut self.block);
         let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut came = 0;
+        let (mut count, mut came) = (0, 0);
         if block.first().is_some_and(|first| first & 0xe0 == RESIZE) {
             self.table_most = TABLE_BYTES;
         }
         self.decoder
             .decode_with_cb(&block, |name: Cow<'_, [u8]>, value: Cow<'_, [u8]>| {
+                count += 1;
                 came += name.len() + value.len() + ENTRY_BYTES;
-                if fields.len() < MOST_FIELDS {
+                if fields.len() < MOST_FIELDS && came <= LIST_BYTES {
                     fields.push((name.into_owned(), value.into_owned()));
                 }
             })
             .map_err(|_| Lost)?;
         self.table_bytes = self.table_most.min(self.table_bytes + came);
+        if count > fields.len() {
+            output.anomaly(direction, Anomaly::HttpHeadTooLong);
+        }
         let transaction = self.transaction();
         let value = |name: &[u8]| {
             fields

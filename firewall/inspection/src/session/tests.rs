@@ -310,6 +310,42 @@ fn more_messages_at_once_than_are_followed_are_an_anomaly() {
 }
 
 #[test]
+fn a_long_head_is_an_anomaly_in_one_piece_as_in_several() {
+    let head = |letters| format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(letters));
+    for (head, read) in [(head(16_000), "/"), (head(17_000), "http-head-too-long")] {
+        for piece in [head.len(), 1_460] {
+            let mut talk = Talk::new(Profile::default());
+            for part in head.as_bytes().chunks(piece) {
+                talk.says(Direction::Forward, part);
+            }
+            assert_eq!(talk.read, [read], "{} by {piece}", head.len());
+        }
+    }
+}
+
+#[test]
+fn more_fields_of_http2_than_are_looked_at_are_an_anomaly() {
+    // RFC 7541 6.1: `accept-encoding: gzip, deflate`, 16. And 6.2.1: one of a letter and a thousand, which is the table's 62nd then.
+    let short = [0x90; 300];
+    let mut long = [&b"\x40\x01x\x7f\xe9\x06"[..], &[b'y'; 1_000]].concat();
+    long.extend([0xbe; 70]);
+    for (fields, anomalies) in [
+        (&short[..253], &[][..]),
+        (&short[..], &["http-head-too-long"]),
+        (&long[..long.len() - 10], &[]),
+        (&long[..], &["http-head-too-long"]),
+    ] {
+        let block = [&[0x83, 0x86, 0x84], fields].concat();
+        let [.., high, low] = block.len().to_be_bytes();
+        let head = [0, high, low, 1, 5, 0, 0, 0, 1];
+        let mut talk = Talk::new(Profile::default());
+        talk.says(Direction::Forward, &[PREFACE, &head, &block].concat());
+        talk.read.retain(|it| it != "/");
+        assert_eq!(talk.read, anomalies);
+    }
+}
+
+#[test]
 fn what_parsers_keep_counts_until_it_is_read() {
     let mut half_a_head = Talk::new(Profile::default());
     half_a_head.says(Direction::Forward, b"GET / HTTP/1.1\r\nX: ");
