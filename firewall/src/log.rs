@@ -93,6 +93,7 @@ fn line(event: &Event, names: &Names) {
             class = found.class.as_deref().unwrap_or_default(),
             action = found.action.name()
         ),
+        EventKind::NoRoom { id } => line!("no room to look into it", session = id),
         EventKind::Ambiguous { id, what } => line!("ambiguous", session = id, what = what),
         EventKind::Filtered { id, filtered } => line!(
             "filter",

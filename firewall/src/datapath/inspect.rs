@@ -25,7 +25,7 @@ use ::signatures::{Match, Scanner};
 use abi::DropReason;
 use afxdp::Umem;
 use inspection::filter::{self, Asked, Filters};
-use inspection::{Anomaly, Endpoints, Event, Inspector, Segment, Session, Verdict, Watch};
+use inspection::{Endpoints, Event, Inspector, Segment, Session, Verdict, Watch};
 use packet::tcp::Flags;
 use packet::{TcpHeader, Transport};
 use rules::{Content, Learnt};
@@ -375,8 +375,7 @@ impl Walk<'_> {
     /// Of what is read no further for want of memory nobody knows what it carries.
     fn judge_room(&self, slot: Slot, looking: &Looking) -> Option<Refusal> {
         looking.facts.is_without_room().then(|| {
-            let what = Anomaly::NoRoom.to_string();
-            self.tell(slot, true, |id| EventKind::Ambiguous { id, what });
+            self.tell(slot, true, |id| EventKind::NoRoom { id });
             Refusal::Silent
         })
     }

@@ -524,6 +524,10 @@ pub enum EventKind {
         id: u64,
         what: String,
     },
+    /// No memory is left to look into it.
+    NoRoom {
+        id: u64,
+    },
     /// A filter was asked.
     Filtered {
         id: u64,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use inspection::Anomaly;
 use jiff::Timestamp;
 use rules::ZoneId;
 
@@ -47,7 +48,8 @@ impl Names {
             | EventKind::Identified { .. }
             | EventKind::Signature { .. }
             | EventKind::Filtered { .. }
-            | EventKind::Ambiguous { .. } => (None, application),
+            | EventKind::Ambiguous { .. }
+            | EventKind::NoRoom { .. } => (None, application),
             EventKind::ContentDenied { .. } => (Some("default".to_owned()), application),
             EventKind::Denied { icmp, .. } => {
                 let (source, destination) = (facts.translated_source, facts.translated_destination);
@@ -72,7 +74,8 @@ impl Names {
             | EventKind::Denied { .. }
             | EventKind::Signature { .. }
             | EventKind::Filtered { .. }
-            | EventKind::Ambiguous { .. } => None,
+            | EventKind::Ambiguous { .. }
+            | EventKind::NoRoom { .. } => None,
         };
         Self {
             began_under: began_under.map(|policy| policy.name.clone()),
@@ -186,13 +189,11 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
         }
         EventKind::Ambiguous { id, what } => {
             let message = format!("{ends} denied: its ends may read it differently ({what})");
-            let entry = Entry::new(at, Kind::Denied, Severity::Warning, message);
-            Entry {
-                session: Some(*id),
-                reason: Some(what.clone()),
-                rejected: Some(false),
-                ..entry
-            }
+            unread(at, *id, what.clone(), message)
+        }
+        EventKind::NoRoom { id } => {
+            let message = format!("{ends} denied: no memory is left to look into it");
+            unread(at, *id, Anomaly::NoRoom.to_string(), message)
         }
         EventKind::Filtered { id, filtered } => {
             let asked = &filtered.asked;
@@ -257,6 +258,16 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
 }
 
 /// What a session turned out to be: `youtube (www.youtube.com)`.
+/// Denied because it cannot be looked into.
+fn unread(at: Timestamp, session: u64, reason: String, message: String) -> Entry {
+    Entry {
+        session: Some(session),
+        reason: Some(reason),
+        rejected: Some(false),
+        ..Entry::new(at, Kind::Denied, Severity::Warning, message)
+    }
+}
+
 fn what(names: &Names, host: Option<&str>) -> String {
     let application = names.application.as_deref().unwrap_or("unknown");
     match host {
