@@ -16,7 +16,11 @@ fn up(name: &str) -> Result<ServiceChain> {
     assert!(text.contains(&named), "{path}");
     let chain = ServiceChain::new(name, &text.replace(&named, "\nname: NAME\n"))?;
     let output = chain.run(&["up", &chain.file()])?;
-    assert!(output.success() && output.stderr.is_empty(), "{output:?}");
+    // A busy machine is told that it takes long.
+    let warnings = output
+        .stderr
+        .replace("waiting for the instances to work\n", "");
+    assert!(output.success() && warnings.is_empty(), "{output:?}");
     Ok(chain)
 }
 

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use abi::FlowKey;
 use packet::FlowHash;
 
@@ -328,68 +326,4 @@ fn what_can_not_be_is_named() {
         ..Default::default()
     };
     assert_eq!(wrong(protocol), "protocol");
-}
-
-/// How long it takes to look through a full table: `cargo test --release -p palisade-firewall a_million -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn a_million_sessions_are_looked_through() {
-    const SESSIONS: u32 = 1_000_000;
-    let table = table(SESSIONS);
-    for n in 0..SESSIONS {
-        let mut forward = key("10.0.0.0", "203.0.113.80", [1_024, 443], Protocol::TCP);
-        forward.source[12..].copy_from_slice(&(0x0a00_0000 + n).to_be_bytes());
-        let new = NewSession {
-            forward,
-            reverse: forward.reversed(),
-            worker: 0,
-        };
-        let fill = |record: &abi::SessionRecord| record.generation.store(1, Relaxed);
-        table.insert(&new, Timestamp(0), fill).unwrap();
-    }
-    let word = |text: &str| Some(text.to_owned());
-    let none = view::SessionFilter::default();
-    let cases = [
-        (
-            "id",
-            view::SessionFilter {
-                id: Some(0),
-                ..none.clone()
-            },
-        ),
-        (
-            "policy",
-            view::SessionFilter {
-                policy: word("rest"),
-                ..none.clone()
-            },
-        ),
-        (
-            "address",
-            view::SessionFilter {
-                address: "192.0.2.1/32".parse().ok(),
-                ..none.clone()
-            },
-        ),
-        (
-            "bytes",
-            view::SessionFilter {
-                min_bytes: Some(1),
-                ..none.clone()
-            },
-        ),
-        ("all", none),
-    ];
-    for (name, filter) in cases {
-        let selection = Selection::of(
-            &filter,
-            &[generation()],
-            &Applications::default(),
-            &Hosts::default(),
-        )
-        .unwrap();
-        let started = Instant::now();
-        let found = selection.matches(&table, 0).count();
-        println!("{name}: {found} found in {:?}", started.elapsed());
-    }
 }
