@@ -57,11 +57,12 @@ export async function open(chromium: Browser, path = '/', more: { dark?: boolean
   for (let tries = 0; ; tries += 1) {
     try {
       await page.goto(URL + path)
+      await expect(page.locator('.starting'), 'the application begins').toHaveCount(0)
       return page
     } catch (error) {
-      // The appliance makes devices in the browser's namespace, which the browser takes for another network; its page
-      // about that may come in between the next time, or that page may try again by itself.
-      if (tries >= 5 || !/ERR_NETWORK_CHANGED|chrome-error:|interrupted by another navigation/.test(String(error))) throw error
+      // The appliance makes devices in the browser's namespace, which the browser takes for another network, and gives up
+      // what it was loading; its page about that may come in between the next time, or that page may try again by itself.
+      if (tries >= 5 || !/ERR_NETWORK_CHANGED|chrome-error:|interrupted by another navigation|the application begins/.test(String(error))) throw error
     }
   }
 }
