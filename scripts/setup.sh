@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(clang libbpf-dev linux-libc-dev llvm)
 run=(curl iproute2 iputils-ping)
-test=(bpftool busybox-static chromium docker-compose docker.io ethtool iperf3 nftables patch python3-venv traceroute)
+test=(bpftool busybox-static chromium docker-compose docker.io ethtool fonts-ipafont-gothic iperf3 nftables patch python3-venv traceroute)
 bench=(nginx-light wrk)
 image=(jq skopeo)
 
