@@ -107,15 +107,13 @@ static __always_inline int set_vlan(struct __sk_buff *skb, __u16 from, __u16 to)
 	return failed;
 }
 
-/* Gives the packet the headers it leaves with. A function of its own, so that the verifier walks it once, and not for
- * each way that leads here. */
-__noinline int rewrite_skb(struct __sk_buff *skb, const struct headers *h, const struct way *way, _Bool is_transit)
+/* Gives the packet the headers it leaves with. */
+static __always_inline int rewrite_skb(struct __sk_buff *skb, const struct headers *h, const struct way *way,
+				       _Bool is_transit)
 {
 	_Bool has_checksum = 1;
 	struct change change = {};
 
-	if (!h || !way)
-		return -1;
 	/* A wire changes nothing. */
 	if (way->is_wire)
 		return 0;
