@@ -22,7 +22,7 @@ pub(crate) const BYTES_MAX: usize = 8 << 20;
 /// What anybody may send who has not shown who they are; and a body that needs no turn.
 pub(crate) const SMALL_BYTES_MAX: usize = 64 << 10;
 /// Larger ones, and those that don't say, at a time: what is made of one in memory is many times its size.
-const LARGE_AT_ONCE: usize = 2;
+const LARGE_AT_ONCE: usize = 1;
 /// For a turn.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// From the head to the last byte: that many bytes at 2.3 Mbit/s.
