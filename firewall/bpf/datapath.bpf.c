@@ -192,9 +192,7 @@ int tc_port(struct __sk_buff *skb)
 SEC("classifier")
 int tc_closed(struct __sk_buff *skb)
 {
-	__u64 spread = 0;
-
-	switch (see_skb(skb, &spread)) {
+	switch (see_skb(skb, 0)) {
 	case OWNER_KERNEL:
 	case OWNER_ANSWER:
 		return TC_ACT_OK;
@@ -389,9 +387,8 @@ int tc_vlan(struct __sk_buff *skb)
 
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
-	__u64 spread = 0;
 
-	if (see_skb(skb, &spread) == OWNER_DATAPATH && !leaves_alone(data, end))
+	if (see_skb(skb, 0) == OWNER_DATAPATH && !leaves_alone(data, end))
 		return bpf_redirect(HOST_OUTER_IFINDEX, 0);
 	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), tagged->vlan))
 		return TC_ACT_SHOT;

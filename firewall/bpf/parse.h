@@ -170,8 +170,8 @@ static __always_inline struct sight see(const void *frame, const void *end)
 	return sight;
 }
 
-/* Functions of their own, so that the verifier walks them once, and not for each reason to look. `spread` is the same for
- * both directions of a conversation. */
+/* Functions of their own, so that the verifier walks them once, and not for each reason to look. `spread`, for who asks, is the
+ * same for both directions of a conversation. */
 __noinline enum owner see_skb(struct __sk_buff *skb, __u64 *spread)
 {
 	struct sight sight = see((void *)(long)skb->data, (void *)(long)skb->data_end);
