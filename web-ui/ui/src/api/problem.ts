@@ -1,6 +1,6 @@
 /** What the API says when it can't do what was asked (RFC 9457), and which field of a form it is about. */
 
-import { t } from '../i18n/index.svelte'
+import { t, translated } from '../i18n/index.svelte'
 import type { Mistake, Problem } from './types'
 
 /** The API refused. */
@@ -10,7 +10,7 @@ export class Refused extends Error {
     /** When to try again, where it says so. */
     readonly retryAfterSeconds?: number
   ) {
-    super(problem.detail || problem.title)
+    super(translated(problem.detail || problem.title))
     this.name = 'Refused'
   }
 
@@ -83,8 +83,8 @@ export function complaints(error: unknown, base: string, fields: readonly string
   const mistakes = (problem.errors ?? []).filter((mistake) => mistake.severity !== 'warning')
   for (const mistake of mistakes) tell(mistake.pointer, spoken(mistake))
   if (mistakes.length === 0) {
-    if (problem.parameter && fields.includes(problem.parameter)) said.fields[problem.parameter] = problem.detail
-    else tell(problem.pointer, problem.detail || problem.title)
+    if (problem.parameter && fields.includes(problem.parameter)) said.fields[problem.parameter] = error.message
+    else tell(problem.pointer, error.message)
   }
   return said
 }
@@ -102,7 +102,8 @@ export function saidOf(within: Record<string, string>, pointer: string, whole: b
 }
 
 export function spoken(mistake: Mistake): string {
-  return mistake.suggestion ? `${mistake.message} (${mistake.suggestion}?)` : mistake.message
+  const message = translated(mistake.message)
+  return mistake.suggestion ? `${message} (${mistake.suggestion}?)` : message
 }
 
 /** The first token below `base`, unescaped; undefined outside of it. */

@@ -1,6 +1,7 @@
 /** Every text that is shown, in the user's language. English is always there; another language is loaded when it is chosen. */
 
 import { en } from './en'
+import type { Translator } from './said'
 
 export type Key = keyof typeof en
 export type Catalogue = Record<Key, string>
@@ -9,7 +10,7 @@ export type Language = 'en' | 'ja'
 const STORED = 'palisade-language'
 
 let texts: Catalogue = $state.raw(en)
-let descriptions: Record<string, string> = $state.raw({})
+let translations: Translator | undefined = $state.raw()
 let language: Language = $state('en')
 
 export const locale = {
@@ -35,19 +36,19 @@ export function count(key: string, number: number, shown: string = new Intl.Numb
   return t(`${key}.${form}` as Key, { count: shown })
 }
 
-/** Of a text that the description of the API has in English: as it is, where nobody has translated it. */
-export function translated(described: string): string {
-  return descriptions[described] ?? described
+/** Of a text that the appliance or the description of its API has in English: as it is, where nobody has translated it. */
+export function translated(english: string): string {
+  return translations?.(english) ?? english
 }
 
 export async function choose(chosen: Language): Promise<void> {
   if (chosen === 'ja') {
-    const japanese = await import('./ja')
+    const [japanese, { translator }, appliance] = await Promise.all([import('./ja'), import('./said'), import('./said/ja')])
     texts = japanese.ja
-    descriptions = japanese.descriptions
+    translations = translator({ ...japanese.descriptions, ...appliance.sentences })
   } else {
     texts = en
-    descriptions = {}
+    translations = undefined
   }
   language = chosen
   document.documentElement.lang = chosen
