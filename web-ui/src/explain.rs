@@ -10,7 +10,8 @@ use firewall::view::{MatchRequest, MatchView, WhichConfiguration};
 use tokio::sync::Semaphore;
 
 use crate::appliance::Appliance;
-use crate::configuration::{JsonBody, invalid};
+use crate::configuration::invalid;
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 use crate::routes::{Routes, handlers};
 

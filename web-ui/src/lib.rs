@@ -41,6 +41,7 @@ pub mod fake;
 mod filter;
 mod headers;
 mod https;
+mod json_body;
 mod metrics;
 mod objects;
 mod openapi;

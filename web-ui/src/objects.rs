@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::{Extension, Json};
@@ -18,6 +17,7 @@ use utoipa::IntoParams;
 use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
 use crate::filter::{BadParameter, NoParameters, pairs, parsed, word};
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 use crate::routes::{Routes, handlers};
 
@@ -78,10 +78,8 @@ async fn reset_counters(
     State(appliance): Shared,
     Extension(access): Extension<Arc<Access>>,
     caller: Caller,
-    body: Result<Json<CounterReset>, JsonRejection>,
+    JsonBody(asked): JsonBody<CounterReset>,
 ) -> Result<Json<CountersReset>, Problem> {
-    let Json(asked) =
-        body.map_err(|rejection| Problem::of_status(rejection.status(), rejection.body_text()))?;
     let wrong = |pointer: &str, detail: &str| {
         let status = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
         Err(Problem::of_status(status, detail).at(pointer))
@@ -205,8 +203,8 @@ mod tests {
                 422,
                 Some("/name"),
             ),
-            (json!({ "kind": "interface" }), 422, None),
-            (json!({ "kinds": "policy" }), 422, None),
+            (json!({ "kind": "interface" }), 422, Some("/kind")),
+            (json!({ "kinds": "policy" }), 422, Some("/kinds")),
         ] {
             let path = "/api/v1/counters/reset";
             let (found, answer) = ask(Fake::running(), "POST", path, Some(&body)).await;

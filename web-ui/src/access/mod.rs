@@ -31,7 +31,6 @@ mod guard;
 mod login;
 mod own;
 mod password;
-mod payload;
 mod refusal;
 mod role;
 mod scope;

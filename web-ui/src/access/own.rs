@@ -16,12 +16,12 @@ use super::caller::{Caller, Peer};
 use super::credentials::{COOKIE, is_cross_site};
 use super::failure::Failure;
 use super::password::Password;
-use super::payload::Payload;
 use super::refusal::Refusal;
 use super::role::Role;
 use super::scope::Scope;
 use super::{Access, lock};
 use crate::filter::NoParameters;
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 
 #[derive(Deserialize, ToSchema)]
@@ -80,7 +80,7 @@ pub(super) async fn login(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     _: NoParameters,
-    Payload(given): Payload<Login>,
+    JsonBody(given): JsonBody<Login>,
 ) -> Result<Response, Refusal> {
     if is_cross_site(&headers) {
         return Err(Refusal::CrossSite);
@@ -174,7 +174,7 @@ pub(super) async fn change_password(
     State(access): State<Arc<Access>>,
     caller: Caller,
     _: NoParameters,
-    Payload(given): Payload<PasswordChange>,
+    JsonBody(given): JsonBody<PasswordChange>,
 ) -> Result<Response, Failure> {
     let Some(name) = caller.user().map(str::to_owned) else {
         return Err(Failure::WayIn(

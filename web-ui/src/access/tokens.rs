@@ -16,13 +16,13 @@ use utoipa::ToSchema;
 use super::accounts::{AccountError, Token};
 use super::caller::Caller;
 use super::failure::Failure;
-use super::payload::Payload;
 use super::refusal::Refusal;
 use super::role::Role;
 use super::scope::{Scope, Scopes};
 use super::secret::TokenText;
 use super::{Access, lock};
 use crate::filter::NoParameters;
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 use crate::segment::Segment;
 
@@ -103,7 +103,7 @@ pub(super) async fn issue(
     State(access): State<Arc<Access>>,
     caller: Caller,
     _: NoParameters,
-    Payload(new): Payload<NewToken>,
+    JsonBody(new): JsonBody<NewToken>,
 ) -> Result<Response, Failure> {
     let owner = owner(&access, &caller, new.owner.as_deref())?;
     if new.role > caller.role {

@@ -16,10 +16,10 @@ use super::accounts::{AccountError, User, UserChange, check_name};
 use super::caller::Caller;
 use super::failure::Failure;
 use super::password::{Kept, Password};
-use super::payload::Payload;
 use super::role::Role;
 use super::secret::one_time_password;
 use crate::filter::NoParameters;
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 use crate::segment::Segment;
 
@@ -112,7 +112,7 @@ pub(super) async fn create(
     State(access): State<Arc<Access>>,
     caller: Caller,
     _: NoParameters,
-    Payload(new): Payload<NewUser>,
+    JsonBody(new): JsonBody<NewUser>,
 ) -> Result<Response, Failure> {
     let NewUser {
         name,
@@ -164,7 +164,7 @@ pub(super) async fn change(
     caller: Caller,
     Segment(name): Segment,
     _: NoParameters,
-    Payload(changed): Payload<ChangedUser>,
+    JsonBody(changed): JsonBody<ChangedUser>,
 ) -> Result<Json<UserView>, Failure> {
     let ChangedUser {
         role,

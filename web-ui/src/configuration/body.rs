@@ -1,14 +1,13 @@
-//! What requests bring: documents, JSON, preconditions, parameters; each refused with a problem.
+//! What requests bring: documents, preconditions, parameters; each refused with a problem.
 
-use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use firewall::lifecycle::{Format, IfMatch};
 use serde::de::DeserializeOwned;
 
+use crate::json_body::{media_type, unsupported};
 use crate::problem::Problem;
 
 /// A whole document, as YAML or JSON.
@@ -57,44 +56,6 @@ impl<S: Send + Sync> FromRequest<S> for OptionalDocument {
     }
 }
 
-/// A JSON value of a known shape. Takes the media types of patches, too.
-pub(crate) struct JsonBody<T>(pub(crate) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match media_type(request.headers()) {
-            "application/json" | "application/merge-patch+json" | "application/json-patch+json" => {
-            }
-            other => return Err(unsupported(other, "application/json")),
-        }
-        let bytes = Bytes::from_request(request, state).await?;
-        let Json(value) = Json::from_bytes(&bytes)?;
-        Ok(Self(value))
-    }
-}
-
-/// JSON that may be left out altogether.
-pub(super) struct OptionalJson<T>(pub(super) T);
-
-impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let media_type = media_type(request.headers()).to_owned();
-        let bytes = Bytes::from_request(request, state).await?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        if media_type != "application/json" {
-            return Err(unsupported(&media_type, "application/json"));
-        }
-        let Json(value) = Json::from_bytes(&bytes)?;
-        Ok(Self(value))
-    }
-}
-
 /// The header `If-Match`.
 pub(super) struct Expected(pub(super) IfMatch);
 
@@ -122,33 +83,5 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let Query(value) = Query::try_from_uri(&parts.uri)?;
         Ok(Self(value))
-    }
-}
-
-/// Without parameters such as the character set.
-fn media_type(headers: &HeaderMap) -> &str {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
-}
-
-fn unsupported(media_type: &str, wanted: &str) -> Problem {
-    Problem::of_status(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        format!("the header 'content-type' is '{media_type}': send {wanted}"),
-    )
-}
-
-impl From<BytesRejection> for Problem {
-    fn from(rejection: BytesRejection) -> Self {
-        Self::of_status(rejection.status(), rejection.body_text())
-    }
-}
-
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
-        Self::of_status(rejection.status(), rejection.body_text())
     }
 }

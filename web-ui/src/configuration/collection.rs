@@ -19,10 +19,11 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{self, Tagged, edited};
-use super::body::{Expected, JsonBody, Parameters};
+use super::body::{Expected, Parameters};
 use super::edits::{self, Impossible, Place};
 use super::{Configuration, Snapshot};
 use crate::access::Caller;
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 use crate::segment::Segment;
 

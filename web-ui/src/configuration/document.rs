@@ -10,10 +10,11 @@ use json_patch::Patch;
 use serde_json::{Map, Value};
 
 use super::answer::{EditedView, Tagged, listed};
-use super::body::{DocumentBody, Expected, JsonBody};
+use super::body::{DocumentBody, Expected};
 use super::{Configuration, edits};
 use crate::access::Caller;
 use crate::filter::NoParameters;
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 use crate::routes::{Routes, handlers};
 

@@ -14,10 +14,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Configuration;
 use super::answer::{EditedView, listed};
-use super::body::{Expected, JsonBody, OptionalDocument, OptionalJson, Parameters};
+use super::body::{Expected, OptionalDocument, Parameters};
 use super::document::{answer, whole};
 use crate::access::Caller;
 use crate::filter::NoParameters;
+use crate::json_body::{JsonBody, OptionalJson};
 use crate::problem::{MISTAKES_MAX, Mistake, Problem};
 use crate::routes::{Routes, handlers};
 use crate::segment::Segment;

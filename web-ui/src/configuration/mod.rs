@@ -27,7 +27,6 @@ use crate::problem::Problem;
 use crate::routes::Routes;
 
 pub(crate) use answer::invalid;
-pub(crate) use body::JsonBody;
 
 /// What the handlers share.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use firewall::audit::{AuditAction, Outcome};
 use firewall::events::{CaptureView, LONGEST_CAPTURE, Wanted};
@@ -15,6 +14,7 @@ use utoipa::ToSchema;
 use super::EventLog;
 use crate::access::Caller;
 use crate::filter::NoParameters;
+use crate::json_body::JsonBody;
 use crate::problem::Problem;
 
 /// What to keep, and for how long.
@@ -45,9 +45,8 @@ pub(super) async fn start(
     State(log): State<EventLog>,
     Caller { actor, .. }: Caller,
     _: NoParameters,
-    body: Result<Json<CaptureBody>, JsonRejection>,
+    JsonBody(body): JsonBody<CaptureBody>,
 ) -> Result<Json<CaptureView>, Problem> {
-    let Json(body) = body?;
     let lasts = lasts(&body.lasts)?;
     let mut detail = format!("every session event is kept for {}", body.lasts);
     if let Some(policy) = &body.policy {
