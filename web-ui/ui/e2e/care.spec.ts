@@ -1,6 +1,7 @@
 /** Order by hand and by key, roles, sessions that end, an appliance that goes away, text that is only text. */
 
-import { at, commit, expect, PASSWORD, settled, test } from './test'
+import { URL } from './lab'
+import { at, commit, expect, PASSWORD, settled, shoot, test } from './test'
 
 import type { Page } from '@playwright/test'
 
@@ -146,6 +147,36 @@ test('a name that there is already is refused at its field, and the page goes on
   await expect(page.getByRole('row', { name: /no-mail-either/ })).toBeVisible()
   await lab.ask('DELETE', '/api/v1/config/candidate')
   await page.context().close()
+})
+
+test('what the appliance says of a question is in the language of the page', async ({ chromium }) => {
+  const page = await at(chromium, '/ui/explain?from=trust&source=192.0.2.300&destination=198.51.100.10&protocol=tcp&destination-port=443')
+  await page.getByRole('button', { name: /Account of/ }).click()
+  await page.getByRole('menuitemradio', { name: '日本語' }).click()
+  await page.getByRole('button', { name: '説明する' }).click()
+  const source = page.getByLabel('送信元', { exact: true })
+  await expect(source).toHaveAccessibleDescription('source: IP アドレスではありません')
+  await source.fill('192.0.2.10')
+  await page.getByRole('button', { name: '説明する' }).click()
+  const steps = page.locator('section.answer ol li')
+  await expect(steps.first()).toBeVisible()
+  for (const step of await steps.allTextContents()) expect(step).toMatch(/[ぁ-んァ-ヶ一-龠]/)
+  await shoot(page, 'explain-answer-japanese')
+  await page.context().close()
+})
+
+test('a page whose script never comes says so, and begins again', async ({ chromium }) => {
+  const context = await chromium.newContext({ ignoreHTTPSErrors: true })
+  const page = await context.newPage()
+  await page.route('**/ui/assets/*.js', (route) => route.abort())
+  await page.goto(`${URL}/ui/zones`)
+  const again = page.getByRole('link', { name: 'Load again' })
+  await expect(again).toBeHidden()
+  await expect(again).toBeVisible({ timeout: 20_000 })
+  await page.unroute('**/ui/assets/*.js')
+  await again.click()
+  await expect(page.getByLabel('Password', { exact: true })).toBeVisible()
+  await context.close()
 })
 
 test('what is typed and not known is not taken for something else, nor lost', async ({ lab, chromium }) => {

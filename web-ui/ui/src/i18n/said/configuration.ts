@@ -242,7 +242,6 @@ export const configuration: Record<string, string> = {
   "policy '{name}' lets nothing through that could be inspected": 'ポリシー「{name}」は何も通さないため、検査するものがありません',
   "inspection profile '{name}' needs signatures, and there are none: signatures: files": '検査プロファイル「{name}」にはシグネチャが必要ですが、ありません (signatures: files)',
   '{size} is too little to tell anything by: at least 4KiB': '{size} では少なすぎて何も識別できません (4KiB 以上)',
-  '{=problem}, or {everything}': '{=problem}。または {everything} です',
   'url-filter blocks nothing: block or categories': 'url-filter がブロックするものがありません。block または categories が必要です',
   'dns-filter does nothing: block, categories, or log: all': 'dns-filter に動作がありません。block、categories、または log: all が必要です',
   'answer: sinkhole needs the addresses to answer with: sinkhole': 'answer: sinkhole には、応答に使うアドレス (sinkhole) が必要です',
