@@ -34,6 +34,8 @@ pub(crate) struct Regex {
     pub(crate) is_anchored: bool,
     /// Whether what stands before a match matters: `^` of lines, `\b`.
     pub(crate) looks_behind: bool,
+    /// Whether what follows a match matters: `$`, `\b`.
+    pub(crate) looks_ahead: bool,
     /// What every match contains, in lower case where `literal_nocase`.
     pub(crate) literal: Option<Literal>,
 }
@@ -96,15 +98,16 @@ impl Compiler {
             });
         }
         let id = u32::try_from(self.compiled.len()).unwrap_or(u32::MAX);
+        let looks = hir.properties().look_set();
+        let looks_at_words =
+            looks.contains(Look::WordAscii) || looks.contains(Look::WordAsciiNegate);
         let regex = Arc::new(Regex {
             id,
             is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
-            looks_behind: {
-                let looks = hir.properties().look_set();
-                looks.contains(Look::StartLF)
-                    || looks.contains(Look::WordAscii)
-                    || looks.contains(Look::WordAsciiNegate)
-            },
+            looks_behind: looks_at_words || looks.contains(Look::StartLF),
+            looks_ahead: looks_at_words
+                || looks.contains(Look::EndLF)
+                || looks.contains(Look::End),
             literal: literal(&hir),
             dfa: automaton(nfa)?,
         });

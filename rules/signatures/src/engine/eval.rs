@@ -306,10 +306,10 @@ impl Evaluation<'_, '_> {
             return Answer::of(matcher.negated);
         }
         let mut from = usize::from(moved && regex.looks_behind);
-        // `$` and `\b` at the last byte can't be told before the next is there.
+        // `$` and `\b` at the last byte can't be told before the next is there. Whatever else matches has matched.
         let to = match view.rest {
-            Rest::Ended => data.len(),
-            Rest::Closed | Rest::Open => data.len().saturating_sub(1),
+            Rest::Closed | Rest::Open if regex.looks_ahead => data.len().saturating_sub(1),
+            Rest::Ended | Rest::Closed | Rest::Open => data.len(),
         };
         let is_referred_to = self.steps[at].is_referred_to;
         while let Some(end) = regex.end_of_match(self.caches, data, from, to) {

@@ -317,6 +317,29 @@ fn a_rule_may_look_into_the_stream_and_a_buffer() {
 }
 
 #[test]
+fn an_expression_that_matches_up_to_the_last_byte_has_matched() {
+    let mut scanner = scanner(
+        r#"alert tcp any any -> any any (content:"PC"; pcre:"/PC[0-9]{3}RE/"; sid:1;)
+           alert tcp any any -> any any (content:"PC"; pcre:"/^[0-9]+RE/R"; sid:2;)
+           alert tcp any any -> any any (content:"PC"; pcre:"/RE\b/"; sid:3;)
+           alert tcp any any -> any any (content:"PC"; pcre:"/RE$/"; sid:4;)"#,
+    );
+    for pieces in [&[&b"PC123RE"[..]][..], &[b"PC12", b"3R", b"E"]] {
+        let mut session = tcp(&scanner, 7);
+        let mut found = |piece: &[u8]| {
+            let matches = scanner
+                .stream(&mut session, THERE, piece, false, Duration::ZERO)
+                .to_vec();
+            sids(&scanner, &matches)
+        };
+        let before: Vec<u32> = pieces.iter().flat_map(|piece| found(piece)).collect();
+        assert_eq!(before, [1, 2], "{pieces:?}");
+        // Whether a word ends there, the next byte says.
+        assert_eq!(found(b"."), [3]);
+    }
+}
+
+#[test]
 fn what_must_not_be_in_the_stream_is_looked_for_when_all_else_holds() {
     let mut scanner = scanner(
         "alert http any any -> any any (content:!\"Cookie:\"; http.uri; content:\"/a\"; sid:1;)",
