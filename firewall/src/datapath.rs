@@ -46,6 +46,7 @@ pub use worker::{Worker, WorkerPlan};
 pub(crate) use ageing::expires;
 pub(crate) use course::{Arrived, Course, Judge, NoWay, denial, is_own};
 pub(crate) use ingress::is_martian;
+pub(crate) use inspect::{IS_INSPECTED, IS_REFUSED};
 pub(crate) use sockets::{GivenUp, Order};
 
 use worker::Walk;

@@ -75,14 +75,14 @@ fn line(event: &Event, names: &Names) {
         EventKind::Denied { rejected, icmp: _ } => line!("denied", rejected = rejected),
         EventKind::Identified {
             id,
-            before: _,
+            began_under,
             host,
         } => line!(
             "session identified",
             session = id,
             application = names.application.as_deref().unwrap_or_default(),
             host = host.as_deref().unwrap_or_default(),
-            began_under = names.began_under.as_deref().unwrap_or_default()
+            began_under = began_under.as_deref().unwrap_or_default()
         ),
         EventKind::Signature { id, found } => line!(
             "signature",
@@ -113,7 +113,7 @@ fn line(event: &Event, names: &Names) {
         ),
         EventKind::ContentDenied {
             id,
-            before: _,
+            began_under,
             rejected,
             host,
         } => line!(
@@ -121,7 +121,7 @@ fn line(event: &Event, names: &Names) {
             session = id,
             application = names.application.as_deref().unwrap_or_default(),
             host = host.as_deref().unwrap_or_default(),
-            began_under = names.began_under.as_deref().unwrap_or_default(),
+            began_under = began_under.as_deref().unwrap_or_default(),
             rejected = rejected
         ),
     }

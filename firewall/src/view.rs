@@ -161,6 +161,10 @@ pub enum Offload {
     Offloaded,
     /// Packets that came before have not left yet.
     PacketsWaiting,
+    /// Its worker looks into what it carries.
+    Inspected,
+    /// What it carries is not permitted: nothing goes on.
+    Refused,
     /// Nothing has come from this end, and the way to the other is not known.
     WayUnknown,
     /// Decided under an earlier configuration: the next packet is judged again.
@@ -181,6 +185,8 @@ impl Offload {
         match self {
             Self::Offloaded => "offloaded",
             Self::PacketsWaiting => "packets-waiting",
+            Self::Inspected => "inspected",
+            Self::Refused => "refused",
             Self::WayUnknown => "way-unknown",
             Self::StaleGeneration => "stale-generation",
             Self::StaleRoute => "stale-route",

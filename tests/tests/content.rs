@@ -28,6 +28,7 @@ in_both_modes!(
     datagrams_are_decided_by_what_they_are,
     a_commit_decides_again_by_what_is_known,
     a_signature_is_told_and_what_it_drops_goes_no_further,
+    signatures_are_looked_for_to_the_depth_whatever_carries_them,
     other_signatures_come_without_a_session_lost,
     each_request_is_looked_into_by_its_own_profile,
     what_was_sent_first_is_what_counts,
@@ -301,6 +302,47 @@ fn a_signature_is_told_and_what_it_drops_goes_no_further(attach: Attach) -> Resu
     let (mut client, mut server) = connection(&edge, Family::V6, 80)?;
     says(&mut client, &mut server, &evil)?;
     says(&mut server, &mut client, ANSWER)
+}
+
+/// Far behind where it is known that nobody knows the protocol.
+fn signatures_are_looked_for_to_the_depth_whatever_carries_them(attach: Attach) -> Result<()> {
+    const LATE: &str = "drop udp any any -> any any (msg:\"late\"; content:\"too late\"; sid:1;)\n\
+        drop tcp any any -> any any (msg:\"last\"; content:\"PC\"; pcre:\"/PC[0-9]{3}RE/\"; sid:2;)\n";
+    let signatures = Signatures::new("late", attach, LATE)?;
+    let edge = Edge::start("to-the-depth", attach, &signatures.sections("prevent"))?;
+    let server = edge.server.udp(Family::V4.server, 4_000)?;
+    let client = edge.client.udp(Family::V4.client, 5_000)?;
+    let mut buffer = [0; 64];
+    for number in 0..60 {
+        let payload = format!("\u{7f}{number}");
+        client.send_to(payload.as_bytes(), (Family::V4.server, 4_000))?;
+        let (length, from) = server.recv_from(&mut buffer)?;
+        server.send_to(&buffer[..length], from)?;
+        client.recv_from(&mut buffer)?;
+    }
+    let session = &edge.sessions("protocol=udp")?[0];
+    ensure!(
+        session["offload"]["from-initiator"] == "inspected",
+        "{session:#?}"
+    );
+    client.send_to(b"this is too late", (Family::V4.server, 4_000))?;
+    edge.wait_for_drops("content-denied", 1)?;
+    let told = json!({ "signature": 1, "action": "drop", "session": session["id"] });
+    logged(&edge, "signature", &told)?;
+    let session = &edge.sessions("protocol=udp")?[0];
+    ensure!(
+        session["offload"]["from-initiator"] == "refused",
+        "{session:#?}"
+    );
+
+    // Nothing follows upon it.
+    let (mut client, _server) = connection(&edge, Family::V4, 7)?;
+    client.write_all(b"PC123RE")?;
+    edge.wait_for_drops("content-denied", 2)?;
+    let session = &edge.sessions("protocol=tcp")?[0];
+    let seconds = session["expires-seconds"].as_u64();
+    ensure!(seconds.is_some_and(|seconds| seconds <= 10), "{session:#?}");
+    Ok(())
 }
 
 fn other_signatures_come_without_a_session_lost(attach: Attach) -> Result<()> {

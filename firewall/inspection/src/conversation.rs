@@ -8,8 +8,8 @@ use crate::parser::{Next, Output, Parser};
 use crate::protocols;
 use crate::stream::Piece;
 use crate::{
-    Anomaly, Budget, Direction, Endpoints, Event, Fact, HostSource, Identity, Inspector, Profile,
-    Protocol, Reservation,
+    Anomaly, Budget, Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Protocol,
+    Reservation,
 };
 
 /// Everything about a session but its transport.
@@ -19,7 +19,9 @@ pub(crate) struct Conversation {
     stage: Stage,
     depth_bytes: u64,
     most_datagrams: u32,
-    /// What comes is handed on, parsed or not.
+    /// Bytes of each direction that are wanted, whatever the parsers say.
+    whole_bytes: u64,
+    /// There is more to come of them.
     hands_on: bool,
     /// The initiator's requests are parsed, however deep.
     all_requests: bool,
@@ -57,14 +59,19 @@ pub(crate) struct Around<'a> {
 
 impl Conversation {
     pub(crate) fn tcp(profile: &Profile, budget: &Arc<Budget>) -> Self {
-        Self {
-            hands_on: profile.whole_streams,
-            ..Self::open(Candidates::tcp(), profile, budget)
-        }
+        Self::open(Candidates::tcp(), profile, budget).handing_on()
     }
 
     pub(crate) fn udp(profile: &Profile, budget: &Arc<Budget>) -> Self {
-        Self::open(Candidates::udp(), profile, budget)
+        Self::open(Candidates::udp(), profile, budget).handing_on()
+    }
+
+    /// Not one within another: the whole of that is the other's.
+    fn handing_on(self) -> Self {
+        Self {
+            hands_on: self.whole_bytes > 0,
+            ..self
+        }
     }
 
     /// A protocol of its own number in the IP header.
@@ -78,7 +85,7 @@ impl Conversation {
             conversation.identity.refine(protocol, None, true);
         }
         conversation.identity.complete();
-        conversation
+        conversation.handing_on()
     }
 
     /// Of which the protocol is known before its first byte.
@@ -109,6 +116,7 @@ impl Conversation {
             stage,
             depth_bytes: profile.depth_bytes,
             most_datagrams: profile.datagrams,
+            whole_bytes: profile.whole_bytes,
             hands_on: false,
             all_requests: profile.all_requests,
             seen_bytes: [0; 2],
@@ -126,7 +134,8 @@ impl Conversation {
     pub(crate) fn set_profile(&mut self, profile: &Profile) {
         self.depth_bytes = profile.depth_bytes;
         self.most_datagrams = profile.datagrams;
-        self.hands_on &= profile.whole_streams;
+        self.whole_bytes = profile.whole_bytes;
+        self.hands_on &= profile.whole_bytes > 0;
         self.all_requests = profile.all_requests;
     }
 
@@ -183,6 +192,12 @@ impl Conversation {
         payload: &[u8],
         around: &mut Around<'_>,
     ) {
+        let seen = &mut self.seen_bytes[direction.index()];
+        *seen += payload.len() as u64;
+        let seen = *seen;
+        if seen > self.whole_bytes {
+            self.hands_on = false;
+        }
         if let Stage::Open(beginning) = &mut self.stage {
             let ports = around.endpoints.ports(direction);
             let insists = self.all_requests;
@@ -200,9 +215,7 @@ impl Conversation {
                 return;
             }
         }
-        let seen = &mut self.seen_bytes[direction.index()];
-        *seen += payload.len() as u64;
-        if *seen > self.depth_bytes {
+        if seen > self.depth_bytes {
             return self.finish(around);
         }
         self.parse(direction, payload, around);
@@ -328,20 +341,10 @@ impl Conversation {
         }
     }
 
-    /// The identity is as good as it gets; a name that DNS gave stands in for one that the session does not say.
+    /// The identity is as good as it gets.
     fn end(&mut self, around: &mut Around<'_>) {
         self.reserved.shrink(self.reserved.bytes());
-        let mut output = output(&mut self.identity, around);
-        if output.identity.host.is_none() {
-            let (asker, address) = (
-                output.endpoints.initiator.ip(),
-                output.endpoints.responder.ip(),
-            );
-            if let Some(name) = output.inspector.names.look_up(asker, address, output.now) {
-                output.host(&name, HostSource::Learned);
-            }
-        }
-        output.complete();
+        output(&mut self.identity, around).complete();
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Fact<'a> {
         version: u16,
     },
     TlsServerName(&'a str),
+    /// Whom the session is with, from whatever source; not where each request or question says that for itself.
+    Host(&'a str),
     /// One of what is offered, in its order; from the responder, what was chosen.
     TlsAlpn(&'a [u8]),
     /// MD5 in hex and the text that it is of.

@@ -25,8 +25,8 @@ pub struct Profile {
     /// Of each direction of a TCP session: what is not acknowledged, or waits for what is missing. While less than half of the budget
     /// is taken, it may be sixteen times as much.
     pub held_bytes: usize,
-    /// Streams are handed on to their depth, also when there is nothing more to parse: signatures look into all of it.
-    pub whole_streams: bool,
+    /// Bytes of each direction that are wanted also where there is nothing more to parse: signatures look into all of them. 0: none.
+    pub whole_bytes: u64,
     /// Whoever asks for requests one by one wants the last of them, too: behind the depth the initiator's bytes are parsed on, where they are
     /// requests; and where DNS and QUIC usually are, datagrams that are neither do not end the search for them.
     pub all_requests: bool,
@@ -38,7 +38,7 @@ impl Default for Profile {
             depth_bytes: 64 << 10,
             datagrams: 24,
             held_bytes: 256 << 10,
-            whole_streams: false,
+            whole_bytes: 0,
             all_requests: false,
         }
     }

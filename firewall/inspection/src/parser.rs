@@ -56,10 +56,22 @@ impl Output<'_> {
 
     /// Whom the initiator talks to.
     pub(crate) fn host(&mut self, host: &str, source: HostSource) {
-        if self.identity.name(host, source)
-            && let Some(host) = &self.identity.host
-        {
-            self.identity.service = self.inspector.services().of(host).cloned();
+        if !self.identity.name(host, source) {
+            return;
+        }
+        let Some(host) = self.identity.host.clone() else {
+            return;
+        };
+        self.identity.service = self.inspector.services().of(&host).cloned();
+        let asks = |protocol| {
+            use Protocol::{Dns, Http, Http2, HttpProxy, Llmnr, Mdns};
+            matches!(
+                protocol,
+                Some(Dns | Http | Http2 | HttpProxy | Llmnr | Mdns)
+            )
+        };
+        if !asks(self.identity.protocol) && !asks(self.identity.carrier) {
+            self.fact(Direction::Forward, 0, Fact::Host(&host));
         }
     }
 
@@ -70,8 +82,18 @@ impl Output<'_> {
         }
     }
 
-    /// Nothing more will be learnt about who talks what to whom.
+    /// Nothing more will be learnt about who talks what to whom: a name that DNS gave stands in for one that the session does not
+    /// say.
     pub(crate) fn complete(&mut self) {
+        if self.identity.complete {
+            return;
+        }
+        if self.identity.host.is_none() {
+            let (asker, address) = (self.endpoints.initiator.ip(), self.endpoints.responder.ip());
+            if let Some(name) = self.inspector.names.look_up(asker, address, self.now) {
+                self.host(&name, HostSource::Learned);
+            }
+        }
         self.identity.complete();
     }
 }

@@ -215,6 +215,7 @@ impl Watch {
             | Fact::TlsOffered { .. }
             | Fact::TlsChosen { .. }
             | Fact::DnsResponse { .. }
+            | Fact::Host(_)
             | Fact::Anomaly(_) => (),
         }
     }

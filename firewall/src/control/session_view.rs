@@ -10,7 +10,7 @@ use rules::{Protocol, ZoneId};
 use super::{Control, interface_name};
 use crate::clock::Timestamp;
 use crate::counters::InterfaceId;
-use crate::datapath::{Generation, expires, tuple_of};
+use crate::datapath::{Generation, IS_INSPECTED, IS_REFUSED, expires, tuple_of};
 use crate::ports::AttachMode;
 use crate::route::NextHopId;
 use crate::session::tcp::State;
@@ -116,14 +116,19 @@ impl Control {
     /// What the fast path would say of a direction's next packet, in the order it asks.
     fn offload(&self, flow: Flow) -> view::Offload {
         use view::Offload::{
-            EgressDown, NoNeighbour, NoXdpTransmit, Offloaded, PacketsWaiting, StaleGeneration,
-            StaleRoute, WayUnknown,
+            EgressDown, Inspected, NoNeighbour, NoXdpTransmit, Offloaded, PacketsWaiting, Refused,
+            StaleGeneration, StaleRoute, WayUnknown,
         };
         let shared = &self.0.shared;
         let record = shared.table.flow(flow);
         let (way, route_generation) = shared.table.way(flow);
         if !shared.table.is_offloaded(flow) {
-            return if record.generation.load(Relaxed) == 0 {
+            let flags = shared.table.session(flow.slot).flags.load(Relaxed);
+            return if flags & IS_REFUSED != 0 {
+                Refused
+            } else if flags & IS_INSPECTED != 0 {
+                Inspected
+            } else if record.generation.load(Relaxed) == 0 {
                 WayUnknown
             } else {
                 PacketsWaiting

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rules::Protocol;
 
 use super::EndReason;
-use super::inspect::LOGS_END;
+use super::inspect::{IS_REFUSED, LOGS_END};
 use super::shared::{Event, EventKind};
 use super::worker::Walk;
 use crate::clock::Timestamp;
@@ -132,6 +132,7 @@ pub(crate) fn expires(table: &crate::session::SessionTable, slot: Slot) -> Times
     let progress = Progress {
         tcp: State::from_number(session.tcp_state.load(Relaxed)),
         is_answered: table.flow(reverse).packets.load(Relaxed) > 0,
+        is_refused: session.flags.load(Relaxed) & IS_REFUSED != 0,
     };
     Timestamp(last_seen) + timeout::idle(protocol, progress, application)
 }

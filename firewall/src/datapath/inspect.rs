@@ -45,9 +45,9 @@ use crate::session::{Direction, Flow, Slot};
 pub(crate) const LOGS_END: u8 = 1;
 /// Its worker keeps what it carries.
 pub(crate) const IS_INSPECTED: u8 = 2;
+/// What it carries is not permitted.
+pub(crate) const IS_REFUSED: u8 = 4;
 
-/// A session whose content is not permitted ends this long after it was last heard of.
-const BLOCKED_SECONDS: u32 = 10;
 /// Most hops that a packet takes from here to its receiver: data with fewer left, in a connection that began with more, may be meant
 /// never to arrive.
 const FAR_HOPS: u8 = 16;
@@ -77,6 +77,8 @@ enum Stage {
 struct Looking {
     session: Session,
     facts: Facts,
+    /// The name of the policy that it began under: numbers change with the configuration.
+    began_under: Option<Arc<str>>,
     /// By the profile of the policy that permits it now; `None` where only policies ask.
     bounds: Option<Bounds>,
     /// Looks for signatures.
@@ -238,6 +240,9 @@ impl Walk<'_> {
         let looking = Looking {
             session: Session::by(&how_far, endpoints, &self.shared.inspector),
             facts: Facts::default(),
+            began_under: permitted
+                .policy
+                .map(|policy| generation.config.rules.policy(policy).name.as_str().into()),
             bounds,
             watch: scanner.map(|scanner| Watch::new(&endpoints, scanner)),
             asked: wants.filters.then(Asked::default),
@@ -359,7 +364,7 @@ impl Walk<'_> {
         };
         if let Judged::Refused(refusal) = &judged {
             let session = self.shared.table.session(slot);
-            session.idle_timeout.store(BLOCKED_SECONDS, Relaxed);
+            session.flags.fetch_or(IS_REFUSED, Relaxed);
             *stage = Stage::Blocked(refusal.clone());
             self.counters.inspection.end();
         } else {
@@ -467,15 +472,13 @@ impl Walk<'_> {
                 let segment = segment(&tcp, &payload);
                 session.segment(direction, &segment, inspector, now, &mut sink)
             }
-            Transport::Udp { .. } => {
+            Transport::Udp { .. } | Transport::IcmpQuery(_) | Transport::Other => {
                 session.datagram(direction, &payload, inspector, now, &mut sink);
                 Verdict::Forward
             }
-            Transport::IcmpQuery(_)
-            | Transport::IcmpError(_)
-            | Transport::IcmpOther(_)
-            | Transport::Other
-            | Transport::LaterFragment => Verdict::Forward,
+            Transport::IcmpError(_) | Transport::IcmpOther(_) | Transport::LaterFragment => {
+                Verdict::Forward
+            }
         };
         let (urgent, ambiguous) = bounds
             .as_ref()

@@ -507,11 +507,10 @@ pub enum EventKind {
         rejected: bool,
         icmp: Option<rules::IcmpType>,
     },
-    /// What the session carries is known, and permitted.
+    /// What the session carries is known, and permitted; with the name of the policy that it began under.
     Identified {
         id: u64,
-        /// The policy that it began under.
-        before: Option<PolicyId>,
+        began_under: Option<Arc<str>>,
         host: Option<Arc<str>>,
     },
     /// A signature matched.
@@ -536,7 +535,7 @@ pub enum EventKind {
     /// It is known, and not permitted.
     ContentDenied {
         id: u64,
-        before: Option<PolicyId>,
+        began_under: Option<Arc<str>>,
         rejected: bool,
         host: Option<Arc<str>>,
     },

@@ -7,7 +7,7 @@ use packet::Transport;
 use rules::{Action, PolicyId, Question};
 
 use super::decide::NO_POLICY;
-use super::inspect::IS_INSPECTED;
+use super::inspect::{IS_INSPECTED, IS_REFUSED};
 use super::shared::Generation;
 use super::worker::Walk;
 use super::{EndReason, Known, Stop, Tracked, tuple_of};
@@ -144,7 +144,7 @@ impl Walk<'_> {
             idle_timeout.map_or(0, |timeout| timeout.as_secs().max(1) as u32),
             Relaxed,
         );
-        let kept = session.flags.load(Relaxed) & IS_INSPECTED;
+        let kept = session.flags.load(Relaxed) & (IS_INSPECTED | IS_REFUSED);
         session
             .flags
             .store(kept | u8::from(decision.log.end), Relaxed);
@@ -205,11 +205,13 @@ impl Walk<'_> {
         if is_tcp && protocol::close(&session.tcp_state) {
             self.shared.in_force.half_open_ended();
         }
+        // What it still finds is of this session.
+        self.end_inspection(slot);
+        let table = &self.shared.table;
         table.remove(slot, self.now);
         // Nobody finds it any more: what its counters say now is what was forwarded.
         self.log_end(slot, id, reason);
         self.leases.remove(&slot);
-        self.end_inspection(slot);
         self.disown(slot);
     }
 }

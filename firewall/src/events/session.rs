@@ -21,7 +21,6 @@ pub(crate) struct Names {
     source_nat: Option<String>,
     destination_nat: Option<String>,
     pub(crate) application: Option<String>,
-    pub(crate) began_under: Option<String>,
 }
 
 impl Names {
@@ -65,20 +64,7 @@ impl Names {
                 (Some("default".to_owned()), application)
             }
         };
-        let began_under = match &event.kind {
-            EventKind::Identified { before, .. } | EventKind::ContentDenied { before, .. } => {
-                before.and_then(|id| rules.policies().get(id.0 as usize))
-            }
-            EventKind::Start { .. }
-            | EventKind::End { .. }
-            | EventKind::Denied { .. }
-            | EventKind::Signature { .. }
-            | EventKind::Filtered { .. }
-            | EventKind::Ambiguous { .. }
-            | EventKind::NoRoom { .. } => None,
-        };
         Self {
-            began_under: began_under.map(|policy| policy.name.clone()),
             policy: policy.map(|policy| policy.name.clone()).or(by_default),
             from_zone: zone(&generation, facts.from_zone),
             to_zone: zone(&generation, facts.to_zone),
@@ -161,13 +147,16 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
         EventKind::Identified {
             id,
             host,
-            before: _,
+            began_under,
         } => {
-            let message = format!("{ends} is {}, permitted{by}", what(names, host.as_deref()));
+            let what = what(names, host.as_deref());
+            let before = before(names, began_under.as_deref());
+            let message = format!("{ends} is {what}, permitted{by}{before}");
             let entry = Entry::new(at, Kind::SessionIdentified, Severity::Info, message);
             Entry {
                 session: Some(*id),
                 host: host.as_deref().map(str::to_owned),
+                began_under: began_under.as_deref().map(str::to_owned),
                 ..entry
             }
         }
@@ -221,17 +210,20 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
         }
         EventKind::ContentDenied {
             id,
-            before: _,
+            began_under,
             rejected,
             host,
         } => {
             let done = if *rejected { "rejected" } else { "denied" };
-            let message = format!("{ends} is {}, {done}{by}", what(names, host.as_deref()));
+            let what = what(names, host.as_deref());
+            let before = before(names, began_under.as_deref());
+            let message = format!("{ends} is {what}, {done}{by}{before}");
             let entry = Entry::new(at, Kind::Denied, Severity::Info, message);
             Entry {
                 session: Some(*id),
                 rejected: Some(*rejected),
                 host: host.as_deref().map(str::to_owned),
+                began_under: began_under.as_deref().map(str::to_owned),
                 ..entry
             }
         }
@@ -250,14 +242,12 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
     entry.ingress.clone_from(&names.ingress);
     entry.egress.clone_from(&names.egress);
     entry.application.clone_from(&names.application);
-    entry.began_under.clone_from(&names.began_under);
     entry.source_nat.clone_from(&names.source_nat);
     entry.destination_nat.clone_from(&names.destination_nat);
     entry.generation = Some(facts.generation);
     entry
 }
 
-/// What a session turned out to be: `youtube (www.youtube.com)`.
 /// Denied because it cannot be looked into.
 fn unread(at: Timestamp, session: u64, reason: String, message: String) -> Entry {
     Entry {
@@ -268,6 +258,15 @@ fn unread(at: Timestamp, session: u64, reason: String, message: String) -> Entry
     }
 }
 
+/// The policy that it began under, if that is another.
+fn before(names: &Names, began_under: Option<&str>) -> String {
+    began_under
+        .filter(|name| names.policy.as_deref() != Some(*name))
+        .map(|name| format!(", began under {name}"))
+        .unwrap_or_default()
+}
+
+/// What a session turned out to be: `youtube (www.youtube.com)`.
 fn what(names: &Names, host: Option<&str>) -> String {
     let application = names.application.as_deref().unwrap_or("unknown");
     match host {

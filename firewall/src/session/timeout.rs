@@ -13,6 +13,8 @@ const TCP_TRANSITORY: Duration = Duration::from_secs(4 * 60);
 /// RFC 5382 section 5: a connection that was reset in its window is over; this long its stray
 /// segments are still recognised.
 const TCP_CLOSED: Duration = Duration::from_secs(10);
+/// What is not permitted for what it carries needs no more: what its ends still send must not begin a new one.
+const REFUSED: Duration = Duration::from_secs(10);
 /// RFC 4787 REQ-5: not under 2 min.
 const UDP_UNANSWERED: Duration = Duration::from_secs(2 * 60);
 /// RFC 4787 REQ-5: 5 min recommended.
@@ -26,6 +28,9 @@ const OTHER: Duration = Duration::from_secs(10 * 60);
 /// the protocol's once the conversation runs.
 #[must_use]
 pub fn idle(protocol: Protocol, progress: Progress, application: Option<Duration>) -> Duration {
+    if progress.is_refused {
+        return REFUSED;
+    }
     match protocol {
         Protocol::TCP => match progress.tcp {
             State::Established => application.unwrap_or(TCP_ESTABLISHED),
@@ -51,4 +56,6 @@ pub struct Progress {
     pub tcp: State,
     /// The responder was heard.
     pub is_answered: bool,
+    /// Nothing of it goes on.
+    pub is_refused: bool,
 }

@@ -142,7 +142,7 @@ fn profile_of(config: &Config, common: Profile, endpoints: &Endpoints) -> Option
     };
     Some(Profile {
         depth_bytes,
-        whole_streams: true,
+        whole_bytes: depth_bytes,
         ..common
     })
 }

@@ -105,9 +105,7 @@ impl Compiler {
             id,
             is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
             looks_behind: looks_at_words || looks.contains(Look::StartLF),
-            looks_ahead: looks_at_words
-                || looks.contains(Look::EndLF)
-                || looks.contains(Look::End),
+            looks_ahead: looks_at_words || looks.contains(Look::EndLF) || looks.contains(Look::End),
             literal: literal(&hir),
             dfa: automaton(nfa)?,
         });

@@ -11,7 +11,7 @@ use super::ip::{Packet, Tcp};
 use crate::bytes::Bytes as _;
 use crate::bytes::text;
 use crate::filter::{Asked, Question};
-use crate::session::{TCP, UDP};
+use crate::session::TCP;
 use crate::{
     Direction, Endpoints, Event, Fact, Identity, Inspector, Profile, Segment, Session, Verdict,
     Watch,
@@ -251,8 +251,8 @@ impl Followed {
                     Verdict::Differs | Verdict::Full | Verdict::Outside => true,
                 });
             }
-            (UDP, _) => session.datagram(direction, &packet.payload, inspector, now, &mut sink),
-            _ => (),
+            (_, None) => session.datagram(direction, &packet.payload, inspector, now, &mut sink),
+            (_, Some(_)) => (),
         }
     }
 
@@ -425,6 +425,7 @@ fn note(attributes: &mut Vec<(&'static str, String)>, event: &Event<'_>) {
         | Fact::HttpBody(_)
         | Fact::HttpEnd
         | Fact::DnsResponse { .. }
+        | Fact::Host(_)
         | Fact::Command(_)
         | Fact::Reply(_)
         | Fact::MailText(_) => (),

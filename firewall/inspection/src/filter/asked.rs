@@ -11,7 +11,7 @@ use crate::{Event, Fact, Identity, Protocol, Services};
 pub enum Question {
     /// An HTTP request, as soon as its head is whole.
     Request(Box<Request>),
-    /// Whom a TLS or QUIC session is with.
+    /// Whom a session is with that has no requests: of TLS, of QUIC, or with an address that DNS gave a name.
     ServerName(String),
     /// What DNS is asked for.
     Query(String),
@@ -131,6 +131,8 @@ impl Instead<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     open: Option<Box<Request>>,
+    /// Whom the session is with, as last asked.
+    named: Box<str>,
 }
 
 impl Asked {
@@ -165,7 +167,15 @@ impl Asked {
                 // An answer's head ends, too.
                 self.open.take().map(Question::Request)
             }
-            Fact::TlsServerName(name) => Some(Question::ServerName(name.to_owned())),
+            // The same name comes from several sources.
+            Fact::TlsServerName(name) | Fact::Host(name) => {
+                let bare = name.strip_suffix('.').unwrap_or(name);
+                let is_news = !self.named.eq_ignore_ascii_case(bare);
+                is_news.then(|| {
+                    self.named = bare.into();
+                    Question::ServerName(name.to_owned())
+                })
+            }
             Fact::DnsQuery { name, .. } => Some(Question::Query(name.to_owned())),
             Fact::DnsAnswer(answer) => Some(Question::Answer(answer.name.to_owned())),
             Fact::Protocol(_)
@@ -212,6 +222,7 @@ impl fmt::Display for Question {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     use super::*;
@@ -219,14 +230,28 @@ mod tests {
 
     /// Everything that is asked in a session of datagrams or of one direction's bytes.
     fn asked(ip_protocol: u8, port: u16, payloads: &[&[u8]]) -> Vec<String> {
-        let inspector = Inspector::new(Profile::default());
         let end = |last, port| ([192, 0, 2, last], port).into();
+        let inspector = Inspector::new(Profile::default());
+        asked_by(
+            &inspector,
+            ip_protocol,
+            [end(1, 40_000), end(2, port)],
+            payloads,
+        )
+    }
+
+    fn asked_by(
+        inspector: &Inspector,
+        ip_protocol: u8,
+        [initiator, responder]: [SocketAddr; 2],
+        payloads: &[&[u8]],
+    ) -> Vec<String> {
         let endpoints = Endpoints {
             ip_protocol,
-            initiator: end(1, 40_000),
-            responder: end(2, port),
+            initiator,
+            responder,
         };
-        let mut session = Session::new(endpoints, &inspector);
+        let mut session = Session::new(endpoints, inspector);
         let mut follows = Asked::default();
         let mut questions = Vec::new();
         let mut sink = |event: &Event<'_>| {
@@ -238,7 +263,7 @@ mod tests {
         for payload in payloads {
             let now = Duration::from_secs(1);
             if ip_protocol == 17 {
-                session.datagram(Direction::Forward, payload, &inspector, now, &mut sink);
+                session.datagram(Direction::Forward, payload, inspector, now, &mut sink);
                 continue;
             }
             let segment = crate::Segment {
@@ -250,7 +275,7 @@ mod tests {
                 urgent: false,
                 payload,
             };
-            session.segment(Direction::Forward, &segment, &inspector, now, &mut sink);
+            session.segment(Direction::Forward, &segment, inspector, now, &mut sink);
             sequence += payload.len() as u32;
         }
         questions
@@ -278,5 +303,31 @@ mod tests {
         let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03ads\x07example\0\0\x01\0\x01";
         assert_eq!(asked(17, 53, &[query]), ["ads.example"]);
         assert_eq!(asked(17, 5_353, &[query]), ["ads.example"]);
+    }
+
+    #[test]
+    fn a_session_without_requests_is_asked_about_by_the_name_that_it_goes_by() {
+        let asked_of = |learnt: Option<&str>, payloads: &[&[u8]]| {
+            let inspector = Inspector::new(Profile::default());
+            let end = |last, port| ([192, 0, 2, last], port).into();
+            if let Some(name) = learnt {
+                let (ttl, now) = (Duration::from_secs(60), Duration::ZERO);
+                inspector
+                    .names
+                    .learn([192, 0, 2, 1].into(), [192, 0, 2, 2].into(), name, ttl, now);
+            }
+            asked_by(&inspector, 6, [end(1, 40_000), end(2, 9_000)], payloads)
+        };
+        assert_eq!(
+            asked_of(Some("shell.example"), &[b"SSH-2.0-client\r\n"]),
+            ["shell.example"]
+        );
+        assert!(asked_of(None, &[b"SSH-2.0-client\r\n"]).is_empty());
+        // Requests say for themselves whom they are for.
+        let request: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        assert_eq!(
+            asked_of(Some("b.example"), &[request]),
+            ["http://a.example/"]
+        );
     }
 }

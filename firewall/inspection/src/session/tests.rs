@@ -373,3 +373,59 @@ fn a_session_without_room_for_its_parser_is_given_up_and_says_so() {
     assert!(talk.session.is_over());
     assert_eq!(talk.held_for_all(), 0);
 }
+
+/// A session of datagrams from one side, as long as `bytes` of it were looked into.
+fn datagrams(ip_protocol: u8, whole_bytes: u64, payload: &[u8]) -> usize {
+    let inspector = Inspector::new(Profile {
+        whole_bytes,
+        ..Profile::default()
+    });
+    let endpoints = Endpoints {
+        ip_protocol,
+        initiator: SocketAddr::from(([192, 0, 2, 1], 40_000)),
+        responder: SocketAddr::from(([198, 51, 100, 1], 8_123)),
+    };
+    let mut session = Session::new(endpoints, &inspector);
+    let most = 1_000;
+    (1..most)
+        .find(|_| {
+            let now = Duration::ZERO;
+            session.datagram(Direction::Forward, payload, &inspector, now, &mut |_| ());
+            session.is_over()
+        })
+        .unwrap_or(most)
+}
+
+#[test]
+fn datagrams_are_wanted_to_the_depth_whatever_they_are() {
+    let unknown = [0xff; 100];
+    assert_eq!(datagrams(UDP, 0, &unknown), 24);
+    assert_eq!(datagrams(UDP, 10_000, &unknown), 101);
+    const ICMP: u8 = 1;
+    assert_eq!(datagrams(ICMP, 0, &unknown), 1);
+    assert_eq!(datagrams(ICMP, 10_000, &unknown), 101);
+}
+
+#[test]
+fn a_name_that_dns_gave_is_there_when_nothing_better_can_come() {
+    let mut talk = Talk::new(Profile::default());
+    let Endpoints {
+        initiator,
+        responder,
+        ..
+    } = *talk.session.endpoints();
+    let (ttl, now) = (Duration::from_secs(60), Duration::ZERO);
+    let names = &talk.inspector.names;
+    names.learn(
+        initiator.ip(),
+        responder.ip(),
+        "shell.example.com",
+        ttl,
+        now,
+    );
+    // Of two banners, the first says all that matters.
+    talk.says(Direction::Reverse, b"SSH-2.0-server\r\n");
+    let identity = talk.session.identity();
+    assert!(identity.complete);
+    assert_eq!(identity.host.as_deref(), Some("shell.example.com"));
+}

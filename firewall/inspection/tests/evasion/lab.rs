@@ -71,7 +71,7 @@ impl Bench {
         let scanner = Scanner::new(Arc::new(Engine::new(rules, Limits::default())));
         let inspector = Inspector::new(Profile {
             depth_bytes: 1 << 20,
-            whole_streams: true,
+            whole_bytes: 1 << 20,
             ..Profile::default()
         });
         let endpoints = Endpoints {

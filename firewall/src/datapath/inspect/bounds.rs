@@ -81,19 +81,16 @@ impl Wants {
 
     pub(super) fn how_far(self, ip_protocol: u8) -> Profile {
         let profile = Profile {
-            whole_streams: self.signatures,
             all_requests: self.requests || self.filters,
             ..Profile::default()
         };
+        let wanted_bytes = self.depth_bytes.unwrap_or(profile.depth_bytes);
         // Whoever asks by datagrams may ask from one port for days.
         let is_endless = self.names && rules::Protocol(ip_protocol) == rules::Protocol::UDP;
-        let depth_bytes = match self.depth_bytes {
-            _ if is_endless => u64::MAX,
-            Some(depth_bytes) => depth_bytes,
-            None => profile.depth_bytes,
-        };
+        let depth_bytes = if is_endless { u64::MAX } else { wanted_bytes };
         Profile {
             depth_bytes,
+            whole_bytes: if self.signatures { wanted_bytes } else { 0 },
             ..profile
         }
     }

@@ -1,5 +1,6 @@
 //! Policies that ask about content: a session is decided again as more of it is known.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ impl<'a> Walk<'a> {
         };
         for Request { facts, questions } in std::mem::take(&mut looking.requests) {
             let content = content::of(looking.session.identity(), &facts);
-            let policy = match self.decide_knowing(flow.slot, &content) {
+            let began_under = looking.began_under.as_ref();
+            let policy = match self.decide_knowing(flow.slot, &content, began_under) {
                 Some(Ok((_, decision))) => decision.policy,
                 Some(Err(refusal)) => return (Judged::Refused(refusal), strictest),
                 None => continue,
@@ -69,7 +71,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         looking.generation = self.generation.number;
-        match self.decide_knowing(slot, known)? {
+        match self.decide_knowing(slot, known, looking.began_under.as_ref())? {
             Ok((question, decision)) => {
                 looking.is_open = decision.is_open;
                 looking.come_under(decision.policy, self.generation);
@@ -85,6 +87,7 @@ impl<'a> Walk<'a> {
         &mut self,
         slot: Slot,
         content: &Content,
+        began_under: Option<&Arc<str>>,
     ) -> Option<Result<(Question, Decision<'a>), Refusal>> {
         let question = self.question(slot)?;
         let rules = &self.generation.config.rules;
@@ -94,7 +97,7 @@ impl<'a> Walk<'a> {
             rules::Action::Reject => Refusal::Told,
             rules::Action::Deny => Refusal::Silent,
         };
-        self.content_denied(slot, &question, &decision, content);
+        self.content_denied(slot, &question, &decision, content, began_under);
         Some(Err(refusal))
     }
 
@@ -180,7 +183,7 @@ impl<'a> Walk<'a> {
         looking.told = told;
         self.tell(slot, decision.log.start, |id| EventKind::Identified {
             id,
-            before,
+            began_under: looking.began_under.clone(),
             host: content.host.known().cloned(),
         });
     }
@@ -191,6 +194,7 @@ impl<'a> Walk<'a> {
         question: &Question,
         decision: &Decision<'_>,
         content: &Content,
+        began_under: Option<&Arc<str>>,
     ) {
         let session = self.shared.table.session(slot);
         let before = policy_of(session.policy.load(Relaxed));
@@ -198,14 +202,14 @@ impl<'a> Walk<'a> {
         self.generation.count_decision(question, decision, self.now);
         // Whoever wanted to hear of it when it began wants to hear of this.
         let rules = &self.generation.config.rules;
-        let began_under = before.and_then(|id| rules.policies().get(id.0 as usize));
-        let mut logs = [Some(decision.log), began_under.map(|policy| policy.log)]
+        let before = before.and_then(|id| rules.policies().get(id.0 as usize));
+        let mut logs = [Some(decision.log), before.map(|policy| policy.log)]
             .into_iter()
             .flatten();
         let asked_for = logs.any(|log| log.start || log.end);
         self.tell(slot, asked_for, |id| EventKind::ContentDenied {
             id,
-            before,
+            began_under: began_under.cloned(),
             rejected: decision.action == rules::Action::Reject,
             host: content.host.known().cloned(),
         });

@@ -484,6 +484,8 @@ export const en = {
   'sessions.clearOne': 'Close session',
   'offload.offloaded': 'kernel',
   'offload.packets-waiting': 'worker: packets are waiting',
+  'offload.inspected': 'worker: looks into it',
+  'offload.refused': 'refused for what it carries',
   'offload.way-unknown': 'worker: way not known yet',
   'offload.stale-generation': 'worker: decided under an earlier configuration',
   'offload.stale-route': 'worker: found by earlier routes',

@@ -486,6 +486,8 @@ export const ja: Catalogue = {
   'sessions.clearOne': 'セッションを切断',
   'offload.offloaded': 'カーネル',
   'offload.packets-waiting': 'ワーカー: 待機中のパケットあり',
+  'offload.inspected': 'ワーカー: 内容を検査中',
+  'offload.refused': '内容により拒否',
   'offload.way-unknown': 'ワーカー: 経路が未確定',
   'offload.stale-generation': 'ワーカー: 以前の設定で判定済み',
   'offload.stale-route': 'ワーカー: 以前の経路を使用',
