@@ -286,7 +286,7 @@ pub struct InspectionProfile {
     pub depth: Option<Located<String>>,
     pub urgent: UrgentData,
     pub ambiguous: AmbiguousSegments,
-    /// `drop` where signatures prevent, else `permit`, unless told.
+    /// `drop` where signatures prevent or a URL filter blocks, else `permit`, unless told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anomalies: Option<Anomalies>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -181,12 +181,15 @@ fn check_signatures(
     }
 }
 
-/// What can't be read can't be prevented, either.
+/// What can't be read can't be prevented, either, nor can a request that servers read and filters don't.
 fn anomalies(profile: &document::InspectionProfile) -> Anomalies {
-    profile.anomalies.unwrap_or(match profile.signatures.value {
-        SignatureUse::Prevent => Anomalies::Drop,
-        SignatureUse::Off | SignatureUse::Detect => Anomalies::Permit,
-    })
+    let blocks = profile.signatures.value == SignatureUse::Prevent || profile.url_filter.is_some();
+    let default = if blocks {
+        Anomalies::Drop
+    } else {
+        Anomalies::Permit
+    };
+    profile.anomalies.unwrap_or(default)
 }
 
 fn depth(text: Option<&Located<String>>, findings: &mut Findings) -> u64 {

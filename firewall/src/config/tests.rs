@@ -967,6 +967,8 @@ policies:
 ";
     let config = parse(&format!("{SMALL}{text}"), "filters.yaml").unwrap();
     let profile = config.inspection.of(rules::PolicyId(0)).unwrap();
+    // A request that servers read and the filter doesn't must not get past it.
+    assert_eq!(profile.anomalies, Anomalies::Drop);
     let (lists, remarks) = crate::objects::read_url_lists(&config);
     assert!(remarks.is_empty());
     let filters = profile.filters(&lists);

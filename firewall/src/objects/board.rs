@@ -60,14 +60,15 @@ impl Board {
         self.entries().get(outside)?.known.clone()
     }
 
-    pub(super) fn knows_all(&self, wanted: &BTreeSet<Outside>) -> bool {
+    /// Whether each is known, or has failed to be: for that nobody need wait.
+    pub(super) fn has_tried_all(&self, wanted: &BTreeSet<Outside>) -> bool {
         let entries = self.entries();
-        let is_known = |outside| {
+        let is_tried = |outside| {
             entries
                 .get(outside)
-                .is_some_and(|entry| entry.known.is_some())
+                .is_some_and(|entry| entry.known.is_some() || entry.failure.is_some())
         };
-        wanted.iter().all(is_known)
+        wanted.iter().all(is_tried)
     }
 
     /// What an earlier run of the appliance had learnt; nothing newer is replaced.

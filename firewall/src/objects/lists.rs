@@ -86,12 +86,13 @@ impl Lists {
         lists.retain(|list, _| config.kept_lists().any(|kept| kept == list));
     }
 
-    pub(super) fn knows_all(&self, config: &Config) -> bool {
+    /// As of other objects: known, or failed to be.
+    pub(super) fn has_tried_all(&self, config: &Config) -> bool {
         let lists = self.lists();
         config.kept_lists().all(|list| {
-            lists
-                .get(list)
-                .is_some_and(|tracked| tracked.slot.content().is_some())
+            lists.get(list).is_some_and(|tracked| {
+                tracked.slot.content().is_some() || tracked.status().failure.is_some()
+            })
         })
     }
 

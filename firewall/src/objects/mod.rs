@@ -137,8 +137,8 @@ impl Objects {
     }
 
     /// Begins to keep what a configuration asks for that is about to be in force, waits for it, at most so
-    /// long, and returns the configuration compiled by what is known then. Without the wait, a new
-    /// feed would deny for a moment all that it might. What is in force is followed on.
+    /// long and not where a try has failed, and returns the configuration compiled by what is known then.
+    /// Without the wait, a new feed would deny for a moment all that it might. What is in force is followed on.
     pub async fn prepare(
         &self,
         config: &Config,
@@ -153,7 +153,7 @@ impl Objects {
             self.start(new, config, &mut followed);
         }
         let known = async {
-            while !self.0.board.knows_all(&wanted) || !self.0.lists.knows_all(config) {
+            while !self.0.board.has_tried_all(&wanted) || !self.0.lists.has_tried_all(config) {
                 sleep(KNOWN_STEP).await;
             }
         };

@@ -443,6 +443,22 @@ fn policy(destination: &str) -> String {
 }
 
 #[test]
+fn what_fails_is_not_waited_for() {
+    run(async {
+        let (server, directory) = (NameServer::start(), Directory::new("prepare-fails"));
+        server.say(MIRROR, Said::ServerFailure);
+        let servers = format!("system: {{ name-servers: [\"{}\"] }}\n", server.address);
+        let with_name = config(&format!("{servers}{}", policy("fqdn:mirror.example.org")));
+        let objects = Objects::new(directory.path());
+        for _ in 0..2 {
+            let an_hour = Duration::from_secs(3_600);
+            let prepared = tokio::time::timeout(PATIENCE, objects.prepare(&with_name, an_hour));
+            assert!(prepared.await.is_ok());
+        }
+    });
+}
+
+#[test]
 fn what_a_configuration_asks_for_is_known_when_it_is_prepared() {
     run(async {
         let (server, directory) = (NameServer::start(), Directory::new("prepare"));

@@ -873,7 +873,7 @@ export const descriptions: Record<string, string> = {
   'Only for what goes there.': 'ここへ行くものだけ',
   'Only for what comes from or goes there.': 'ここから来る、またはここへ行くものだけ',
   'Of each direction: `1MiB`, or `all`.': '各方向について: 1MiB など、または all',
-  '`drop` where signatures prevent, else `permit`, unless told.': '既定は、シグネチャが prevent なら drop、それ以外は permit',
+  '`drop` where signatures prevent or a URL filter blocks, else `permit`, unless told.': '既定は、シグネチャが prevent の場合と URL フィルターを使う場合は drop、それ以外は permit',
   'Domains, hosts, patterns and URLs.': 'ドメイン、ホスト、パターン、URL',
   'How often the URL is asked.': 'URL に問い合わせる間隔',
   'Certificates to trust instead of the public ones, PEM.': '公開の認証局の代わりに信頼する証明書 (PEM)',
