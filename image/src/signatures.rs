@@ -114,17 +114,12 @@ impl<'a> Outcome<'a> {
     }
 }
 
-/// A line a fault, as compilers print them, then the counts.
+/// A line a fault, then the counts.
 fn text(report: &LoadReport) -> String {
     let mut text = String::new();
     for fault in &report.faults {
-        let sid = match fault.sid {
-            Some(sid) => format!("sid {sid}: "),
-            None => String::new(),
-        };
-        let line = format!("{}:{}: {sid}{}", fault.file, fault.line, fault.reason);
         // Writing to a `String` can't fail.
-        writeln!(text, "{}", printable(&line)).unwrap_or_default();
+        writeln!(text, "{}", printable(&fault.to_string())).unwrap_or_default();
     }
     for file in &report.files {
         let line = format!(

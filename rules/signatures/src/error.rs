@@ -17,6 +17,8 @@ pub enum RuleError {
     Arrow(String),
     #[error("options end with ';)'")]
     Unterminated,
+    #[error("a quote is missing: one that begins does not end")]
+    Quote,
     #[error("{0}")]
     Set(#[from] SetError),
     #[error("unknown keyword '{0}'")]

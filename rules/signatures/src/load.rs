@@ -1,5 +1,7 @@
 //! Files of rules become a [`Ruleset`], and a [`LoadReport`] says what of them could not be used, and why.
 
+use std::fmt;
+
 use rustc_hash::FxHashMap;
 use serde::{Serialize, Serializer};
 
@@ -7,7 +9,7 @@ use crate::error::RuleError;
 use crate::language::{Reader, sid_of};
 use crate::rule::Rule;
 use crate::sets::Variables;
-use crate::tuning::Tuning;
+use crate::tuning::{Found, Selector, Tuning};
 
 /// The most rules that a bundle may have; a rule's number has to fit in 16 bits of a session's memory.
 pub const RULES: usize = 60_000;
@@ -37,7 +39,7 @@ pub struct LoadOptions {
 }
 
 /// Rules that were read and can be compiled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ruleset {
     pub(crate) rules: Vec<Rule>,
     pub(crate) regex_bytes: usize,
@@ -56,6 +58,9 @@ pub struct LoadReport {
     pub files: Vec<FileReport>,
     /// In the order of files and lines.
     pub faults: Vec<Fault>,
+    /// Changes that there is no rule for, by their position in the tuning.
+    #[serde(skip)]
+    pub idle: Vec<(usize, Selector)>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -77,6 +82,17 @@ pub struct Fault {
     pub sid: Option<u32>,
     #[serde(serialize_with = "as_text")]
     pub reason: RuleError,
+}
+
+/// As compilers print it, so that an editor can jump there.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if let Some(sid) = self.sid {
+            write!(f, "sid {sid}: ")?;
+        }
+        write!(f, "{}", self.reason)
+    }
 }
 
 fn as_text<S: Serializer>(reason: &RuleError, serializer: S) -> Result<S::Ok, S::Error> {
@@ -113,6 +129,7 @@ pub fn load(
     let mut loading = Loading {
         reader: Reader::new(&options.variables),
         tuning: &options.tuning,
+        found: options.tuning.nothing_found(),
         rules: Vec::new(),
         known: FxHashMap::default(),
         report: LoadReport::default(),
@@ -123,9 +140,11 @@ pub fn load(
     let Loading {
         reader,
         rules,
-        report,
+        mut report,
+        found,
         ..
     } = loading;
+    report.idle = options.tuning.idle(&found);
     if options.on_fault == OnFault::LoadNone && !report.faults.is_empty() {
         return Err(LoadError { report });
     }
@@ -139,6 +158,7 @@ pub fn load(
 struct Loading<'a> {
     reader: Reader<'a>,
     tuning: &'a Tuning,
+    found: Found,
     rules: Vec<Rule>,
     /// gid and sid → file and line.
     known: FxHashMap<(u32, u32), (usize, u32)>,
@@ -169,10 +189,13 @@ impl Loading<'_> {
                 Ok(Outcome::Nothing) => {}
                 Err(reason) => {
                     counts.faulty += 1;
+                    let text = text.unwrap_or_default();
+                    let sid = sid_of(&text);
+                    self.tuning.find_unread(&text, sid, &mut self.found);
                     self.report.faults.push(Fault {
                         file: source.name.to_owned(),
                         line,
-                        sid: text.ok().as_deref().and_then(sid_of),
+                        sid,
                         reason,
                     });
                 }
@@ -194,12 +217,17 @@ impl Loading<'_> {
             if !looks_like_a_rule(commented) {
                 return Ok(Outcome::Nothing);
             }
-            if !self.tuning.may_switch_on(sid_of(commented)) {
+            let sid = sid_of(commented);
+            if !self.tuning.may_switch_on(sid) {
+                self.tuning.find_unread(commented, sid, &mut self.found);
                 return Ok(Outcome::SwitchedOff);
             }
         }
         let mut rule = self.reader.read(commented.unwrap_or(text))?;
-        if !self.tuning.apply(&mut rule, commented.is_none()) {
+        if !self
+            .tuning
+            .apply(&mut rule, commented.is_none(), &mut self.found)
+        {
             return Ok(Outcome::SwitchedOff);
         }
         if let Some(&(file, line)) = self.known.get(&(rule.gid, rule.sid)) {
@@ -295,6 +323,16 @@ mod tests {
                     "sid 1 is in use since line 2 of local.rules".to_owned()
                 ),
             ]
+        );
+    }
+
+    #[test]
+    fn a_fault_without_a_sid_is_its_place_alone() {
+        let (_, report) = loaded("alert tcp any\n", &LoadOptions::default());
+        assert!(
+            report.faults[0]
+                .to_string()
+                .starts_with("local.rules:1: the header needs ACTION")
         );
     }
 

@@ -1,6 +1,7 @@
 //! What the people who run rules change about them, without editing the files: off and on, another action,
 //! how often, and where not.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::SetError;
@@ -19,6 +20,17 @@ pub enum Selector {
     Sid { gid: u32, sid: u32 },
     Class(String),
     All,
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sid { gid: 1, sid } => write!(f, "id {sid}"),
+            Self::Sid { gid, sid } => write!(f, "id {sid} of generator {gid}"),
+            Self::Class(class) => write!(f, "class '{class}'"),
+            Self::All => f.write_str("all"),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -87,9 +99,35 @@ impl Tuning {
         })
     }
 
-    /// Makes the changes, and says whether the rule is on.
-    pub(crate) fn apply(&self, rule: &mut Rule, mut on: bool) -> bool {
-        for (selector, change) in &self.changes {
+    /// Changes that nothing was found for yet.
+    pub(crate) fn nothing_found(&self) -> Found {
+        Found(vec![false; self.changes.len()])
+    }
+
+    /// A rule is there that was not read, or can't be: changes of it are not for nothing.
+    pub(crate) fn find_unread(&self, text: &str, sid: Option<u32>, found: &mut Found) {
+        for ((selector, _), found) in self.changes.iter().zip(&mut found.0) {
+            *found = *found
+                || match selector {
+                    Selector::Sid { sid: wanted, .. } => Some(*wanted) == sid,
+                    Selector::Class(class) => text.contains(&format!("classtype:{class};")),
+                    Selector::All => true,
+                };
+        }
+    }
+
+    /// Changes that no rule was found for, by their position.
+    pub(crate) fn idle(&self, found: &Found) -> Vec<(usize, Selector)> {
+        let changes = self.changes.iter().zip(&found.0).enumerate();
+        changes
+            .filter(|(_, (_, found))| !**found)
+            .map(|(position, ((selector, _), _))| (position, selector.clone()))
+            .collect()
+    }
+
+    /// Makes the changes, and says whether the rule is on. Of each change that is for it, `found` knows afterwards.
+    pub(crate) fn apply(&self, rule: &mut Rule, mut on: bool, found: &mut Found) -> bool {
+        for ((selector, change), found) in self.changes.iter().zip(&mut found.0) {
             let selected = match selector {
                 Selector::Sid { gid, sid } => (rule.gid, rule.sid) == (*gid, *sid),
                 Selector::Class(class) => rule.class.as_deref() == Some(class),
@@ -98,6 +136,7 @@ impl Tuning {
             if !selected {
                 continue;
             }
+            *found = true;
             match change {
                 Change::Switch(switch) => on = *switch,
                 Change::Action(action) => rule.action = *action,
@@ -112,6 +151,10 @@ impl Tuning {
         on
     }
 }
+
+/// Of each change, whether a rule was found that it is for.
+#[derive(Debug)]
+pub(crate) struct Found(Vec<bool>);
 
 #[cfg(test)]
 mod tests {
@@ -149,6 +192,35 @@ mod tests {
         assert_eq!(sids(tuning.clone()), [2, 3]);
         tuning.switch(Selector::All, false);
         assert_eq!(sids(tuning), []);
+    }
+
+    #[test]
+    fn changes_of_rules_that_are_not_there_are_told() {
+        let mut tuning = Tuning::default();
+        tuning.switch(Selector::Sid { gid: 1, sid: 1 }, false);
+        tuning.switch(Selector::Sid { gid: 1, sid: 99 }, false);
+        // Commented out, and so never read.
+        tuning.set_action(Selector::Sid { gid: 1, sid: 3 }, Action::Drop);
+        tuning.set_action(Selector::Class("scan".into()), Action::Drop);
+        tuning.set_action(Selector::Class("nosuch".into()), Action::Drop);
+        let options = LoadOptions {
+            tuning,
+            ..LoadOptions::default()
+        };
+        let source = Source {
+            name: "x",
+            text: BUNDLE,
+        };
+        let report = load(&[source], &options).unwrap().1;
+        let idle: Vec<_> = report
+            .idle
+            .iter()
+            .map(|(position, rules)| (*position, rules.to_string()))
+            .collect();
+        assert_eq!(
+            idle,
+            [(1, "id 99".to_owned()), (4, "class 'nosuch'".to_owned())]
+        );
     }
 
     #[test]

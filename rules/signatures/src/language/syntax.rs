@@ -101,7 +101,7 @@ fn options(text: &str) -> Result<Vec<RawOption<'_>>, RuleError> {
                 Err(RuleError::Unterminated)
             };
         }
-        let end = end_of_option(rest).ok_or(RuleError::Unterminated)?;
+        let end = end_of_option(rest)?;
         let option = rest[..end].trim();
         rest = rest[end + 1..].trim_start();
         if option.is_empty() {
@@ -128,7 +128,7 @@ fn options(text: &str) -> Result<Vec<RawOption<'_>>, RuleError> {
 
 /// The semicolon that is neither escaped nor in quotes. A quote ends where a semicolon follows: those inside
 /// regular expressions don't always come in pairs.
-fn end_of_option(text: &str) -> Option<usize> {
+fn end_of_option(text: &str) -> Result<usize, RuleError> {
     let bytes = text.as_bytes();
     let (mut at, mut quoted, mut value_began) = (0, false, false);
     while let Some(&byte) = bytes.get(at) {
@@ -143,12 +143,16 @@ fn end_of_option(text: &str) -> Option<usize> {
             }
             b'"' if value_began => quoted = true,
             b':' => value_began = true,
-            b';' if !quoted => return Some(at),
+            b';' if !quoted => return Ok(at),
             _ => {}
         }
         at += 1;
     }
-    None
+    Err(if quoted {
+        RuleError::Quote
+    } else {
+        RuleError::Unterminated
+    })
 }
 
 #[cfg(test)]
@@ -198,8 +202,8 @@ mod tests {
             ),
             ("alert tcp any any -> any any ()", RuleError::Unterminated),
             (
-                r#"alert tcp any any -> any any (msg:"x;)"#,
-                RuleError::Unterminated,
+                r#"alert tcp any any -> any any (msg:"x; sid:1;)"#,
+                RuleError::Quote,
             ),
             (
                 "alert tcp any any -> any any (sid:1;) x",

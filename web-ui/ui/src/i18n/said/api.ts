@@ -365,6 +365,7 @@ export const api: Record<string, string> = {
   'conditions': '条件',
   'variables': '変数',
   'options': 'オプション',
+  'a quote is missing: one that begins does not end': '引用符が足りません (閉じられていない引用符があります)',
   "'{text}' is no address or prefix": '「{text}」はアドレスでもプレフィックスでもありません',
   "'{text}' is no port or range of ports": '「{text}」はポートでもポートの範囲でもありません',
   "unknown variable '${name}'": "不明な変数 '${name}'",
