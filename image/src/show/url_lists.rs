@@ -65,18 +65,26 @@ pub(super) fn table(lists: &Vec<UrlList>, width: Option<usize>) -> Vec<String> {
         if let Some(error) = &list.last_error {
             text.push(remark(error.clone()));
         }
+        // Those are of what is used, and not of what was refused since.
+        let of_what = match list.last_error {
+            Some(_) => "in what is used: ",
+            None => "",
+        };
         for bad in list.bad_lines.iter().take(BAD_LINES) {
             let BadLine {
                 line,
                 text: said,
                 error,
             } = bad;
-            text.push(remark(format!("line {line}: '{said}': {error}")));
+            text.push(remark(format!("{of_what}line {line}: '{said}': {error}")));
         }
         if list.lines_for_browsers > 0 {
-            let count = list.lines_for_browsers;
+            let are = match list.lines_for_browsers {
+                1 => "1 line is".to_owned(),
+                count => format!("{count} lines are"),
+            };
             text.push(remark(format!(
-                "{count} lines are for browsers, and not applied"
+                "{of_what}{are} for browsers, and not applied"
             )));
         }
     }
@@ -95,7 +103,7 @@ mod tests {
              "bad-lines": [{"line": 7, "text": "<html>", "error": "it is no host name"}],
              "last-success": "2026-11-26T10:00:00Z", "last-error": "the server answered 404 Not Found"},
             {"name": "own", "source": "entries", "state": "known", "entries": 2, "urls": 1, "patterns": 0, "memory-bytes": 300,
-             "lines": 2, "lines-for-browsers": 0, "lines-bad": 0, "bad-lines": []}]"#;
+             "lines": 2, "lines-for-browsers": 1, "lines-bad": 0, "bad-lines": []}]"#;
         let lines = table(&serde_json::from_str(lists).unwrap(), None);
         assert_eq!(
             lines[1..],
@@ -103,8 +111,9 @@ mod tests {
                 "ads   kept   1000000          1  8.3 MB  2026-11-26 10:00:00Z  https://lists.example/ads.txt",
                 "own   known        2          0   300 B  -                     entries",
                 "ads: the server answered 404 Not Found",
-                "ads: line 7: '<html>': it is no host name",
-                "ads: 2 lines are for browsers, and not applied"
+                "ads: in what is used: line 7: '<html>': it is no host name",
+                "ads: in what is used: 2 lines are for browsers, and not applied",
+                "own: 1 line is for browsers, and not applied"
             ]
         );
         assert_eq!(table(&Vec::new(), None), ["no lists of URLs"]);

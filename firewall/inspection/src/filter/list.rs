@@ -49,6 +49,19 @@ pub enum ListError {
     TooMany(u32),
 }
 
+impl BadLine {
+    fn of(line: u64, bytes: &[u8], error: EntryError) -> Self {
+        let start = &bytes[..bytes.len().min(SHOWN_LETTERS * 4)];
+        let text = String::from_utf8_lossy(start);
+        let shown = text.chars().filter(|letter| !letter.is_control());
+        Self {
+            line,
+            text: shown.take(SHOWN_LETTERS).collect(),
+            error,
+        }
+    }
+}
+
 /// How many lines are kept to be shown.
 const BAD_LINES: usize = 20;
 const SHOWN_LETTERS: usize = 60;
@@ -58,11 +71,15 @@ impl List {
     pub fn read(text: &[u8], at_most: u32) -> Result<Self, ListError> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let mut collected = Collected::default();
-        let is_for_blockers = is_for_blockers(text);
+        let mut unclear = Unclear::default();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            unclear.look(line);
             match entry::read(line) {
                 Ok(Line::Nothing) => {}
-                Ok(Line::ForBrowsers) => collected.for_browser(),
+                Ok(Line::ForBrowsers) => {
+                    collected.for_browser();
+                    unclear.for_blockers += 1;
+                }
                 Ok(Line::Entries(entries)) => {
                     if let Err(error) = collected.take(&entries) {
                         collected.bad(number, line, error);
@@ -71,13 +88,13 @@ impl List {
                         return Err(ListError::TooMany(at_most));
                     }
                 }
-                // Most of such a list's rules are for parts of pages, and look like anything.
-                Err(EntryError::NoHost | EntryError::OneLabel) if is_for_blockers => {
-                    collected.for_browser();
+                Err(error @ (EntryError::NoHost | EntryError::OneLabel)) if is_one_word(line) => {
+                    unclear.add(number, line, error);
                 }
                 Err(error) => collected.bad(number, line, error),
             }
         }
+        collected.settle(unclear);
         Ok(collected.build())
     }
 
@@ -157,13 +174,35 @@ impl List {
     }
 }
 
-/// One line of a blocker's list is enough: no other list has the like.
-fn is_for_blockers(text: &[u8]) -> bool {
-    let mut lines = text.split(|byte| *byte == b'\n');
-    lines.any(|line| {
+/// Lines that are no entries, but could be for a browser: such rules are for parts of pages, and look like anything. Which they are
+/// is known when the whole list is.
+#[derive(Debug, Default)]
+struct Unclear {
+    count: u64,
+    first: Vec<BadLine>,
+    /// Lines as only lists for blockers have them.
+    for_blockers: u64,
+    has_heading: bool,
+}
+
+impl Unclear {
+    fn look(&mut self, line: &[u8]) {
         let starts = |with: &[u8]| line.starts_with(with);
-        starts(b"||") || starts(b"@@||") || starts(b"[Adblock")
-    })
+        self.for_blockers += u64::from(starts(b"||") || starts(b"@@||"));
+        self.has_heading |= starts(b"[Adblock");
+    }
+
+    fn add(&mut self, number: u64, line: &[u8], error: EntryError) {
+        self.count += 1;
+        if self.first.len() < BAD_LINES {
+            self.first.push(BadLine::of(number, line, error));
+        }
+    }
+}
+
+/// A rule for browsers has no blanks within.
+fn is_one_word(line: &[u8]) -> bool {
+    !line.trim_ascii().iter().any(u8::is_ascii_whitespace)
 }
 
 #[derive(Debug, Default)]
@@ -199,15 +238,22 @@ impl Collected {
         self.report.lines += 1;
         self.report.bad += 1;
         if self.report.bad_lines.len() < BAD_LINES {
-            let start = &bytes[..bytes.len().min(SHOWN_LETTERS * 4)];
-            let text = String::from_utf8_lossy(start);
-            let shown = text.chars().filter(|letter| !letter.is_control());
-            self.report.bad_lines.push(BadLine {
-                line,
-                text: shown.take(SHOWN_LETTERS).collect(),
-                error,
-            });
+            self.report.bad_lines.push(BadLine::of(line, bytes, error));
         }
+    }
+
+    /// A list is for blockers where it says so, or where half of it can be for nobody else.
+    fn settle(&mut self, unclear: Unclear) {
+        self.report.lines += unclear.count;
+        if unclear.has_heading || unclear.for_blockers * 2 >= self.report.lines {
+            self.report.for_browsers += unclear.count;
+            return;
+        }
+        self.report.bad += unclear.count;
+        let lines = &mut self.report.bad_lines;
+        lines.extend(unclear.first);
+        lines.sort_by_key(|bad| bad.line);
+        lines.truncate(BAD_LINES);
     }
 
     fn build(self) -> List {

@@ -269,6 +269,26 @@ fn what_only_a_browser_can_do_is_no_mistake_and_not_applied() {
 }
 
 #[test]
+fn one_rule_for_browsers_makes_no_list_for_browsers() {
+    let mut text = "||ads.example^$third-party\n".to_owned();
+    for number in 0..200 {
+        text.push_str(&format!("host{number}.example\n"));
+    }
+    text.push_str("bad one\nexmaple\n");
+    let list = list(&text);
+    let report = list.report();
+    assert_eq!((report.for_browsers, report.bad, report.lines), (1, 2, 203));
+    let lines: Vec<_> = report.bad_lines.iter().map(|bad| bad.line).collect();
+    assert_eq!(lines, [202, 203]);
+}
+
+#[test]
+fn even_a_list_for_browsers_has_no_sentences() {
+    let list = list("[Adblock Plus 2.0]\n||ads.example^\n-ad-\nnot found here\n");
+    assert_eq!((list.report().for_browsers, list.report().bad), (1, 1));
+}
+
+#[test]
 fn the_entry_is_told_as_it_might_have_been_written() {
     let list =
         list("b.example\n=c.example\n*.d.example\ne*.example\nf.example/x\n*/y\n||g.example/z^\n");
