@@ -180,7 +180,7 @@ impl Inner {
             &record.author,
             AuditAction::Committed,
             Outcome::Done,
-            record.comment.clone(),
+            said(&record),
             Some(record.number),
         );
         let committed = Committed {
@@ -273,6 +273,15 @@ impl Inner {
         state.now.generation = generation;
         self.show(state);
         Ok(generation)
+    }
+}
+
+/// Of a commit that was done, in the log and the events.
+fn said(record: &Record) -> String {
+    if record.comment.is_empty() {
+        "committed without a comment".to_owned()
+    } else {
+        record.comment.clone()
     }
 }
 

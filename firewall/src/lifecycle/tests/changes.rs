@@ -345,6 +345,18 @@ async fn a_refresh_compiles_what_is_in_force_and_not_the_candidate() {
 }
 
 #[tokio::test]
+async fn a_commit_without_a_comment_is_told_in_a_sentence() {
+    let run = Place::new(&policy("one")).run().await;
+    run.edit(&policy("two")).await;
+    let mut silent = request(None);
+    silent.comment.clear();
+    run.lifecycle.commit(silent).await.unwrap();
+    let told = run.audit.0.lock().unwrap().last().unwrap().detail.clone();
+    assert_eq!(told, "committed without a comment");
+    assert_eq!(run.lifecycle.history()[0].comment, "");
+}
+
+#[tokio::test]
 async fn followers_hear_what_happens() {
     let run = Place::new(&policy("one")).run().await;
     let mut changes = run.lifecycle.subscribe();
