@@ -72,8 +72,8 @@ impl FilterKind {
     #[must_use]
     pub fn of(question: &Question) -> Self {
         match question {
-            Question::Request(_) | Question::ServerName(_) => Self::Url,
-            Question::Query(_) | Question::Answer(_) => Self::Dns,
+            Question::Request(_) | Question::ServerName(_) | Question::Unnamed => Self::Url,
+            Question::Query(_) | Question::Answer { .. } => Self::Dns,
         }
     }
 

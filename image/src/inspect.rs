@@ -150,6 +150,9 @@ fn remarks(summary: &Summary) -> Vec<String> {
     remarks
 }
 
+/// The verdict on a session that goes on, and of which something was answered in the responder's place.
+const FILTERED: &str = "filtered";
+
 /// What reports are shown by.
 struct Seen<'a> {
     inspector: &'a Inspector,
@@ -190,9 +193,10 @@ impl Seen<'_> {
                 .profile
                 .is_some_and(|profile| profile.anomalies == Anomalies::Drop);
         let filtered = self.filtered(report, Some(decided));
-        let is_filtered = filtered.iter().any(Filtered::ends_session);
+        let is_ended = filtered.iter().any(Filtered::ends_session);
         let inspected = watched::verdict(&found, is_dropped)
-            .or_else(|| is_filtered.then(|| decision::verdict(Action::Reject)));
+            .or_else(|| is_ended.then(|| decision::verdict(Action::Reject)))
+            .or_else(|| (!filtered.is_empty()).then_some(FILTERED));
         Some(inspected.unwrap_or_else(|| decided.verdict()))
     }
 

@@ -376,7 +376,7 @@ inspection:
     assert_eq!(sessions[0]["verdict"], "reject");
     assert_eq!(sessions[1]["filtered"][0]["asked"], "ads.example");
     assert_eq!(sessions[1]["filtered"][0]["action"], "sinkhole");
-    assert_eq!(sessions[1]["verdict"], "permit", "it is answered");
+    assert_eq!(sessions[1]["verdict"], "filtered", "it is answered");
     let warnings = String::from_utf8(output.stderr).unwrap();
     assert!(
         warnings.contains("list 'far': https://lists.example/ is not asked"),

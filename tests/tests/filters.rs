@@ -27,6 +27,7 @@ in_both_modes!(
     a_rejected_quic_session_is_refused,
     a_blocked_name_is_answered,
     an_answer_that_leads_to_a_blocked_name_is_replaced,
+    what_names_no_host_is_blocked_by_a_list_that_must_be_known,
     filters_follow_the_policy_that_a_session_comes_under,
 );
 
@@ -358,6 +359,30 @@ fn a_blocked_name_is_answered(attach: Attach) -> Result<()> {
     let told = json!({ "host": "www.example", "action": "permit" });
     logged(&edge, "filter", &told)?;
     ensure!(edge.dropped("filtered")? == 2);
+    // What can't be answered is dropped, and told so: bytes behind the end, two questions, an operation other than a query.
+    let mut two = question(4, "b.ads.example", A);
+    two[5] = 2;
+    two.extend([labels("www.example"), vec![0, 1, 0, 1]].concat());
+    let mut notify = question(5, "c.ads.example", A);
+    notify[2] |= 2 << 3;
+    for (name, message) in [
+        (
+            "a.ads.example",
+            [question(4, "a.ads.example", A), vec![0]].concat(),
+        ),
+        ("b.ads.example", two),
+        ("c.ads.example", notify),
+    ] {
+        client.send_to(&message, (Family::V4.server, 53))?;
+        logged(&edge, "filter", &json!({ "host": name, "action": "drop" }))?;
+    }
+    ensure!(edge.dropped("filtered")? == 5);
+    let last = &edge.view("events?kind=filter")?["events"][0]["message"];
+    let message = last.as_str().unwrap_or_default();
+    ensure!(
+        message.ends_with("c.ads.example blocked by list ads, drop, policy all"),
+        "{message}"
+    );
 
     edge.reload(&filter("answer: zero"))?;
     let got = asked(&client, Family::V4.server, &blocked)?;
@@ -415,7 +440,56 @@ fn an_answer_that_leads_to_a_blocked_name_is_replaced(attach: Attach) -> Result<
         let zero = IpAddr::from(Ipv4Addr::UNSPECIFIED);
         ensure!(answer(&buffer[..length], 9)? == (0, vec![zero]));
     }
-    logged(&edge, "filter", &json!({ "host": "x.tracker.example" }))
+    logged(&edge, "filter", &json!({ "host": "x.tracker.example" }))?;
+    let last = &edge.view("events?kind=filter")?["events"][0]["message"];
+    let message = last.as_str().unwrap_or_default();
+    ensure!(
+        message.contains("innocent.example, an alias of x.tracker.example, blocked by list ads"),
+        "{message}"
+    );
+    Ok(())
+}
+
+/// As long as nobody knows what a list blocks, who does not say whom a session is with is refused as well.
+fn what_names_no_host_is_blocked_by_a_list_that_must_be_known(attach: Attach) -> Result<()> {
+    /// A hello names no addresses, RFC 6066 3.
+    const UNNAMED: &str = "198.51.100.9";
+    let file = std::env::temp_dir().join(format!(
+        "palisade-required-{attach:?}-{}",
+        std::process::id()
+    ));
+    let _ = std::fs::remove_file(&file);
+    let sections = format!(
+        "policies:\n  - {{ name: all, from: any, to: any, action: permit, inspect: standard }}\n\
+         inspection:\n  standard: {{ url-filter: {{ block: must }} }}\n\
+         url-lists:\n  must: {{ file: {}, required: true }}\n",
+        file.display()
+    );
+    let edge = Edge::start("required", attach, &sections)?;
+    for (port, hello) in [
+        (443, client_hello("www.example")?),
+        (444, client_hello(UNNAMED)?),
+    ] {
+        let (mut client, mut server) = connection(&edge, Family::V4, port)?;
+        client.write_all(&hello)?;
+        is_reset(&mut client)?;
+        is_reset(&mut server)?;
+    }
+    logged(
+        &edge,
+        "filter",
+        &json!({ "reason": "list must, which is not known yet", "action": "reset" }),
+    )?;
+    std::fs::write(&file, "ads.example\n")?;
+    eventually("the list", || {
+        let state = &edge.view("url-lists")?[0]["state"];
+        ensure!(state == "known", "{state}");
+        Ok(())
+    })?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 445)?;
+    says(&mut client, &mut server, &client_hello(UNNAMED)?)?;
+    std::fs::remove_file(&file)?;
+    Ok(())
 }
 
 /// Only what is known of the session's bytes says which policy, and so which profile, it comes under.

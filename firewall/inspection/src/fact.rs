@@ -137,6 +137,8 @@ pub struct Certificate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DnsAnswer<'a> {
     pub name: &'a str,
+    /// What the message says was asked for.
+    pub question: Option<&'a str>,
     pub kind: u16,
     pub ttl_seconds: u32,
     /// Of A and AAAA.

@@ -109,7 +109,8 @@ impl NameFilter {
         services: &Services,
     ) -> Option<Blocked> {
         if host.text().is_empty() {
-            return None;
+            // No list has it, but one that nobody knows might have whoever it is for.
+            return self.block.iter().find_map(|list| unknown(list));
         }
         if self
             .allow
@@ -141,15 +142,19 @@ impl NameFilter {
 }
 
 fn listed(list: &ListSlot, host: &Host, target: Option<&Target>) -> Option<Blocked> {
-    if list.is_required() && !list.is_known() {
-        return Some(Blocked {
-            by: BlockedBy::Unknown(Arc::clone(list.name())),
-            entry: "*".to_owned(),
-        });
-    }
-    list.find(host, target).map(|entry| Blocked {
-        by: BlockedBy::List(Arc::clone(list.name())),
-        entry,
+    unknown(list).or_else(|| {
+        list.find(host, target).map(|entry| Blocked {
+            by: BlockedBy::List(Arc::clone(list.name())),
+            entry,
+        })
+    })
+}
+
+/// By a list that must be known, and is not.
+fn unknown(list: &ListSlot) -> Option<Blocked> {
+    (list.is_required() && !list.is_known()).then(|| Blocked {
+        by: BlockedBy::Unknown(Arc::clone(list.name())),
+        entry: "*".to_owned(),
     })
 }
 

@@ -399,7 +399,7 @@ pub struct UrlList {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub most_change: Option<Located<String>>,
-    /// Where it blocks, it blocks everything for as long as it was never had.
+    /// Where it blocks, it blocks every request and name for as long as it was never had, and TLS and QUIC that name no host.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<bool>)]
     pub required: Option<Located<bool>>,

@@ -558,7 +558,7 @@ pub struct Filtered {
     pub asked: String,
     pub host: String,
     pub blocked: Option<Blocked>,
-    /// `permit`, or what the asker got.
+    /// `permit`, or what the asker got: nothing where it is `drop`.
     pub action: &'static str,
 }
 

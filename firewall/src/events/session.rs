@@ -102,6 +102,11 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
         .as_deref()
         .map(|name| format!(" by {name}"))
         .unwrap_or_default();
+    let under = names
+        .policy
+        .as_deref()
+        .map(|name| format!(", policy {name}"))
+        .unwrap_or_default();
     let mut entry = match &event.kind {
         EventKind::Start { id } => {
             let message = format!("{ends} permitted{by}");
@@ -162,7 +167,7 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
         }
         EventKind::Signature { id, found } => {
             let message = format!(
-                "{ends}: {} ({}), {}",
+                "{ends}: {} ({}), {}{under}",
                 found.message,
                 found.number,
                 found.action.name()
@@ -190,11 +195,11 @@ pub(crate) fn entry(event: &Event, names: &Names, at: Timestamp) -> Entry {
                 Some(blocked) => (
                     Severity::Warning,
                     format!(
-                        "{ends}: {asked} blocked by {}, {}",
+                        "{ends}: {asked} blocked by {}, {}{under}",
                         blocked.by, filtered.action
                     ),
                 ),
-                None => (Severity::Info, format!("{ends}: {asked}")),
+                None => (Severity::Info, format!("{ends}: {asked}{under}")),
             };
             let entry = Entry::new(at, Kind::Filter, severity, message);
             Entry {

@@ -65,7 +65,7 @@ pub(super) fn of_session<'a>(config: &'a Config, report: &Report) -> Option<Deci
     let known = known(report);
     let requests = report.asked.iter().filter_map(|asked| match asked {
         Asked::Request(request) => Some(known.asking(request)),
-        Asked::ServerName(_) | Asked::Query(_) | Asked::Answer(_) => None,
+        Asked::ServerName(_) | Asked::Unnamed | Asked::Query(_) | Asked::Answer { .. } => None,
     });
     let mut first = None;
     for facts in iter::once(known.clone()).chain(requests) {

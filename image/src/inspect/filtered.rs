@@ -1,13 +1,15 @@
 //! What the filters of a configuration's profiles would have blocked in a capture.
 //!
 //! # Limits
-//! Lists at a URL are not asked for: they are as if they had never been had.
+//! Lists at a URL are not asked for: they are as if they had never been had. Whether an answer could have been written is not seen: a
+//! datagram that has none is dropped.
 
 use firewall::config::{Config, InspectionProfile};
 use firewall::objects;
 use inspection::Services;
 use inspection::capture::Report;
 use inspection::filter::{Blocked, Filters, Question};
+use rules::Protocol;
 use serde_json::{Value, json};
 
 /// The filters of every profile.
@@ -59,6 +61,7 @@ impl<'a> Filtering<'a> {
                 Some(Filtered {
                     blocked: filters.decide(asked, services)?,
                     action: filters.instead(asked).name(),
+                    is_stream: Protocol(report.endpoints.ip_protocol) == Protocol::TCP,
                     asked,
                 })
             })
@@ -71,12 +74,13 @@ pub(super) struct Filtered<'r> {
     asked: &'r Question,
     blocked: Blocked,
     action: &'static str,
+    is_stream: bool,
 }
 
 impl Filtered<'_> {
     pub(super) fn object(&self) -> Value {
         json!({
-            "filter": if self.ends_session() { "url" } else { "dns" },
+            "filter": if self.is_of_url_filter() { "url" } else { "dns" },
             "asked": self.asked.to_string(),
             "by": self.blocked.by.to_string(),
             "entry": self.blocked.entry,
@@ -88,11 +92,15 @@ impl Filtered<'_> {
         format!("{} by {} ({})", self.asked, self.blocked.by, self.action)
     }
 
-    /// A name that is blocked is answered; the session goes on.
+    /// A name that is blocked is answered, and only a connection ends with that.
     pub(super) fn ends_session(&self) -> bool {
+        self.is_stream || self.is_of_url_filter()
+    }
+
+    fn is_of_url_filter(&self) -> bool {
         match self.asked {
-            Question::Request(_) | Question::ServerName(_) => true,
-            Question::Query(_) | Question::Answer(_) => false,
+            Question::Request(_) | Question::ServerName(_) | Question::Unnamed => true,
+            Question::Query(_) | Question::Answer { .. } => false,
         }
     }
 }

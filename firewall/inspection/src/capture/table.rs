@@ -290,7 +290,7 @@ fn ask(asked: &mut Vec<Question>, follows: &mut Asked, event: &Event<'_>) {
     };
     // What answers it says so again.
     let is_answered = |known: &Question| match (known, &question) {
-        (Question::Query(known), Question::Answer(name)) => known == name,
+        (Question::Query(known), Question::Answer { name, .. }) => known == name,
         _ => *known == question,
     };
     if asked.len() < MOST_ASKED && !asked.iter().any(is_answered) {

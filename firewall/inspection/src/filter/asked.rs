@@ -13,10 +13,16 @@ pub enum Question {
     Request(Box<Request>),
     /// Whom a session is with that has no requests: of TLS, of QUIC, or with an address that DNS gave a name.
     ServerName(String),
+    /// A TLS or QUIC session that does not say whom it is with: blocked while nobody knows what would be.
+    Unnamed,
     /// What DNS is asked for.
     Query(String),
     /// A name that an answer leads to: the one that was asked for, or where its aliases point.
-    Answer(String),
+    Answer {
+        name: String,
+        /// What was asked for, where that is another.
+        alias: Option<String>,
+    },
 }
 
 /// What becomes of what is blocked.
@@ -64,7 +70,8 @@ impl Filters {
                 url.decide(&request.host, Some(&request.target), services)
             }
             Question::ServerName(name) => self.url.as_ref()?.decide(name, None, services),
-            Question::Query(name) | Question::Answer(name) => {
+            Question::Unnamed => self.url.as_ref()?.decide("", None, services),
+            Question::Query(name) | Question::Answer { name, .. } => {
                 self.dns.as_ref()?.decide(name, services)
             }
         }
@@ -78,8 +85,8 @@ impl Filters {
                 Some(UrlAction::Page) if request.is_http1 => Instead::Page,
                 Some(UrlAction::Page | UrlAction::Reset) | None => Instead::Reset,
             },
-            Question::ServerName(_) => Instead::Reset,
-            Question::Query(_) | Question::Answer(_) => match &self.dns {
+            Question::ServerName(_) | Question::Unnamed => Instead::Reset,
+            Question::Query(_) | Question::Answer { .. } => match &self.dns {
                 Some(dns) => Instead::Answer(&dns.answers),
                 None => Instead::Reset,
             },
@@ -91,9 +98,10 @@ impl Filters {
     pub fn logs(&self, question: &Question, is_blocked: bool) -> bool {
         let log = match question {
             Question::Request(_) | Question::ServerName(_) => self.url.as_ref().map(|url| url.log),
-            // Of a permitted name the question has told.
-            Question::Answer(_) if !is_blocked => None,
-            Question::Query(_) | Question::Answer(_) => self.dns.as_ref().map(|dns| dns.log),
+            // Of a permitted name the question has told, and of none there is nothing to tell.
+            Question::Answer { .. } | Question::Unnamed if !is_blocked => None,
+            Question::Unnamed => self.url.as_ref().map(|url| url.log),
+            Question::Query(_) | Question::Answer { .. } => self.dns.as_ref().map(|dns| dns.log),
         };
         match log {
             Some(FilterLog::Everything) => true,
@@ -133,6 +141,8 @@ pub struct Asked {
     open: Option<Box<Request>>,
     /// Whom the session is with, as last asked.
     named: Box<str>,
+    /// The hello that is being told has named its host.
+    is_named: bool,
 }
 
 impl Asked {
@@ -167,8 +177,13 @@ impl Asked {
                 // An answer's head ends, too.
                 self.open.take().map(Question::Request)
             }
+            Fact::TlsOffered { .. } => {
+                self.is_named = false;
+                None
+            }
             // The same name comes from several sources.
             Fact::TlsServerName(name) | Fact::Host(name) => {
+                self.is_named = true;
                 let bare = name.strip_suffix('.').unwrap_or(name);
                 let is_news = !self.named.eq_ignore_ascii_case(bare);
                 is_news.then(|| {
@@ -176,18 +191,24 @@ impl Asked {
                     Question::ServerName(name.to_owned())
                 })
             }
+            // The last that is told of a hello.
+            Fact::TlsJa4(_) => (!self.is_named).then_some(Question::Unnamed),
             Fact::DnsQuery { name, .. } => Some(Question::Query(name.to_owned())),
-            Fact::DnsAnswer(answer) => Some(Question::Answer(answer.name.to_owned())),
+            Fact::DnsAnswer(answer) => Some(Question::Answer {
+                name: answer.name.to_owned(),
+                alias: answer
+                    .question
+                    .filter(|asked| !asked.eq_ignore_ascii_case(answer.name))
+                    .map(str::to_owned),
+            }),
             Fact::Protocol(_)
             | Fact::Stream(_)
             | Fact::Anomaly(_)
             | Fact::HttpStatus { .. }
             | Fact::HttpBody(_)
             | Fact::HttpEnd
-            | Fact::TlsOffered { .. }
             | Fact::TlsAlpn(_)
             | Fact::TlsJa3 { .. }
-            | Fact::TlsJa4(_)
             | Fact::TlsChosen { .. }
             | Fact::TlsJa3Server { .. }
             | Fact::TlsCertificate(_)
@@ -215,7 +236,14 @@ impl fmt::Display for Question {
                     f.write_str(&request.host)
                 }
             }
-            Self::ServerName(name) | Self::Query(name) | Self::Answer(name) => f.write_str(name),
+            Self::ServerName(name) | Self::Query(name) | Self::Answer { name, alias: None } => {
+                f.write_str(name)
+            }
+            Self::Answer {
+                name,
+                alias: Some(alias),
+            } => write!(f, "{alias}, an alias of {name},"),
+            Self::Unnamed => f.write_str("a session without a host name"),
         }
     }
 }
@@ -295,6 +323,17 @@ mod tests {
                 "http://b.example/c",
                 "e.example:443"
             ]
+        );
+    }
+
+    #[test]
+    fn an_answer_names_what_was_asked_for_and_where_that_leads() {
+        let answer = b"\x12\x34\x81\x80\0\x01\0\x02\0\0\0\0\x03www\x07example\0\0\x01\0\x01\
+            \xc0\x0c\0\x05\0\x01\0\0\0\x09\0\x06\x03ads\xc0\x10\
+            \xc0\x29\0\x01\0\x01\0\0\0\x09\0\x04\xc0\0\x02\x09";
+        assert_eq!(
+            asked(17, 53, &[answer]),
+            ["www.example", "www.example, an alias of ads.example,"]
         );
     }
 

@@ -195,16 +195,17 @@ impl Dns {
             let code = message.header.response_code();
             output.fact(direction, transaction, Fact::DnsResponse { code });
         }
+        let question = message.question.as_ref().map(|question| &*question.name);
         for answer in &message.answers {
             let fact = Fact::DnsAnswer(DnsAnswer {
                 name: &answer.name,
+                question,
                 kind: answer.kind,
                 ttl_seconds: answer.ttl_seconds,
                 address: answer.address,
             });
             output.fact(direction, transaction, fact);
             // What was asked for is what the address is wanted as, whatever names lie between.
-            let question = message.question.as_ref().map(|question| &question.name);
             if let (Protocol::Dns, Direction::Reverse, Some(address), Some(name)) =
                 (self.protocol, direction, answer.address, question)
             {

@@ -36,6 +36,8 @@ pub(super) struct Answered {
 
 /// The action of what is logged and not blocked.
 const PERMITTED: &str = "permit";
+/// The action where a datagram is blocked and can't be answered.
+const DROPPED: &str = "drop";
 /// RFC 8200 5, without headers: what every path takes.
 const SEGMENT_BYTES: usize = 1_220;
 
@@ -70,22 +72,25 @@ impl Walk<'_> {
             let judged = match (instead, &question) {
                 (Instead::Page, Question::Request(request)) => {
                     let page = self.page(flow.slot, request, &blocked);
-                    Judged::Refused(self.answer_stream(admitted, flow, page))
+                    Some(Judged::Refused(self.answer_stream(admitted, flow, page)))
                 }
                 (Instead::Answer(answers), _) => self.answer_name(admitted, flow, answers),
-                (Instead::Page | Instead::Reset, _) => Judged::Refused(Refusal::Told),
+                (Instead::Page | Instead::Reset, _) => Some(Judged::Refused(Refusal::Told)),
             };
             if filters.logs(&question, true) {
-                // Where there was no way to answer, it is ended.
+                // Where there was no way to answer, a stream is ended and a datagram dropped.
                 let action = match judged {
-                    Judged::Refused(Refusal::Told) => Instead::Reset.name(),
-                    Judged::Refused(Refusal::Silent | Refusal::Answered(_))
-                    | Judged::Goes
-                    | Judged::Stays(_) => instead.name(),
+                    None => DROPPED,
+                    Some(Judged::Refused(Refusal::Told)) => Instead::Reset.name(),
+                    Some(
+                        Judged::Refused(Refusal::Silent | Refusal::Answered(_))
+                        | Judged::Goes
+                        | Judged::Stays(_),
+                    ) => instead.name(),
                 };
                 self.tell_filtered(flow.slot, &question, Some(&blocked), action);
             }
-            return judged;
+            return judged.unwrap_or(Judged::Stays(DropReason::Filtered));
         }
         Judged::Goes
     }
@@ -97,13 +102,16 @@ impl Walk<'_> {
         blocked: Option<&Blocked>,
         action: &'static str,
     ) {
-        let host = match question {
+        let host: &str = match question {
             Question::Request(request) => &request.host,
-            Question::ServerName(name) | Question::Query(name) | Question::Answer(name) => name,
+            Question::ServerName(name) | Question::Query(name) | Question::Answer { name, .. } => {
+                name
+            }
+            Question::Unnamed => "",
         };
         let filtered = Arc::new(Filtered {
             asked: question.to_string(),
-            host: host.clone(),
+            host: host.to_owned(),
             blocked: blocked.cloned(),
             action,
         });
@@ -126,34 +134,37 @@ impl Walk<'_> {
         page.response()
     }
 
-    fn answer_name(&mut self, admitted: &mut Admitted, flow: Flow, answers: &DnsAnswers) -> Judged {
+    /// `None` where a datagram can't be answered.
+    fn answer_name(
+        &mut self,
+        admitted: &mut Admitted,
+        flow: Flow,
+        answers: &DnsAnswers,
+    ) -> Option<Judged> {
         let headers = &admitted.packet.headers;
         match (&headers.transport, flow.direction) {
             (Transport::Tcp(tcp), Direction::Forward) => {
                 let message = payload(self.umem, &admitted.packet, tcp.header_bytes);
-                match whole_message(&message, answers) {
-                    Some(answer) => Judged::Refused(self.answer_stream(admitted, flow, answer)),
-                    None => Judged::Refused(Refusal::Told),
-                }
+                Some(Judged::Refused(match whole_message(&message, answers) {
+                    Some(answer) => self.answer_stream(admitted, flow, answer),
+                    None => Refusal::Told,
+                }))
             }
             (Transport::Udp { .. }, direction) => {
                 let message = payload(self.umem, &admitted.packet, SHORT_HEADER_BYTES);
-                let answer = answers.to(&message, filter::Transport::Udp);
+                let answer = answers.to(&message, filter::Transport::Udp)?;
                 let is_to_one = !packet::to_ip(&headers.key.destination).is_multicast();
-                match (answer, direction) {
-                    (Some(answer), Direction::Forward) if is_to_one => {
+                match direction {
+                    Direction::Forward => is_to_one.then(|| {
                         self.say_for_destination(admitted, Said::Datagram, &answer);
-                    }
-                    (Some(answer), Direction::Reverse) => {
-                        if self.replace_datagram(&mut admitted.packet, &answer) {
-                            return Judged::Goes;
-                        }
-                    }
-                    (Some(_) | None, _) => {}
+                        Judged::Stays(DropReason::Filtered)
+                    }),
+                    Direction::Reverse => self
+                        .replace_datagram(&mut admitted.packet, &answer)
+                        .then_some(Judged::Goes),
                 }
-                Judged::Stays(DropReason::Filtered)
             }
-            _ => Judged::Refused(Refusal::Told),
+            _ => Some(Judged::Refused(Refusal::Told)),
         }
     }
 

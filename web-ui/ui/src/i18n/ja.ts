@@ -878,6 +878,6 @@ export const descriptions: Record<string, string> = {
   'How often the URL is asked.': 'URL に問い合わせる間隔',
   'Certificates to trust instead of the public ones, PEM.': '公開の認証局の代わりに信頼する証明書 (PEM)',
   'The share of the entries that one refresh may change: `50%`.': '1 回の更新で変化してよいエントリーの割合: 50% など',
-  'Where it blocks, it blocks everything for as long as it was never had.': 'ブロックに使う場合、一度も取得できていない間はすべてをブロックします',
+  'Where it blocks, it blocks every request and name for as long as it was never had, and TLS and QUIC that name no host.': 'ブロックに使う場合、一度も取得できていない間は、すべての要求と名前、およびホスト名を示さない TLS と QUIC をブロックします',
   'Each from a network through services to a network.': 'それぞれ、ネットワークからサービスを経てネットワークまで'
 }
