@@ -38,7 +38,7 @@ use crate::datapath::{Generation, Shared};
 use crate::events::Events;
 use crate::history::{Opening, Sampler};
 use crate::host;
-use crate::lifecycle::Datapath;
+use crate::lifecycle::{Datapath, Occasion};
 use crate::objects::Objects;
 use crate::ports::{self, Loader, Plan, Ports};
 
@@ -177,14 +177,14 @@ impl Appliance {
 
     /// Puts another configuration in force, at one instant for every worker. Sessions that it
     /// still permits go on; others end at once.
-    pub async fn commit(&mut self, config: Config) -> Result<u64, CommitError> {
-        let committed = self.try_commit(config).await;
+    pub async fn commit(&mut self, config: Config, occasion: Occasion) -> Result<u64, CommitError> {
+        let committed = self.try_commit(config, occasion).await;
         let control = &self.running.control;
         control.note_commit(committed.is_ok(), jiff::Timestamp::now());
         committed
     }
 
-    async fn try_commit(&mut self, config: Config) -> Result<u64, CommitError> {
+    async fn try_commit(&mut self, config: Config, occasion: Occasion) -> Result<u64, CommitError> {
         // Ports stay as they are until this is done.
         let mut attachments = self.attachments.lock().await;
         let shared = &self.running.shared;
@@ -193,9 +193,9 @@ impl Appliance {
             return Err(CommitError::NeedsRestart(what));
         }
         // Reading them takes a while, and nothing has changed yet.
+        let (directory, rules) = (self.directory.clone(), before.signatures.clone());
         let (config, signatures) =
-            crate::signatures::in_use(config, self.directory.clone(), before.signatures.clone())
-                .await;
+            crate::signatures::in_use(config, directory, rules, occasion).await;
         let signatures = signatures?;
         let places = attachments.places.clone();
         let begun = attachments.places.admit(&config)?;
@@ -280,8 +280,12 @@ impl Base {
 }
 
 impl Datapath for Appliance {
-    fn commit(&mut self, config: Config) -> BoxFuture<'_, Result<u64, CommitError>> {
-        Box::pin(self.commit(config))
+    fn commit(
+        &mut self,
+        config: Config,
+        occasion: Occasion,
+    ) -> BoxFuture<'_, Result<u64, CommitError>> {
+        Box::pin(self.commit(config, occasion))
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {

@@ -139,6 +139,7 @@ impl Control {
             workers: shared.workers.len() as u16,
             sessions: shared.table.live(),
             session_capacity: u64::from(shared.table.capacity()),
+            signatures: generation.signatures.as_ref().map(|rules| rules.view()),
         }
     }
 

@@ -1,18 +1,22 @@
-//! The rule files of a configuration: found, read, and made into rules.
+//! The rule files of a configuration: found, read, and made into rules. `in_use` has what is in force of them.
 //!
 //! # Limits
 //! Files are read whole; together they may not be larger than [`MAX_BYTES`]. Links are followed.
 
+mod in_use;
+
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rules::{Diagnostic, Place, Severity};
-use sha2::{Digest as _, Sha256};
-use signatures::{Engine, Limits, LoadReport, OnFault, Ruleset, Source};
+use signatures::{LoadReport, OnFault, Ruleset, Source};
 
-use crate::config::{Config, RuleFiles, SignatureUse};
+use crate::config::{Config, RuleFiles};
+
+pub(crate) use in_use::in_use;
+pub use in_use::{InUse, RulesState};
 
 /// Thirty times what is published for free.
 pub const MAX_BYTES: u64 = 128 << 20;
@@ -26,14 +30,6 @@ pub struct Loaded {
     pub unread: Vec<Unread>,
 }
 
-/// What a configuration's profiles look for.
-#[derive(Clone, Debug)]
-pub struct InUse {
-    pub engine: Arc<Engine>,
-    /// Of all that it was made of.
-    digest: [u8; 32],
-}
-
 /// Files that gave no rules at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
@@ -42,6 +38,12 @@ pub struct Unread {
     pub why: String,
     /// Where the configuration names it.
     pub place: Place,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no signatures from {}: {}", self.name, self.why)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,70 +86,6 @@ fn compile(config: &Config, texts: &Texts, unread: Vec<Unread>) -> Result<Loaded
     }
 }
 
-/// What a configuration's profiles look for, compiled; the configuration comes back. What was looked for `before` stays where neither
-/// the files nor their settings are others; else it gives what it has counted to the new. `None` where no profile wants any.
-pub(crate) async fn in_use(
-    config: Config,
-    directory: PathBuf,
-    before: Option<InUse>,
-) -> (Config, Result<Option<InUse>, SignaturesError>) {
-    let wants_any = config
-        .inspection
-        .profiles()
-        .iter()
-        .any(|profile| profile.signatures != SignatureUse::Off);
-    if !wants_any {
-        return (config, Ok(None));
-    }
-    let compiling = tokio::task::spawn_blocking(move || {
-        let now = use_of(&config, &directory, before);
-        (config, now.map(Some))
-    });
-    match compiling.await {
-        Ok(compiled) => compiled,
-        Err(died) => std::panic::resume_unwind(died.into_panic()),
-    }
-}
-
-fn use_of(
-    config: &Config,
-    directory: &Path,
-    before: Option<InUse>,
-) -> Result<InUse, SignaturesError> {
-    let (texts, unread) = read(&config.signatures.files, directory)?;
-    let digest = digest(config, &texts, &unread);
-    if let Some(before) = before.as_ref().filter(|before| before.digest == digest) {
-        return Ok(before.clone());
-    }
-    let loaded = compile(config, &texts, unread)?;
-    for unread in &loaded.unread {
-        tracing::warn!(files = unread.name, why = unread.why, "no signatures");
-    }
-    let engine = match before {
-        Some(before) => before.engine.replaced_by(loaded.ruleset),
-        None => Engine::new(loaded.ruleset, Limits::default()),
-    };
-    let (loaded, faulty) = (loaded.report.loaded(), loaded.report.faulty());
-    tracing::info!(loaded, faulty, "signatures");
-    Ok(InUse {
-        engine: Arc::new(engine),
-        digest,
-    })
-}
-
-/// The same only of the same.
-fn digest(config: &Config, texts: &Texts, unread: &[Unread]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for (name, text) in texts {
-        for part in [name.as_bytes(), text] {
-            hash.update(part.len().to_ne_bytes());
-            hash.update(part);
-        }
-    }
-    hash.update(format!("{:?} {unread:?}", config.signatures.options));
-    hash.finalize().into()
-}
-
 /// What is wrong with the files, for whoever checks a configuration.
 #[must_use]
 pub fn check(config: &Config, directory: &Path) -> Vec<Diagnostic> {
@@ -163,21 +101,35 @@ pub fn check(config: &Config, directory: &Path) -> Vec<Diagnostic> {
     };
     let mut findings: Vec<_> = unread
         .iter()
-        .map(|unread| {
-            let message = format!("no signatures from {}: {}", unread.name, unread.why);
-            said(severity, unread.place, message)
-        })
+        .map(|unread| said(severity, unread.place, unread.to_string()))
         .collect();
-    if let Some(fault) = report.faults.first() {
-        let message = format!(
-            "{} of {} signatures can't be used, which `palisade signatures check` lists; the first: {}",
-            report.faulty(),
-            report.faulty() + report.loaded(),
-            place_of(fault),
-        );
-        findings.push(said(severity, files.place, message));
-    }
+    findings.extend(faults(&report).map(|faults| said(severity, files.place, faults)));
+    findings.extend(idle(config, &unread, &report));
     findings
+}
+
+/// How many rules can't be used, and the first of them.
+fn faults(report: &LoadReport) -> Option<String> {
+    let first = report.faults.first()?;
+    let (faulty, all) = (report.faulty(), report.faulty() + report.loaded());
+    Some(format!(
+        "{faulty} of {all} signatures can't be used, which `palisade signatures check` lists; the first: {first}"
+    ))
+}
+
+/// Changes of rules that there aren't, where it is known which there are.
+fn idle(
+    config: &Config,
+    unread: &[Unread],
+    report: &LoadReport,
+) -> impl Iterator<Item = Diagnostic> {
+    let places = &config.signatures.tuning;
+    let idle = report.idle.iter().filter(|_| unread.is_empty());
+    idle.map(|(position, rules)| {
+        let place = places.get(*position).copied().unwrap_or_default();
+        let message = format!("nothing is changed: none of the signatures has {rules}");
+        said(Severity::Warning, place, message)
+    })
 }
 
 fn said(severity: Severity, place: Place, message: String) -> Diagnostic {
@@ -192,24 +144,10 @@ fn said(severity: Severity, place: Place, message: String) -> Diagnostic {
 
 /// What is wrong first, and how much there is of it.
 fn first(unread: &[Unread], report: &LoadReport) -> String {
-    match (unread.first(), report.faults.first()) {
-        (Some(unread), _) => format!("{}: {}", unread.name, unread.why),
-        (None, Some(fault)) => {
-            format!(
-                "{} can't be used; the first: {}",
-                report.faulty(),
-                place_of(fault)
-            )
-        }
-        (None, None) => "nothing is wrong".to_owned(),
+    match unread.first() {
+        Some(unread) => unread.to_string(),
+        None => faults(report).unwrap_or_else(|| "nothing is wrong".to_owned()),
     }
-}
-
-fn place_of(fault: &signatures::Fault) -> String {
-    let sid = fault
-        .sid
-        .map_or("no sid".to_owned(), |sid| format!("sid {sid}"));
-    format!("{}:{}: {sid}: {}", fault.file, fault.line, fault.reason)
 }
 
 type Texts = Vec<(String, Vec<u8>)>;
@@ -352,30 +290,30 @@ mod tests {
         let refused = load(&refuses, directory).unwrap_err().to_string();
         assert_eq!(
             refused,
-            "signatures are refused: none.rules: there is no such file"
+            "signatures are refused: no signatures from none.rules: there is no such file"
         );
         let missing = config("  files: none.rules\n  on-error: refuse\n");
         assert!(load(&missing, directory).is_err());
     }
 
     #[test]
-    fn what_has_not_changed_is_not_compiled_again() {
+    fn changes_of_rules_that_are_not_there_warn_where_all_files_were_read() {
         let scratch = Scratch::new();
-        let file = scratch.path().join("a.rules");
-        fs::write(&file, GOOD).unwrap();
-        let first = config("  files: a.rules\n");
-        let now = |config, before: &InUse| {
-            let now = use_of(config, scratch.path(), Some(before.clone())).unwrap();
-            (Arc::ptr_eq(&now.engine, &before.engine), now)
-        };
-        let before = use_of(&first, scratch.path(), None).unwrap();
-        assert!(now(&first, &before).0);
-        let tuned = config("  files: a.rules\n  tuning: [{ id: 1, action: off }]\n");
-        assert!(!now(&tuned, &before).0);
-        fs::write(&file, GOOD.replace("sid:1", "sid:4")).unwrap();
-        let (is_same, other) = now(&first, &before);
-        assert!(!is_same);
-        assert_eq!(other.engine.rules()[0].sid, 4);
+        let text = "  tuning:\n    - { id: 1, action: off }\n    - { id: 99, action: off }\n    - { class: nosuch, action: off }\n";
+        let missing = config(&format!("  files: a.rules\n{text}"));
+        assert_eq!(messages(&missing, scratch.path()).len(), 1);
+        fs::write(scratch.path().join("a.rules"), GOOD).unwrap();
+        assert_eq!(
+            messages(&missing, scratch.path()),
+            [
+                (6, "nothing is changed: none of the signatures has id 99"),
+                (
+                    7,
+                    "nothing is changed: none of the signatures has class 'nosuch'"
+                ),
+            ]
+            .map(|(line, message)| (Severity::Warning, line, message.to_owned()))
+        );
     }
 
     #[test]

@@ -570,4 +570,20 @@ pub struct SystemView {
     pub workers: u16,
     pub sessions: u64,
     pub session_capacity: u64,
+    /// Absent where no profile looks for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignaturesView>,
+}
+
+/// The signatures in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct SignaturesView {
+    pub loaded: u32,
+    /// Those of the same files that can't be used.
+    pub faulty: u32,
+    /// Files that they were read from.
+    pub files: u32,
+    /// Files, or patterns of files, that can't be read.
+    pub unread: u32,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firewall::config::{self, Config, ConfigError, Report};
-use firewall::lifecycle::{Compile, Datapath};
+use firewall::lifecycle::{Compile, Datapath, Occasion};
 use firewall::objects::{self, Objects};
 use firewall::ports::Loader;
 use firewall::{Appliance, BootError, CommitError, Kept};
@@ -39,10 +39,14 @@ impl Enforcer {
 }
 
 impl Datapath for Enforcer {
-    fn commit(&mut self, config: Config) -> BoxFuture<'_, Result<u64, CommitError>> {
-        Box::pin(async {
+    fn commit(
+        &mut self,
+        config: Config,
+        occasion: Occasion,
+    ) -> BoxFuture<'_, Result<u64, CommitError>> {
+        Box::pin(async move {
             let config = prepared(&self.objects, config, COMMIT_PATIENCE).await;
-            let committed = self.appliance.commit(config).await;
+            let committed = self.appliance.commit(config, occasion).await;
             // Where it was refused, what is in force still needs its objects, and they alone.
             self.objects.follow(&self.appliance.in_force().config);
             committed

@@ -30,6 +30,7 @@ in_both_modes!(
     a_signature_is_told_and_what_it_drops_goes_no_further,
     signatures_are_looked_for_to_the_depth_whatever_carries_them,
     other_signatures_come_without_a_session_lost,
+    broken_rule_files_end_nothing_and_are_an_alarm,
     each_request_is_looked_into_by_its_own_profile,
     what_was_sent_first_is_what_counts,
     a_long_stream_is_looked_into_and_arrives_whole,
@@ -363,6 +364,56 @@ fn other_signatures_come_without_a_session_lost(attach: Attach) -> Result<()> {
         Ok(())
     })?;
     logged(&edge, "signature", &json!({ "signature": 7 }))
+}
+
+/// Only a commit is refused for them. A start goes on without rules, files that are read again leave those that were there.
+fn broken_rule_files_end_nothing_and_are_an_alarm(attach: Attach) -> Result<()> {
+    let signatures = Signatures::new("broken", attach, EVIL)?;
+    let sections = format!("{}\x20 on-error: refuse\n", signatures.sections("prevent"));
+    let mut edge = Edge::start("broken-rules", attach, &sections)?;
+    let loaded = |edge: &Edge| Ok::<_, anyhow::Error>(edge.view("system")?["signatures"].clone());
+    let told = |edge: &Edge, how: Option<&str>| {
+        eventually("the alarm as it should be", || {
+            let all = edge.view("alarms")?;
+            let alarms = all.as_array().or_else(|| all["alarms"].as_array());
+            let alarms = alarms.into_iter().flatten();
+            let alarm: Vec<_> = alarms
+                .filter(|alarm| alarm["alarm"] == "signatures-missing")
+                .map(|alarm| alarm["message"].as_str().unwrap_or_default().to_owned())
+                .collect();
+            let is_told = match (how, alarm.first()) {
+                (Some(how), Some(message)) => message.ends_with(how),
+                (how, message) => how.is_none() && message.is_none(),
+            };
+            ensure!(is_told, "{alarm:?}");
+            Ok(())
+        })
+    };
+    let all = json!({ "loaded": 3, "faulty": 0, "files": 1, "unread": 0 });
+    ensure!(loaded(&edge)? == all, "{}", loaded(&edge)?);
+    ensure!(edge.palisade.metric("palisade_signatures")? == 3.0);
+
+    fs::write(&signatures.file, format!("{EVIL}alert tcp any\n"))?;
+    edge.palisade.stop()?;
+    edge.palisade.restart()?;
+    told(&edge, Some("none is in use"))?;
+    let none = json!({ "loaded": 0, "faulty": 0, "files": 0, "unread": 0 });
+    ensure!(loaded(&edge)? == none, "{}", loaded(&edge)?);
+    let (mut client, mut server) = connection(&edge, Family::V4, 80)?;
+    says(&mut client, &mut server, &request("/evil", "x"))?;
+
+    fs::write(&signatures.file, EVIL)?;
+    edge.reload(&sections)?;
+    told(&edge, None)?;
+    ensure!(loaded(&edge)? == all, "{}", loaded(&edge)?);
+
+    fs::remove_file(&signatures.file)?;
+    edge.reload(&sections)?;
+    told(&edge, Some("those that were read before stay in use"))?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 81)?;
+    client.write_all(&request("/", "bad-agent"))?;
+    is_reset(&mut client)?;
+    is_reset(&mut server)
 }
 
 /// To its last byte; and at tc the receiver has it in packets of many segments.

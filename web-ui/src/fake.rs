@@ -17,15 +17,15 @@ use firewall::control::{
 };
 use firewall::events::Events;
 use firewall::history::{History, HitKind, ProcessTotals, Sample};
-use firewall::lifecycle::{Datapath, Lifecycle};
+use firewall::lifecycle::{Datapath, Lifecycle, Occasion};
 use firewall::view::{
     BadLineView, Cleared, CountView, CounterReset, DestinationNatView, DropsView, Endpoint,
     FailureView, HitsView, InterfaceState, InterfaceView, LeaseFilter, LeasePage, LeaseView,
     MatchEnds, MatchRequest, MatchView, NamedObjectView, NatPoolView, NatRuleView, NatView,
     NearMissView, NeighbourFilter, NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView,
     PolicyFilter, PolicyOrder, PolicyView, Readiness, RouteFilter, RouteKind, RoutePage,
-    RouteTaken, RouteView, SessionFilter, SessionPage, SessionView, StepView, SystemView, Traffic,
-    TrafficRates, UrlListView, WhichConfiguration,
+    RouteTaken, RouteView, SessionFilter, SessionPage, SessionView, SignaturesView, StepView,
+    SystemView, Traffic, TrafficRates, UrlListView, WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
 use rules::ObjectKind;
@@ -69,6 +69,7 @@ impl Fake {
                 workers: 2,
                 sessions: sessions.len() as u64,
                 session_capacity: 65_536,
+                signatures: Some(SIGNATURES),
             },
             sessions,
             interfaces: interfaces(),
@@ -378,6 +379,7 @@ pub fn sample(second: u64) -> Sample {
                 memory_bytes: 6_000,
                 memory_limit_bytes: 64 << 20,
                 matches: vec![("drop", 2)],
+                signatures: Some(SIGNATURES),
                 blocked: vec![("url-filter", 4)],
             },
             process: ProcessTotals {
@@ -476,12 +478,19 @@ pub async fn lifecycle(dir: &TempDir) -> Lifecycle {
     opened.enforced(Box::new(Obedient(1)), 1).await
 }
 
+const SIGNATURES: SignaturesView = SignaturesView {
+    loaded: 1_204,
+    faulty: 3,
+    files: 2,
+    unread: 0,
+};
+
 /// A datapath that counts generations.
 #[derive(Debug)]
 struct Obedient(u64);
 
 impl Datapath for Obedient {
-    fn commit(&mut self, _: Config) -> BoxFuture<'_, Result<u64, CommitError>> {
+    fn commit(&mut self, _: Config, _: Occasion) -> BoxFuture<'_, Result<u64, CommitError>> {
         self.0 += 1;
         let generation = self.0;
         Box::pin(async move { Ok(generation) })

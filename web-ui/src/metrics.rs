@@ -265,6 +265,31 @@ impl Scrape {
             bytes,
             inspection.memory_limit_bytes as i64,
         )?;
+        let rules = inspection.signatures.unwrap_or_default();
+        page.gauge(
+            "palisade_signatures",
+            "Signatures that are looked for",
+            None,
+            i64::from(rules.loaded),
+        )?;
+        page.gauge(
+            "palisade_signatures_faulty",
+            "Signatures that can't be used",
+            None,
+            i64::from(rules.faulty),
+        )?;
+        page.gauge(
+            "palisade_signature_files",
+            "Files that signatures were read from",
+            None,
+            i64::from(rules.files),
+        )?;
+        page.gauge(
+            "palisade_signature_files_unread",
+            "Files of signatures, or patterns of files, that can't be read",
+            None,
+            i64::from(rules.unread),
+        )?;
         let matches = inspection.matches.iter();
         page.counters(
             "palisade_signature_matches",
@@ -558,6 +583,10 @@ mod tests {
             ("palisade_inspected_sessions", &[], 3.0),
             ("palisade_inspected_sessions_begun_total", &[], 12.0),
             ("palisade_inspection_memory_bytes", &[], 6_000.0),
+            ("palisade_signatures", &[], 1_204.0),
+            ("palisade_signatures_faulty", &[], 3.0),
+            ("palisade_signature_files", &[], 2.0),
+            ("palisade_signature_files_unread", &[], 0.0),
             (
                 "palisade_signature_matches_total",
                 &[("action", "drop")],

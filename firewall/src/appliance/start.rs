@@ -28,6 +28,7 @@ use crate::events::Events;
 use crate::history::Sampler;
 use crate::host;
 use crate::in_force::InForce;
+use crate::lifecycle::Occasion;
 use crate::log;
 use crate::ports::{self, HOST_PORT, Plan, Ports, Wanted};
 use crate::route::mirror::Follower;
@@ -69,7 +70,8 @@ pub(super) async fn all(
     let (events, received) = sync_channel(EVENTS);
     let places = base.places.of(&config);
     let (hits, now) = (history.hits(), jiff::Timestamp::now());
-    let (config, signatures) = crate::signatures::in_use(config, directory, None).await;
+    let (config, signatures) =
+        crate::signatures::in_use(config, directory, None, Occasion::Again).await;
     let signatures = signatures?;
     let generation = Generation::new(1, config, &places, hits, now);
     let lists = objects.url_lists(&generation.config);

@@ -13,6 +13,8 @@ use super::document::{self, OnError, TuningAction};
 pub struct SignatureRules {
     pub files: Vec<RuleFiles>,
     pub options: LoadOptions,
+    /// Where each change of the options' tuning is.
+    pub tuning: Vec<Place>,
 }
 
 /// A file, or all of a directory whose names match.
@@ -41,9 +43,12 @@ pub(super) fn compile(document: &document::Signatures, findings: &mut Findings) 
         .filter_map(|file| rule_files(file, findings))
         .collect();
     let variables = variables(document, findings);
+    let changes = document.tuning.iter();
+    let places = changes.map(|change| change.place).collect();
     let tuning = tuning(document, &variables, findings);
     SignatureRules {
         files,
+        tuning: places,
         options: LoadOptions {
             variables,
             tuning,

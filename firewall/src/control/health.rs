@@ -7,6 +7,7 @@ use abi::{DropReason, MAX_INTERFACES};
 use super::Control;
 use crate::counters::InterfaceId;
 use crate::ports::PortState;
+use crate::signatures::InUse;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -23,6 +24,9 @@ pub struct Health {
     pub no_room: u64,
     pub half_open_limit: u64,
     pub nat_exhausted: u64,
+    /// Of the rule files: what is missing as a whole, and what is left out.
+    pub signatures_missing: Option<String>,
+    pub signatures_left_out: Vec<String>,
 }
 
 impl Control {
@@ -45,6 +49,7 @@ impl Control {
             let link = topology.interfaces.get(id.index());
             links.push((name(), link.is_some_and(|link| link.up)));
         }
+        let rules = generation.signatures.as_ref();
         Health {
             links,
             waiting,
@@ -55,6 +60,8 @@ impl Control {
             half_open_limit: self.dropped(DropReason::HalfOpenLimit),
             nat_exhausted: self.dropped(DropReason::NatExhausted)
                 + self.dropped(DropReason::NatNoAddress),
+            signatures_missing: rules.and_then(InUse::missing),
+            signatures_left_out: rules.map_or(Vec::new(), |rules| rules.state.left_out.clone()),
         }
     }
 

@@ -10,6 +10,7 @@ use signatures::Action;
 use super::{Control, interface_name};
 use crate::counters::{FilterKind, InspectionCounters, InterfaceId};
 use crate::history::{ProcessTotals, thread_busy};
+use crate::signatures::InUse;
 use crate::view;
 
 #[derive(Clone, Debug, Default)]
@@ -78,6 +79,8 @@ pub struct InspectionTotals {
     pub matches: Vec<(&'static str, u64)>,
     /// Requests and queries, by the filter that did not let them through.
     pub blocked: Vec<(&'static str, u64)>,
+    /// Where a profile looks for any.
+    pub signatures: Option<view::SignaturesView>,
 }
 
 impl Control {
@@ -178,6 +181,7 @@ impl Control {
             workers.map(|worker| of(&worker.counters.inspection)).sum()
         };
         let budget = &shared.inspector.budget;
+        let rules = &shared.generation.load().signatures;
         InspectionTotals {
             sessions: sum(&InspectionCounters::sessions),
             sessions_begun: sum(&InspectionCounters::sessions_begun),
@@ -189,6 +193,7 @@ impl Control {
             blocked: FilterKind::ALL
                 .map(|by| (by.name(), sum(&|counters| counters.blocks(by))))
                 .into(),
+            signatures: rules.as_ref().map(InUse::view),
         }
     }
 }

@@ -54,6 +54,8 @@ pub(super) enum Cause {
     HalfOpenLimit,
     NatExhausted,
     ObjectFailing,
+    SignaturesMissing,
+    SignaturesLeftOut,
     ConfigurationReadOnly,
     StartFile,
     StateDamaged,
@@ -74,6 +76,8 @@ impl Cause {
             Self::HalfOpenLimit => "half-open-limit",
             Self::NatExhausted => "nat-exhausted",
             Self::ObjectFailing => "object-failing",
+            Self::SignaturesMissing => "signatures-missing",
+            Self::SignaturesLeftOut => "signatures-left-out",
             Self::ConfigurationReadOnly => "configuration-read-only",
             Self::StartFile => "start-file",
             Self::StateDamaged => "state-damaged",
@@ -97,12 +101,14 @@ impl Cause {
             Self::LinkDown
             | Self::InterfaceWaiting
             | Self::ObjectFailing
+            | Self::SignaturesLeftOut
             | Self::EventsLost
             | Self::HalfOpenLimit => Severity::Warning,
             Self::InterfaceIncomplete
             | Self::WorkerEnded
             | Self::SessionsFull
             | Self::NatExhausted
+            | Self::SignaturesMissing
             | Self::ConfigurationReadOnly
             | Self::StartFile
             | Self::StateDamaged

@@ -19,7 +19,7 @@ const STEP: Duration = Duration::from_secs(1);
 const HOLDS: Duration = Duration::from_secs(30);
 
 /// What is watched here.
-const CAUSES: [Cause; 12] = [
+const CAUSES: [Cause; 14] = [
     Cause::LinkDown,
     Cause::InterfaceWaiting,
     Cause::InterfaceIncomplete,
@@ -28,6 +28,8 @@ const CAUSES: [Cause; 12] = [
     Cause::HalfOpenLimit,
     Cause::NatExhausted,
     Cause::ObjectFailing,
+    Cause::SignaturesMissing,
+    Cause::SignaturesLeftOut,
     Cause::ConfigurationReadOnly,
     Cause::StartFile,
     Cause::StateDamaged,
@@ -89,6 +91,22 @@ fn of_health(health: &Health) -> Vec<Condition> {
             cause: Cause::WorkerEnded,
             subject: None,
             message: format!("{running} of {workers} workers run"),
+        });
+    }
+    let missing = health.signatures_missing.iter();
+    conditions.extend(missing.map(|message| Condition {
+        cause: Cause::SignaturesMissing,
+        subject: None,
+        message: message.clone(),
+    }));
+    if let [first, others @ ..] = &*health.signatures_left_out {
+        conditions.push(Condition {
+            cause: Cause::SignaturesLeftOut,
+            subject: None,
+            message: match others.len() {
+                0 => first.clone(),
+                more => format!("{first} (the log has {more} more)"),
+            },
         });
     }
     conditions
@@ -172,16 +190,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_that_is_down_and_a_worker_that_ended_are_conditions() {
+    fn what_is_not_as_it_should_be_is_a_condition() {
         let health = Health {
             links: vec![("left".into(), true), ("right".into(), false)],
             workers: 2,
             running: 1,
+            signatures_missing: Some("no signatures from a.rules".into()),
+            signatures_left_out: vec!["one".into(), "another".into()],
             ..Health::default()
         };
         let found = of_health(&health);
         let causes: Vec<_> = found.iter().map(|condition| condition.cause).collect();
-        assert_eq!(causes, [Cause::LinkDown, Cause::WorkerEnded]);
+        assert_eq!(
+            causes,
+            [
+                Cause::LinkDown,
+                Cause::WorkerEnded,
+                Cause::SignaturesMissing,
+                Cause::SignaturesLeftOut
+            ]
+        );
+        assert_eq!(found[3].message, "one (the log has 1 more)");
         assert_eq!(found[0].subject.as_deref(), Some("right"));
     }
 

@@ -12,7 +12,7 @@ use super::revision::Source;
 use super::running::{Inner, State};
 use super::store::{Awaiting, Manifest, Record};
 use super::text::Text;
-use super::{Change, CommitRequest, Committed, MAX_COMMENT_BYTES, undo};
+use super::{Change, CommitRequest, Committed, MAX_COMMENT_BYTES, Occasion, undo};
 use crate::audit::{Actor, AuditAction, Outcome};
 use crate::config::Config;
 
@@ -132,7 +132,7 @@ impl Inner {
             self.abandon(&before).await;
             return Err(CommitFailed::Stopping);
         };
-        let generation = match datapath.commit(config).await {
+        let generation = match datapath.commit(config, Occasion::Commit).await {
             Ok(generation) => generation,
             Err(error) => {
                 self.abandon(&before).await;
@@ -213,7 +213,7 @@ impl Inner {
             .await;
         let taken_back = match (config, &mut state.datapath) {
             (Ok(config), Some(datapath)) => datapath
-                .commit(config)
+                .commit(config, Occasion::Again)
                 .await
                 .map_err(|error| error.to_string()),
             (Err(_), _) => Err("it can't be compiled any more".to_owned()),
@@ -269,7 +269,7 @@ impl Inner {
         let config = self.compile(state.now.in_force.yaml.clone(), name).await;
         let config = config.map_err(RefreshError::Invalid)?;
         let datapath = state.datapath.as_mut().ok_or(RefreshError::Stopping)?;
-        let generation = datapath.commit(config).await?;
+        let generation = datapath.commit(config, Occasion::Again).await?;
         state.now.generation = generation;
         self.show(state);
         Ok(generation)

@@ -70,10 +70,24 @@ pub const MAX_COMMENT_BYTES: usize = 1_024;
 pub trait Datapath: fmt::Debug + Send + 'static {
     /// Puts a configuration in force at one instant, and says which generation it is. Where it fails,
     /// what was in force still is.
-    fn commit(&mut self, config: Config) -> BoxFuture<'_, Result<u64, CommitError>>;
+    fn commit(
+        &mut self,
+        config: Config,
+        occasion: Occasion,
+    ) -> BoxFuture<'_, Result<u64, CommitError>>;
 
     /// Ends it, in good order.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Why a configuration is put in force. What it names outside of itself can be a reason to refuse it only where somebody
+/// has just asked for it: one that was good before has to be in force again, whatever became of files meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It is new, and what was in force can stay.
+    Commit,
+    /// It was in force before: a start, other facts, files read again, a commit undone.
+    Again,
 }
 
 /// Text to configuration: [`crate::config::parse`], with whatever else the configuration depends on

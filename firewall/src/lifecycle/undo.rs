@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::decision::{Good, last_good};
 use super::running::{Inner, State};
 use super::text::Text;
-use super::{Alarm, Change};
+use super::{Alarm, Change, Occasion};
 use crate::audit::{Actor, AuditAction, Outcome, Via};
 
 /// How often it is tried again, where the datapath refuses.
@@ -102,7 +102,7 @@ impl Inner {
         } = good.ok_or_else(|| problems.join("; "))?;
         let datapath = state.datapath.as_mut().ok_or("the appliance is stopping")?;
         let generation = datapath
-            .commit(config)
+            .commit(config, Occasion::Again)
             .await
             .map_err(|error| error.to_string())?;
 

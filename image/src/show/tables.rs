@@ -2,11 +2,12 @@
 
 use firewall::view::{
     CountView, DropsView, InterfaceState, InterfaceView, NatPoolView, NatRuleView, NatView,
-    NeighbourPage, PolicyView, RoutePage, SystemView,
+    NeighbourPage, PolicyView, RoutePage, SignaturesView, SystemView,
 };
 
 use super::grid::{Grid, left, right, wrapping};
 use super::units;
+use crate::command::counted;
 use crate::terminal::printable;
 
 pub(crate) fn interfaces(interfaces: &Vec<InterfaceView>, width: Option<usize>) -> Vec<String> {
@@ -224,10 +225,31 @@ pub(crate) fn system(system: &SystemView, _: Option<usize>) -> Vec<String> {
             format!("{}, room for {}", system.sessions, system.session_capacity),
         ),
     ];
+    let signatures = system.signatures.as_ref();
     facts
-        .iter()
-        .map(|(name, value)| format!("{name:<12}{}", printable(value)))
+        .into_iter()
+        .chain(signatures.map(|signatures| ("signatures", loaded(signatures))))
+        .map(|(name, value)| format!("{name:<12}{}", printable(&value)))
         .collect()
+}
+
+/// `1204 from 2 files, 3 can't be used`
+fn loaded(signatures: &SignaturesView) -> String {
+    let SignaturesView {
+        loaded,
+        faulty,
+        files,
+        unread,
+    } = *signatures;
+    let mut text = format!("{loaded} from {}", counted(files.into(), "file", "files"));
+    if faulty > 0 {
+        text.push_str(&format!(", {faulty} can't be used"));
+    }
+    if unread > 0 {
+        let unread = counted(unread.into(), "file", "files");
+        text.push_str(&format!(", {unread} can't be read"));
+    }
+    text
 }
 
 fn or_none<T>(grid: &Grid, rows: &[T], what: &str, width: Option<usize>) -> Vec<String> {

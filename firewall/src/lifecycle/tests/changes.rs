@@ -345,6 +345,27 @@ async fn a_refresh_compiles_what_is_in_force_and_not_the_candidate() {
 }
 
 #[tokio::test]
+async fn what_was_in_force_before_is_no_new_commit() {
+    let place = Place::new(&policy("one"));
+    let run = place.run().await;
+    run.edit(&policy("two")).await;
+    run.lifecycle.commit(request(None)).await.unwrap();
+    run.lifecycle.refresh().await.unwrap();
+    run.lifecycle.reload().await.unwrap();
+    place.write(&policy("three"));
+    run.lifecycle.reload().await.unwrap();
+    assert_eq!(
+        run.datapath.occasions(),
+        [
+            Occasion::Commit,
+            Occasion::Again,
+            Occasion::Again,
+            Occasion::Commit
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_commit_without_a_comment_is_told_in_a_sentence() {
     let run = Place::new(&policy("one")).run().await;
     run.edit(&policy("two")).await;

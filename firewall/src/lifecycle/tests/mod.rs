@@ -37,6 +37,7 @@ struct Notes(Arc<Mutex<Noted>>);
 #[derive(Debug, Default)]
 struct Noted {
     enforced: Vec<String>,
+    occasions: Vec<Occasion>,
     refuses: bool,
     stopped: bool,
 }
@@ -50,6 +51,10 @@ impl Notes {
             .last()
             .cloned()
             .unwrap_or_default()
+    }
+
+    fn occasions(&self) -> Vec<Occasion> {
+        self.0.lock().unwrap().occasions.clone()
     }
 
     fn commits(&self) -> usize {
@@ -71,12 +76,17 @@ fn name_of(config: &Config) -> String {
 }
 
 impl Datapath for Notes {
-    fn commit(&mut self, config: Config) -> BoxFuture<'_, Result<u64, CommitError>> {
+    fn commit(
+        &mut self,
+        config: Config,
+        occasion: Occasion,
+    ) -> BoxFuture<'_, Result<u64, CommitError>> {
         let mut noted = self.0.lock().unwrap();
         let outcome = if noted.refuses {
             Err(CommitError::NeedsRestart("system.mode"))
         } else {
             noted.enforced.push(name_of(&config));
+            noted.occasions.push(occasion);
             Ok(noted.enforced.len() as u64)
         };
         Box::pin(async { outcome })

@@ -740,6 +740,8 @@ export const en = {
   'system.uptime': 'Up',
   'system.mode': 'Mode',
   'system.workers': 'Workers',
+  'system.signatures': 'Signatures',
+  'system.signaturesOf': '{loaded} from {files} files, {faulty} unusable, {unread} files unread',
   'system.workersHint': 'auto, or 1 to 64; takes a restart',
   'system.booted': 'Machine booted',
   'system.state': 'State directory',

@@ -742,6 +742,8 @@ export const ja: Catalogue = {
   'system.uptime': '稼働時間',
   'system.mode': 'モード',
   'system.workers': 'ワーカー',
+  'system.signatures': 'シグネチャ',
+  'system.signaturesOf': '{loaded} 個 ({files} ファイル)、使用不可 {faulty} 個、読み込めないファイル {unread} 個',
   'system.workersHint': 'auto または 1 ~ 64。変更には再起動が必要です',
   'system.booted': 'マシンの起動',
   'system.state': '状態ディレクトリ',
