@@ -23,6 +23,7 @@ use crate::datapath::{Generation, Shared};
 use crate::history::History;
 use crate::objects::Objects;
 use crate::ports::{KernelCounters, PortId, PortState};
+use crate::signatures::InUse;
 use crate::view;
 
 pub use explain::MatchError;
@@ -139,7 +140,7 @@ impl Control {
             workers: shared.workers.len() as u16,
             sessions: shared.table.live(),
             session_capacity: u64::from(shared.table.capacity()),
-            signatures: generation.signatures.as_ref().map(|rules| rules.view()),
+            signatures: generation.signatures.as_ref().map(InUse::view),
         }
     }
 

@@ -290,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn the_system_says_how_many_signatures_are_in_use() {
+        let mut shown = Fake::running().system();
+        let row = |shown: &SystemView| system(shown, None).pop().unwrap();
+        assert_eq!(
+            row(&shown),
+            "signatures  1204 from 2 files, 3 can't be used"
+        );
+        shown.signatures = None;
+        assert!(row(&shown).starts_with("sessions"));
+    }
+
+    #[test]
     fn no_line_is_longer_than_the_terminal() {
         for width in [80, 100, 160] {
             for lines in all(&Fake::running(), Some(width)) {
