@@ -74,7 +74,7 @@ impl Compiler<'_> {
             }
             ranges.push(range);
         }
-        if pool.addresses.is_empty() {
+        if pool.addresses.is_empty() && !self.findings.is_damaged("nat.pools", &name.value) {
             let message = format!("pool '{}' is empty: it has no address to give", name.value);
             self.findings.error(name.place, message);
         }

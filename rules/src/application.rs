@@ -126,7 +126,7 @@ impl Applications {
         ) {
             let (name, items) = &document.0[index];
             check_name(name, "an application", &["any"], findings);
-            if items.is_empty() {
+            if items.is_empty() && !findings.is_damaged("applications", &name.value) {
                 findings.error(
                     name.place,
                     format!(

@@ -289,7 +289,7 @@ impl ContentConditions {
                 );
             }
         }
-        if document.is_empty() {
+        if document.is_empty() && !findings.is_damaged_at(place) {
             findings.error(
                 place,
                 "l7 asks for nothing: name something, or leave it out",

@@ -10,14 +10,15 @@ const FINDINGS_MAX: usize = 10_000;
 
 /// What was found so far.
 ///
-/// It also remembers which named entries could not be read in full. That was reported once, where
-/// it happened; a reference to such an entry is not a second mistake.
+/// It also remembers which named entries, maps and lists could not be read in full. That was reported once, where
+/// it happened; a reference to such an entry is not a second mistake, and neither is what it lacks.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     diagnostics: Vec<Diagnostic>,
     errors_not_kept: usize,
     warnings_not_kept: usize,
     damaged: BTreeSet<(String, String)>,
+    damaged_places: BTreeSet<Place>,
 }
 
 impl Findings {
@@ -99,6 +100,7 @@ impl Findings {
             self.push(finding);
         }
         self.damaged.extend(others.damaged);
+        self.damaged_places.extend(others.damaged_places);
     }
 
     /// Entry `name` of `section` has a mistake that was reported: it may be missing or incomplete.
@@ -109,6 +111,15 @@ impl Findings {
     pub fn is_damaged(&self, section: &str, name: &str) -> bool {
         self.damaged
             .contains(&(section.to_owned(), name.to_owned()))
+    }
+
+    /// Likewise of a map or a list that has no name of its own, by where it begins.
+    pub fn mark_damaged_at(&mut self, place: Place) {
+        self.damaged_places.insert(place);
+    }
+
+    pub fn is_damaged_at(&self, place: Place) -> bool {
+        self.damaged_places.contains(&place)
     }
 
     pub fn damaged<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a str> {

@@ -72,7 +72,7 @@ impl Names {
         for index in members_first(document, "address object", references, findings) {
             let (name, items) = &document.0[index];
             check_name(name, "an address object", &["any"], findings);
-            if items.is_empty() {
+            if items.is_empty() && !findings.is_damaged("addresses", &name.value) {
                 findings.error(
                     name.place,
                     format!(

@@ -357,7 +357,7 @@ pub(crate) fn compile_applications(
 }
 
 fn check_not_empty(list: &NameList, findings: &mut Findings) {
-    if list.value.is_empty() {
+    if list.value.is_empty() && !findings.is_damaged_at(list.place) {
         findings.error(
             list.place,
             "an empty list matches nothing: say any, or name something",

@@ -108,7 +108,8 @@ impl Schedule {
         document: &document::Schedule,
         findings: &mut Findings,
     ) -> Self {
-        if document.weekly.is_empty() && document.dates.is_empty() {
+        let is_empty = document.weekly.is_empty() && document.dates.is_empty();
+        if is_empty && !findings.is_damaged("schedules", &name.value) {
             findings.error(
                 name.place,
                 format!(

@@ -110,7 +110,8 @@ pub(super) fn compile_url(
         log,
     } = &filter.value;
     let names = names(block, allow, categories, known, findings);
-    if block.is_empty() && categories.is_empty() {
+    let is_whole = !findings.is_damaged_at(filter.place);
+    if block.is_empty() && categories.is_empty() && is_whole {
         findings.error(
             filter.place,
             "url-filter blocks nothing: block or categories",
@@ -141,7 +142,8 @@ pub(super) fn compile_dns(
     } = &filter.value;
     let names = names(block, allow, categories, known, findings);
     // One that blocks nothing may still log what is asked for.
-    if block.is_empty() && categories.is_empty() && *log != FilteredLog::All {
+    let is_whole = !findings.is_damaged_at(filter.place);
+    if block.is_empty() && categories.is_empty() && *log != FilteredLog::All && is_whole {
         let message = "dns-filter does nothing: block, categories, or log: all";
         findings.error(filter.place, message);
     }
@@ -151,14 +153,14 @@ pub(super) fn compile_dns(
         DnsFilterAnswer::Sinkhole => DnsAnswers::Sinkhole(addresses(sinkhole, findings)),
     };
     match (answer, sinkhole.0.first()) {
-        (DnsFilterAnswer::Sinkhole, None) => {
+        (DnsFilterAnswer::Sinkhole, None) if is_whole => {
             let message = "answer: sinkhole needs the addresses to answer with: sinkhole";
             findings.error(filter.place, message);
         }
         (DnsFilterAnswer::Nxdomain | DnsFilterAnswer::Zero, Some(first)) => {
             findings.error(first.place, "sinkhole goes with answer: sinkhole");
         }
-        (DnsFilterAnswer::Sinkhole, Some(_))
+        (DnsFilterAnswer::Sinkhole, Some(_) | None)
         | (DnsFilterAnswer::Nxdomain | DnsFilterAnswer::Zero, None) => {}
     }
     DnsFilterRule {
@@ -209,8 +211,10 @@ fn known_categories(
         .iter()
         .map(|service| service.category.as_str())
         .collect();
+    // It may be the one of a service that could not be read.
+    let are_all_known = findings.damaged("services").next().is_none();
     for category in written {
-        if !known.contains(category.value.as_str()) {
+        if !known.contains(category.value.as_str()) && are_all_known {
             findings.error_with_suggestion(
                 category.place,
                 format!("'{}' is no category of services", category.value),

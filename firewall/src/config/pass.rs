@@ -113,6 +113,7 @@ impl Pass {
             return true;
         }
         mark_damage("", root, &left_out, findings);
+        mark_places(root, &left_out, findings);
         let strangers = self.strangers.into_inner();
         let lost = |node: &Node| left_out.contains(&node.id) && !strangers.contains(&node.id);
         !lost(root) && !entries(root).iter().any(|(_, section)| lost(section))
@@ -134,6 +135,26 @@ fn mark_damage(path: &str, holder: &Node, left_out: &HashSet<u32>, findings: &mu
             mark_damage(&format!("{path}.{name}"), value, left_out, findings);
         }
     }
+}
+
+/// Marks every map and list inside `node`, itself included, of which anything was left out. Whether that is so of the node.
+fn mark_places(node: &Node, left_out: &HashSet<u32>, findings: &mut Findings) -> bool {
+    let mut mark = |below: &mut dyn Iterator<Item = &Node>| {
+        let mut lost = false;
+        for node in below {
+            lost |= mark_places(node, left_out, findings);
+        }
+        if lost {
+            findings.mark_damaged_at(node.place);
+        }
+        lost
+    };
+    let lost_below = match &node.kind {
+        Kind::Null | Kind::Scalar { .. } => false,
+        Kind::Seq(items) => mark(&mut items.iter()),
+        Kind::Map(entries) => mark(&mut entries.iter().map(|(_, value)| value)),
+    };
+    lost_below || left_out.contains(&node.id)
 }
 
 pub(super) fn entries(node: &Node) -> &[(Node, Node)] {

@@ -67,7 +67,7 @@ fn compile_one(
         .interface
         .as_ref()
         .map(|name| position(name, interfaces, findings));
-    if via.is_none() && interface.is_none() {
+    if via.is_none() && interface.is_none() && !findings.is_damaged_at(*place) {
         findings.error(
             *place,
             "a route needs a next hop: via, or interface, or both",

@@ -187,6 +187,8 @@ fn selector(change: &Located<document::Tuning>, findings: &mut Findings) -> Opti
             );
             None
         }
+        // What was meant for one was reported.
+        (None, None) if findings.is_damaged_at(change.place) => None,
         (None, None) => {
             findings.error(change.place, "which rules? id: NUMBER, or class: NAME");
             None

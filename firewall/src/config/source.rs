@@ -64,6 +64,8 @@ pub(super) fn compile(written: &Written<'_>, findings: &mut Findings) -> Option<
             );
             None
         }
+        // Where it comes from could not be read.
+        (None, None) if findings.is_damaged("feeds", &name.value) => None,
         (None, None) => {
             findings.error(
                 name.place,

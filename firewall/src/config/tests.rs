@@ -1056,3 +1056,63 @@ policies:
         assert!(message.contains(said), "{message}");
     }
 }
+
+#[test]
+fn what_an_entry_lacks_because_it_could_not_be_read_is_no_second_mistake() {
+    let policy = |more: &str| {
+        format!("policies: [{{ name: p, from: trust, to: untrust, action: permit, {more} }}]\n")
+    };
+    for (text, expected) in [
+        (policy("l7: { hots: a }"), "8:71 unknown key 'hots' [host]"),
+        (
+            policy("inspect: s")
+                + "inspection: { s: { url-filter: { block: l1 } } }\nurl-lists: { l1: { entries: ['='] } }\n",
+            "10:30 '=': it is no host name: letters, digits, '-', '_' and dots",
+        ),
+        (
+            policy("inspect: s")
+                + "inspection: { s: { url-filter: { block: l1 } } }\nurl-lists: { l1: { entries: [[a]] } }\n",
+            "10:30 expected a word, found a list",
+        ),
+        (
+            policy("inspect: s")
+                + "inspection: { s: { url-filter: { block: [[l1]] } } }\n",
+            "9:42 expected a word, found a list",
+        ),
+        (
+            policy("schedule: s1") + "schedules: { s1: { weekly: a } }\n",
+            "9:28 expected a map with days, from, to, found 'a'",
+        ),
+        (
+            policy("source: [[a]]"),
+            "8:74 expected a word, found a list",
+        ),
+        (
+            policy("source: a1") + "addresses: { a1: [[a]] }\n",
+            "9:19 expected a word, found a list",
+        ),
+        (
+            policy("application: a1") + "applications: { a1: [[a]] }\n",
+            "9:22 expected an application's name, or a map with its protocol and ports, found a list",
+        ),
+        (
+            "routes: [{ to: 10.0.0.0/8, via: [a] }]\n".to_owned(),
+            "8:33 expected a word, found a list",
+        ),
+        (
+            "feeds: { f: { url: [a] } }\n".to_owned(),
+            "8:20 expected a word, found a list",
+        ),
+        (
+            "nat: { pools: { p: { addresses: [[a]] } }, source: [{ name: a, from: trust, to: untrust, source: any, translate: { pool: p } }] }\n".to_owned(),
+            "8:34 expected a word, found a list",
+        ),
+        (
+            "signatures: { tuning: [{ id: abc, action: drop }] }\n".to_owned(),
+            "8:30 expected a whole number from 0 to 4294967295, found 'abc'",
+        ),
+    ] {
+        let found = findings(&format!("{SMALL}{text}"));
+        assert_eq!(found, [expected], "{text}");
+    }
+}

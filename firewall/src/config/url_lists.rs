@@ -43,6 +43,7 @@ pub struct UrlListLimits {
     pub most_change_percent: Option<u8>,
 }
 
+const SECTION: &str = "url-lists";
 const DEFAULT_AT_MOST: u32 = 1_000_000;
 /// Of eight bytes each in memory.
 const MAX_AT_MOST: u32 = 4_000_000;
@@ -71,10 +72,14 @@ pub(super) fn compile(
         .iter()
         .filter_map(|(name, list)| {
             check_name(name, "a list of URLs", &[], findings);
+            let content = content(name, list, findings);
+            if content.is_none() {
+                findings.mark_damaged(SECTION, &name.value);
+            }
             Some(UrlList {
                 name: name.value.clone(),
                 description: list.description.clone(),
-                content: content(name, list, findings)?,
+                content: content?,
             })
         })
         .collect()
@@ -89,6 +94,9 @@ fn content(
         return written(name, list, findings).map(UrlListContent::Written);
     }
     if list.url.is_none() && list.file.is_none() {
+        if findings.is_damaged(SECTION, &name.value) {
+            return None;
+        }
         let message = format!(
             "list '{}' has nothing in it: entries, url or file",
             name.value
