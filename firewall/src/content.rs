@@ -53,7 +53,7 @@ impl Facts {
         Self {
             method: Some(text(&request.method)),
             target: plain(&request.target),
-            host: Some(bare(&request.host.to_ascii_lowercase()).into()),
+            host: Some(bare(&request.host).into()),
             ..self.clone()
         }
     }
@@ -69,15 +69,15 @@ impl Facts {
                 } else {
                     absolute(&self.target).map(|(host, _)| host)
                 };
-                self.host = host.map(|host| bare(&host.to_ascii_lowercase()).into());
+                self.host = host.map(|host| bare(host).into());
             }
             Fact::HttpHeader { name, value } if name.eq_ignore_ascii_case(b"host") => {
                 // RFC 9110 7.2: of several, none can be trusted to be the one; the first is what most servers take.
-                let host = String::from_utf8_lossy(value).to_ascii_lowercase();
+                let host = String::from_utf8_lossy(value);
                 self.host.get_or_insert_with(|| bare(&host).into());
             }
             Fact::DnsQuery { name, .. } => {
-                self.host = Some(bare(&name.to_ascii_lowercase()).into());
+                self.host = Some(bare(name).into());
                 self.asks_names = true;
             }
             Fact::TlsChosen { version, .. } => self.tls_version = Some(version),
@@ -259,7 +259,7 @@ fn url(host: &str, target: &str) -> Arc<str> {
     match absolute(target) {
         Some((host, path)) => {
             let path = if path.is_empty() { "/" } else { path };
-            format!("{}{path}", bare(&host.to_ascii_lowercase())).into()
+            format!("{}{path}", bare(host)).into()
         }
         None => format!("{host}{target}").into(),
     }
@@ -276,11 +276,16 @@ fn text(bytes: &[u8]) -> Arc<str> {
     String::from_utf8_lossy(bytes).into()
 }
 
-/// Without what says nothing about whose it is: a port, and the dot of the root.
-fn bare(host: &str) -> &str {
+/// As policies are compared with it: in small letters, without what says nothing about whose it is, a port and the dot of the root. An
+/// address of IPv6 is written in many ways, and has one here.
+pub(crate) fn bare(host: &str) -> String {
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let host = without_port(host.trim());
-    host.strip_suffix('.').unwrap_or(host)
+    let host = host.trim();
+    let named = without_port(host);
+    let named = named.strip_suffix('.').unwrap_or(named);
+    rules::ipv6(host)
+        .or_else(|| rules::ipv6(named))
+        .unwrap_or_else(|| named.to_ascii_lowercase())
 }
 
 /// RFC 3986 3.2.2: an IPv6 address has colons of its own, in brackets.
@@ -359,7 +364,9 @@ mod tests {
             of("/?u=http://x/", "example.com"),
             known("example.com/?u=http://x/")
         );
-        assert_eq!(of("/", "[2001:db8::1]:80"), known("[2001:db8::1]/"));
+        for address in ["[2001:db8::1]:80", "[2001:DB8:0::1]"] {
+            assert_eq!(of("/", address), known("[2001:db8::1]/"));
+        }
         for same in [
             "/a/b",
             "/%61/b",

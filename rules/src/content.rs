@@ -7,14 +7,21 @@
 //! More knowledge turns `Maybe` into `Yes` or `No`, and never one of these into another, but for what changes with each request of a
 //! session (host, URL, method): those are asked about anew for each.
 
+mod host;
+mod method;
 mod pattern;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::document;
 use crate::{Findings, Located, OneOrMany, suggest};
-use pattern::Pattern;
+use pattern::{Pattern, PatternError};
+
+pub use host::{HostError, host_name, ipv6};
+pub use method::{MethodError, check_method};
+pub use tls::{is_ja4, tls_version, tls_version_name};
 
 /// One thing about a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,9 +62,9 @@ pub struct Content {
     pub category: Learnt<Arc<str>>,
     /// From 1 to 5.
     pub risk: Learnt<u8>,
-    /// In small letters.
+    /// In small letters, without a port and the root's dot; an IPv6 address as [`ipv6`] has it.
     pub host: Learnt<Arc<str>>,
-    /// The host and the path with its query, as the request has it.
+    /// The host and the path with its query, in the form that [`Vocabulary::plain_target`] gives to patterns.
     pub url: Learnt<Arc<str>>,
     pub method: Learnt<Arc<str>>,
     /// As the wire has it: 0x0303 is TLS 1.2.
@@ -117,17 +124,21 @@ impl Holds {
     }
 }
 
-/// The names that conditions may use, which whoever looks into sessions knows.
-#[derive(Clone, Debug, Default)]
+/// What whoever looks into sessions knows of what conditions ask for.
+#[derive(Clone, Debug)]
 pub struct Vocabulary {
+    /// The names that conditions may use.
     pub applications: BTreeSet<String>,
     pub categories: BTreeSet<String>,
+    /// The path and query of a URL as [`Content::url`] has them.
+    pub plain_target: fn(&[u8]) -> Vec<u8>,
 }
 
 impl Vocabulary {
     pub const EMPTY: Self = Self {
         applications: BTreeSet::new(),
         categories: BTreeSet::new(),
+        plain_target: <[u8]>::to_vec,
     };
 }
 
@@ -149,7 +160,7 @@ fn written(document: &document::L7) -> Vec<String> {
     });
     let risk = document.risk.iter();
     lists
-        .chain(risk.map(|risk| format!("risk: {}", risk.value)))
+        .chain(risk.map(|risk| format!("risk: {}", risk.value.level())))
         .collect()
 }
 
@@ -165,8 +176,12 @@ pub struct ContentConditions {
     urls: Vec<Pattern>,
     methods: BTreeSet<String>,
     tls_versions: BTreeSet<u16>,
+    /// In small letters. Only what an ALPN begins and ends with can have others on the wire.
     ja4: BTreeSet<String>,
 }
+
+/// The section that brings applications of the user's own.
+const SERVICES: &str = "services";
 
 /// One thing that may be asked for.
 struct Condition {
@@ -224,7 +239,10 @@ const CONDITIONS: [Condition; 8] = [
     Condition {
         key: "ja4",
         is_asked: |it| !it.ja4.is_empty(),
-        holds: |it, content| content.ja4.holds(|ja4| it.ja4.contains(&**ja4)),
+        holds: |it, content| {
+            let is_one = |ja4: &Arc<str>| it.ja4.contains(&ja4.to_ascii_lowercase());
+            content.ja4.holds(is_one)
+        },
     },
 ];
 
@@ -242,26 +260,27 @@ impl ContentConditions {
                 &document.application,
                 "an application that is told by its content",
                 &vocabulary.applications,
+                |name, findings| findings.is_damaged(SERVICES, name),
                 findings,
             ),
             categories: named(
                 &document.category,
                 "a category of applications",
                 &vocabulary.categories,
+                // It may be the one of a service that could not be read.
+                |_, findings| findings.damaged(SERVICES).next().is_some(),
                 findings,
             ),
             hosts: patterns(&document.host, Pattern::host, findings),
-            urls: patterns(&document.url, Pattern::url, findings),
-            methods: document.method.iter().map(method).collect(),
+            urls: patterns(
+                &document.url,
+                |written| Pattern::url(written, vocabulary.plain_target),
+                findings,
+            ),
+            methods: methods(&document.method, findings),
+            least_risk: document.risk.map(|risk| risk.value.level()),
             ..Self::default()
         };
-        if let Some(risk) = &document.risk {
-            if (1..=5).contains(&risk.value) {
-                conditions.least_risk = Some(risk.value);
-            } else {
-                findings.error(risk.place, "a risk is a number from 1 to 5");
-            }
-        }
         for version in &document.tls_version {
             match tls_version(&version.value) {
                 Some(number) => {
@@ -278,7 +297,9 @@ impl ContentConditions {
         }
         for fingerprint in &document.ja4 {
             if is_ja4(&fingerprint.value) {
-                conditions.ja4.insert(fingerprint.value.clone());
+                conditions
+                    .ja4
+                    .insert(fingerprint.value.to_ascii_lowercase());
             } else {
                 findings.error(
                     fingerprint.place,
@@ -346,11 +367,12 @@ fn named(
     list: &OneOrMany<Located<String>>,
     what: &str,
     known: &BTreeSet<String>,
+    was_reported: impl Fn(&str, &Findings) -> bool,
     findings: &mut Findings,
 ) -> BTreeSet<Arc<str>> {
     let mut names = BTreeSet::new();
     for name in list {
-        if !known.contains(&name.value) {
+        if !known.contains(&name.value) && !was_reported(&name.value, findings) {
             findings.error_with_suggestion(
                 name.place,
                 format!("'{}' is not {what}", name.value),
@@ -364,47 +386,27 @@ fn named(
 
 fn patterns(
     list: &OneOrMany<Located<String>>,
-    read: fn(&str) -> Result<Pattern, String>,
+    read: impl Fn(&str) -> Result<Pattern, PatternError>,
     findings: &mut Findings,
 ) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for item in list {
         match read(&item.value) {
             Ok(pattern) => patterns.push(pattern),
-            Err(message) => findings.error(item.place, message),
+            Err(error) => findings.error(item.place, error.to_string()),
         }
     }
     patterns
 }
 
-/// RFC 9110 9.1: methods are case-sensitive, and those that there are have capital letters.
-fn method(written: &Located<String>) -> String {
-    written.value.to_ascii_uppercase()
-}
-
-/// A version of TLS as the wire has it, by the name that policies have for it.
-#[must_use]
-pub fn tls_version(written: &str) -> Option<u16> {
-    Some(match written {
-        "ssl-3.0" => 0x0300,
-        "1.0" => 0x0301,
-        "1.1" => 0x0302,
-        "1.2" => 0x0303,
-        "1.3" => 0x0304,
-        _ => return None,
-    })
-}
-
-/// The form in FoxIO's description of JA4: ten characters, and two of twelve hexadecimal digits.
-#[must_use]
-pub fn is_ja4(written: &str) -> bool {
-    let parts: Vec<_> = written.split('_').collect();
-    let [kind, ciphers, extensions] = parts[..] else {
-        return false;
-    };
-    let is_hash =
-        |part: &str| part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    kind.len() == 10 && kind.is_ascii() && is_hash(ciphers) && is_hash(extensions)
+fn methods(list: &OneOrMany<Located<String>>, findings: &mut Findings) -> BTreeSet<String> {
+    for method in list {
+        if let Err(error) = check_method(&method.value) {
+            let meant = error.suggestion().map(ToOwned::to_owned);
+            findings.error_with_suggestion(method.place, error.to_string(), meant);
+        }
+    }
+    list.iter().map(|method| method.value.clone()).collect()
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ pub struct L7 {
     /// Services of this risk or more, from 1 to 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u8>)]
-    pub risk: Option<Located<u8>>,
+    pub risk: Option<Located<Risk>>,
     /// `example.com`, or `*.example.com` for all below it.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     #[schema(value_type = Vec<String>)]
@@ -250,6 +250,17 @@ pub struct L7 {
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub ja4: OneOrMany<Located<String>>,
+}
+
+/// From 1, nothing to worry about, to 5, made for what policies forbid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Risk(u8);
+
+impl Risk {
+    #[must_use]
+    pub fn level(self) -> u8 {
+        self.0
+    }
 }
 
 impl L7 {
@@ -276,6 +287,39 @@ fn enabled() -> bool {
 pub enum LogEvent {
     Start,
     End,
+}
+
+impl<'de> Deserialize<'de> for Risk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RiskVisitor)
+    }
+}
+
+struct RiskVisitor;
+
+impl Visitor<'_> for RiskVisitor {
+    type Value = Risk;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number from 1 to 5")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Risk, E> {
+        let level = u8::try_from(number)
+            .ok()
+            .filter(|level| (1..=5).contains(level));
+        level
+            .map(Risk)
+            .ok_or_else(|| E::custom("a risk is a number from 1 to 5"))
+    }
+
+    /// Of what is not quoted, too, where it is no number.
+    fn visit_str<E: Error>(self, text: &str) -> Result<Risk, E> {
+        Err(E::custom(match text {
+            "1" | "2" | "3" | "4" | "5" => "a risk is a number from 1 to 5, without quotes",
+            _ => "a risk is a number from 1 to 5",
+        }))
+    }
 }
 
 impl<'de> Deserialize<'de> for ApplicationItem {

@@ -35,7 +35,10 @@ pub mod tuple;
 pub use address::AddressSet;
 pub use application::{Application, Part, Term, parse_protocol};
 pub use catalogue::{BuiltIn, catalogue};
-pub use content::{Content, ContentConditions, Holds, Learnt, Vocabulary, is_ja4, tls_version};
+pub use content::{
+    Content, ContentConditions, Holds, HostError, Learnt, MethodError, Vocabulary, check_method,
+    host_name, ipv6, is_ja4, tls_version, tls_version_name,
+};
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use explain::{Explanation, Failure, NearMiss};
 pub use facts::{Extent, Facts, Outside};

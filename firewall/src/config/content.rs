@@ -1,5 +1,6 @@
-//! The names by which policies may ask for what a session carries.
+//! The words by which policies may ask for what a session carries.
 
+use inspection::filter::plain_target;
 use inspection::{Protocol, Services};
 use rules::Vocabulary;
 
@@ -16,5 +17,6 @@ pub(crate) fn vocabulary(services: &Services) -> Vocabulary {
             .iter()
             .map(|service| service.category.clone())
             .collect(),
+        plain_target,
     }
 }

@@ -356,7 +356,7 @@ pub struct Service {
     /// From 1, nothing to worry about, to 5, made for what policies forbid.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
-    pub risk: Option<Located<u8>>,
+    pub risk: Option<Located<document::Risk>>,
     /// Each stands for itself and all below it.
     #[schema(value_type = Vec<String>)]
     pub domains: OneOrMany<Located<String>>,

@@ -59,19 +59,13 @@ fn one(name: &Located<String>, service: &document::Service, findings: &mut Findi
             format!("service '{}' needs domains", name.value),
         );
     }
-    let lowest = Risk::default();
-    let risk = service.risk.as_ref().map_or(lowest, |risk| {
-        Risk::try_from(risk.value).unwrap_or_else(|error| {
-            findings.error(risk.place, error.to_string());
-            lowest
-        })
-    });
+    let risk = service.risk.map(|risk| Risk::try_from(risk.value.level()));
     let domains = service.domains.iter();
     Service {
         title: service.title.clone().unwrap_or_else(|| name.value.clone()),
         name: name.value.clone(),
         category: category.value.clone(),
-        risk,
+        risk: risk.and_then(Result::ok).unwrap_or_default(),
         resolver: service.resolver,
         domains: domains.map(|domain| domain.value.clone()).collect(),
     }

@@ -1063,6 +1063,18 @@ fn what_an_entry_lacks_because_it_could_not_be_read_is_no_second_mistake() {
         format!("policies: [{{ name: p, from: trust, to: untrust, action: permit, {more} }}]\n")
     };
     for (text, expected) in [
+        (
+            policy("l7: { risk: '3' }"),
+            "8:77 a risk is a number from 1 to 5, without quotes",
+        ),
+        (
+            policy("l7: { risk: 9 }"),
+            "8:77 a risk is a number from 1 to 5",
+        ),
+        (
+            policy("l7: { risk: [3] }"),
+            "8:77 expected a number from 1 to 5, found a list",
+        ),
         (policy("l7: { hots: a }"), "8:71 unknown key 'hots' [host]"),
         (
             policy("inspect: s")
@@ -1078,6 +1090,10 @@ fn what_an_entry_lacks_because_it_could_not_be_read_is_no_second_mistake() {
             policy("inspect: s")
                 + "inspection: { s: { url-filter: { block: [[l1]] } } }\n",
             "9:42 expected a word, found a list",
+        ),
+        (
+            policy("l7: { application: s1, category: x }") + "services: { s1: [x] }\n",
+            "9:17 expected a map with title, description, category, risk, domains, resolver, found a list",
         ),
         (
             policy("schedule: s1") + "schedules: { s1: { weekly: a } }\n",
@@ -1115,4 +1131,24 @@ fn what_an_entry_lacks_because_it_could_not_be_read_is_no_second_mistake() {
         let found = findings(&format!("{SMALL}{text}"));
         assert_eq!(found, [expected], "{text}");
     }
+}
+
+#[test]
+fn paths_of_policies_are_compared_in_the_form_of_those_of_requests() {
+    use std::sync::Arc;
+
+    use rules::{Content, Holds, Learnt, PolicyId};
+
+    let text = "policies: [{ name: p, from: trust, to: untrust, action: deny, l7: { url: 'Example.com./a/%62/..//%41/*%3fx' } }]\n";
+    let config = parse(&format!("{SMALL}{text}"), "urls.yaml").unwrap();
+    let holds = |url: &str| {
+        let content = Content {
+            url: Learnt::Known(Arc::from(url)),
+            ..Content::NEVER
+        };
+        config.rules.policy(PolicyId(0)).holds(&content)
+    };
+    assert_eq!(holds("example.com/a/A/y%3Fx"), Holds::Yes);
+    assert_eq!(holds("example.com/a/A/y%3Fx?q"), Holds::Yes);
+    assert_eq!(holds("example.com/a/b/A/y%3Fx"), Holds::No);
 }

@@ -1,10 +1,31 @@
 //! Host names and URLs with `*`.
 
+use super::host::{HostError, host_pattern};
+
 /// Text in which `*` stands for any characters, none included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// What is between the stars, in order.
     parts: Vec<String>,
+    /// Of a URL with a query, what stands before it is enough.
+    takes_any_query: bool,
+}
+
+/// Why there is nothing that it could match.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PatternError {
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error("without the scheme, as '{0}'")]
+    Scheme(String),
+    #[error("'{0}' is no URL: host and path, as {0}/*, or a host under `host`")]
+    NoPath(String),
+    #[error("'{0}' has no host: example.com{0}, or *{0} for any")]
+    NoHost(String),
+    #[error("no spaces or control characters in a URL")]
+    Space,
+    #[error("at most {MOST_CHARACTERS} characters")]
+    TooLong,
 }
 
 /// RFC 1035 2.3.4, and a path that nobody writes by hand.
@@ -12,51 +33,53 @@ const MOST_CHARACTERS: usize = 2_048;
 
 impl Pattern {
     /// `example.com` is that host alone; `*.example.com` is every one below it.
-    pub(super) fn host(written: &str) -> Result<Self, String> {
-        let is_fit = |letter: char| letter.is_alphanumeric() || "-_.*:[]".contains(letter);
-        if written.is_empty() || !written.chars().all(is_fit) {
-            return Err(format!(
-                "'{written}' is no host name: example.com, or *.example.com for all below it"
-            ));
-        }
-        Self::new(written, false)
+    pub(super) fn host(written: &str) -> Result<Self, PatternError> {
+        Ok(Self::new(&host_pattern(written)?, false))
     }
 
-    /// `example.com/downloads/*`: host and path, without `http://`.
-    pub(super) fn url(written: &str) -> Result<Self, String> {
+    /// `example.com/downloads/*`: host and path, without `http://`. The path is compared in the form that `plain` gives to those of
+    /// requests, and a query only where the pattern has one.
+    pub(super) fn url(written: &str, plain: fn(&[u8]) -> Vec<u8>) -> Result<Self, PatternError> {
         if let Some((_, rest)) = written.split_once("://") {
-            return Err(format!("without the scheme, as '{rest}'"));
+            return Err(PatternError::Scheme(rest.to_owned()));
         }
-        if !written.contains('/') {
-            return Err(format!(
-                "'{written}' is no URL: host and path, as {written}/*, or a host under `host`"
-            ));
-        }
+        let Some(slash) = written.find('/') else {
+            return Err(PatternError::NoPath(written.to_owned()));
+        };
         if written
             .chars()
             .any(|letter| letter.is_whitespace() || letter.is_control())
         {
-            return Err("no spaces or control characters in a URL".to_owned());
+            return Err(PatternError::Space);
         }
-        Self::new(written, true)
+        if written.len() > MOST_CHARACTERS {
+            return Err(PatternError::TooLong);
+        }
+        let (host, target) = written.split_at(slash);
+        if host.is_empty() {
+            return Err(PatternError::NoHost(written.to_owned()));
+        }
+        let host = host_pattern(host)?;
+        let target = plain(target.as_bytes());
+        let target = String::from_utf8_lossy(&target);
+        Ok(Self::new(&format!("{host}{target}"), !target.contains('?')))
     }
 
-    fn new(written: &str, has_path: bool) -> Result<Self, String> {
-        if written.len() > MOST_CHARACTERS {
-            return Err(format!("at most {MOST_CHARACTERS} characters"));
-        }
-        // Letters count in a path, and not in a host.
-        let host_end = written.find('/').filter(|_| has_path);
-        let (host, path) = written.split_at(host_end.unwrap_or(written.len()));
-        let text = format!("{}{path}", host.to_lowercase());
-        Ok(Self {
+    fn new(text: &str, takes_any_query: bool) -> Self {
+        Self {
             parts: text.split('*').map(ToOwned::to_owned).collect(),
-        })
+            takes_any_query,
+        }
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        let before_query = text.split_once('?').filter(|_| self.takes_any_query);
+        self.matches_all(text) || before_query.is_some_and(|(path, _)| self.matches_all(path))
     }
 
     /// The first and the last part are fixed at their ends; each other one is wherever it comes first, because nothing is lost by
     /// taking the earliest place.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    fn matches_all(&self, text: &str) -> bool {
         let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else {
             return false;
         };
@@ -94,7 +117,10 @@ mod tests {
         assert!(!host("*.example.com", "badexample.com"));
         assert!(host("ads*.example.*", "ads7.example.net"));
 
-        let url = |written: &str, url: &str| Pattern::url(written).unwrap().matches(url);
+        let url = |written: &str, url: &str| {
+            let pattern = Pattern::url(written, <[u8]>::to_vec);
+            pattern.unwrap().matches(url)
+        };
         assert!(url("example.com/a/*", "example.com/a/b?c"));
         assert!(!url("example.com/a/*", "example.com/A/b"));
         assert!(url("*/wp-login.php*", "www.example.com/x/wp-login.php?a=1"));
@@ -102,18 +128,55 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_compared_where_the_pattern_has_one() {
+        let url = |written: &str, url: &str| {
+            let pattern = Pattern::url(written, <[u8]>::to_vec);
+            pattern.unwrap().matches(url)
+        };
+        for asked in ["q.example/x", "q.example/x?", "q.example/x?a=b?c"] {
+            assert!(url("q.example/x", asked), "{asked}");
+            assert!(url("q.example/*x", asked), "{asked}");
+        }
+        assert!(!url("q.example/x", "q.example/x/y?a"));
+        assert!(!url("q.example/x", "q.example/?x"));
+        // A star takes a query, too.
+        assert!(url("*/admin/*", "q.example/x?to=/admin/y"));
+        assert!(url("q.example/x?a=*", "q.example/x?a=b"));
+        assert!(!url("q.example/x?a=b", "q.example/x?a=b?"));
+        assert!(!url("q.example/x?a=b", "q.example/x"));
+    }
+
+    #[test]
+    fn a_path_is_compared_in_the_form_of_requests_and_its_stars_stay() {
+        let small = |target: &[u8]| target.to_ascii_lowercase();
+        let pattern = Pattern::url("a.example/X/*?Y", small).unwrap();
+        assert!(pattern.matches("a.example/x/z?y"));
+    }
+
+    #[test]
     fn what_is_no_host_or_url_is_refused_with_what_would_be() {
         assert!(Pattern::host("http://example.com").is_err());
         assert!(Pattern::host("").is_err());
-        let said = Pattern::url("https://example.com/a").unwrap_err();
-        assert_eq!(said, "without the scheme, as 'example.com/a'");
-        assert!(
-            Pattern::url("example.com")
-                .unwrap_err()
-                .contains("example.com/*")
+        let said = |written: &str| {
+            let refused = Pattern::url(written, <[u8]>::to_vec);
+            refused.unwrap_err().to_string()
+        };
+        assert_eq!(
+            said("https://example.com/a"),
+            "without the scheme, as 'example.com/a'"
         );
-        assert!(Pattern::url("example.com/a b").is_err());
-        assert!(Pattern::url(&format!("a/{}", "x".repeat(MOST_CHARACTERS))).is_err());
+        assert!(said("example.com").contains("example.com/*"));
+        assert_eq!(
+            said("/foo"),
+            "'/foo' has no host: example.com/foo, or */foo for any"
+        );
+        assert!(said("example.com:8080/x").contains("'example.com:8080' has a port"));
+        assert!(said(".example.com/x").contains("begins with a dot"));
+        assert!(said("m\u{fc}nchen.example/x").contains("xn--"));
+        assert!(said("user@example.com/x").contains("is no host name"));
+        assert!(said("example.com/a b").contains("no spaces"));
+        let long = format!("a/{}", "x".repeat(MOST_CHARACTERS));
+        assert_eq!(said(&long), "at most 2048 characters");
     }
 
     proptest! {
@@ -122,10 +185,8 @@ mod tests {
         fn it_matches_what_its_definition_does(
             pattern in "[ab*]{1,8}", text in "[ab]{0,10}",
         ) {
-            let written = format!("{pattern}.");
-            let text = format!("{text}.");
-            let matched = Pattern::host(&written).unwrap().matches(&text);
-            prop_assert_eq!(matched, naive(written.as_bytes(), text.as_bytes()));
+            let matched = Pattern::host(&pattern).unwrap().matches(&text);
+            prop_assert_eq!(matched, naive(pattern.as_bytes(), text.as_bytes()));
         }
     }
 

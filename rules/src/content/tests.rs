@@ -9,6 +9,7 @@ fn vocabulary() -> Vocabulary {
     Vocabulary {
         applications: names(&["bittorrent", "http", "ssh", "tls", "youtube"]),
         categories: names(&["streaming", "social"]),
+        plain_target: <[u8]>::to_vec,
     }
 }
 
@@ -105,8 +106,8 @@ fn a_name_that_may_follow_keeps_it_open() {
 #[test]
 fn each_list_has_to_be_met_by_any_of_its_items() {
     let rules = rules(&[json!({ "l7": {
-        "host": ["*.example.com", "example.org"], "method": ["post", "PUT"], "url": "*/admin/*",
-        "tls-version": ["1.0", "1.1"], "risk": 4, "ja4": "t13d1516h2_8daaf6152771_b186095e22b6",
+        "host": ["*.example.com", "example.org"], "method": ["POST", "PUT"], "url": "*/admin/*",
+        "tls-version": ["1.0", "1.1"], "risk": 4, "ja4": "T13D1516H2_8DAAF6152771_B186095E22B6",
     } })]);
     let content = Content {
         host: Learnt::Known("www.example.com".into()),
@@ -167,12 +168,15 @@ fn what_is_wrong_is_told_with_what_was_meant() {
     let said = wrong(json!({ "application": "bitorrent", "category": "socal" }));
     assert!(said.contains("'bitorrent' is not an application"), "{said}");
     assert!(said.contains("'socal' is not a category"), "{said}");
-    assert!(wrong(json!({ "risk": 6 })).contains("from 1 to 5"));
     assert!(wrong(json!({ "tls-version": "2" })).contains("no version of TLS"));
     assert!(wrong(json!({ "ja4": "x" })).contains("no JA4"));
     assert!(wrong(json!({})).contains("asks for nothing"));
     assert!(wrong(json!({ "host": "http://a" })).contains("no host name"));
+    assert!(wrong(json!({ "host": "a:80" })).contains("has a port"));
     assert!(wrong(json!({ "url": "http://a/b" })).contains("without the scheme"));
+    assert!(wrong(json!({ "url": "a:80/b" })).contains("has a port"));
+    assert!(wrong(json!({ "method": "FOO BAR" })).contains("no HTTP method"));
+    assert!(wrong(json!({ "method": ["PUT", "get"] })).ends_with("[GET]"));
     // Without anybody who looks, there are no names.
     let document = json!({ "policies": [{ "name": "p", "from": "trust", "to": "untrust", "action": "permit",
         "l7": { "application": "ssh" } }] });

@@ -104,16 +104,20 @@ pub(super) fn parts(target: &[u8]) -> (Option<Cow<'_, str>>, &[u8]) {
     (Some(String::from_utf8_lossy(host)), path)
 }
 
-/// Resolves the escapes of bytes that `which` says; what resolves to a question mark stays escaped, because it is none.
+/// Resolves the escapes of bytes that `which` says; what resolves to a question mark stays escaped, because it is none. Those that stay
+/// have capital letters (RFC 3986 6.2.2.1).
 fn unescaped(said: &[u8], which: impl Fn(u8) -> bool) -> Vec<u8> {
     let mut plain = Vec::with_capacity(said.len());
     let mut at = 0;
     while let Some(byte) = said.get(at) {
         let escaped = (*byte == b'%')
             .then(|| Some(digit(*said.get(at + 1)?)? << 4 | digit(*said.get(at + 2)?)?))
-            .flatten()
-            .filter(|byte| *byte != b'?' && which(*byte));
-        plain.push(escaped.unwrap_or(*byte));
+            .flatten();
+        match escaped {
+            Some(byte) if byte != b'?' && which(byte) => plain.push(byte),
+            Some(_) => plain.extend(said[at..at + 3].iter().map(u8::to_ascii_uppercase)),
+            None => plain.push(*byte),
+        }
         at += if escaped.is_some() { 3 } else { 1 };
     }
     plain
@@ -179,6 +183,7 @@ mod tests {
         assert_eq!(text("/a/b/"), "/a/b/");
         assert_eq!(text("/a%3Fb?C=%2f%41%"), "/a%3fb?c=%2fa%");
         assert_eq!(text("?a"), "/?a");
+        assert_eq!(plain(b"/A%3fb?C=%2f%41%"), b"/A%3Fb?C=%2FA%");
     }
 
     #[test]

@@ -159,6 +159,8 @@ export const configuration: Record<string, string> = {
   'a category has small letters, digits and hyphens': 'カテゴリーは英小文字、数字、ハイフンからなります',
   "service '{name}' needs domains": 'サービス「{name}」にはドメインが必要です',
   'a risk is a number from 1 to 5': 'リスクは 1 から 5 までの数です',
+  'a risk is a number from 1 to 5, without quotes': 'リスクは 1 から 5 までの数です。引用符は付けません',
+  'a number from 1 to 5': '1 から 5 までの数',
 
   // Policies
   'there are more than 65,535 zones': 'ゾーンが 65,535 個を超えています',
@@ -186,6 +188,13 @@ export const configuration: Record<string, string> = {
   'a category of applications': 'アプリケーションのカテゴリー',
   "'{text}' is no URL: host and path, as {example}/*, or a host under `host`": '「{text}」は URL ではありません。{example}/* のようにホストとパスを書くか、ホストだけなら `host` に書いてください',
   "'{text}' is no host name: example.com, or *.example.com for all below it": '「{text}」はホスト名ではありません。example.com、またはその下位すべてを表す *.example.com です',
+  "'{written}' begins with a dot: {name} is that host alone, *.{below} all below it": '「{written}」がドットで始まっています。そのホストだけなら {name}、その下位すべてなら *.{below} です',
+  "'{written}' has a port, which is for `application` to ask for: '{name}'": '「{written}」にポートがあります。ポートは `application` で指定し、ここは「{name}」とします',
+  "'{text}' must be as it stands on the wire, in its ASCII form, which begins with xn-- as in xn--mnchen-3ya.example": '「{text}」は、通信で使われる ASCII 形式 (xn-- で始まる形。例: xn--mnchen-3ya.example) で書いてください',
+  "'{text}' is no host name, as in www.example.com": '「{text}」はホスト名ではありません。例: www.example.com',
+  "'{text}' has no host: example.com{path}, or *{same} for any": '「{text}」にホストがありません。example.com{path}、または任意のホストを表す *{same} です',
+  "'{text}' is no HTTP method, as in GET: letters, digits and a few signs, without spaces": '「{text}」は HTTP メソッドではありません。GET のように英数字と一部の記号からなり、空白は使えません',
+  "'{text}' is no HTTP method: small letters are others than capital ones": '「{text}」は HTTP メソッドではありません。大文字と小文字は区別されます',
   'no spaces or control characters in a URL': 'URL に空白や制御文字は使えません',
   "without the scheme, as '{example}'": 'スキームは書きません。例: 「{example}」',
   'at most {most} characters': '最大 {most} 文字です',
