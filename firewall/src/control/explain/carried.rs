@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use inspection::filter::{Question, Request};
 use inspection::{Identity, Protocol, Service, Services};
-use rules::{Content, Learnt, suggest};
+use rules::{Content, HostError, Learnt, suggest};
 
 use super::question::{MatchError, refuse};
 use crate::content::{self, Facts};
@@ -53,25 +53,19 @@ impl Carried {
         }
         let mut identity = Identity::default();
         identity.protocol = Some(speaks);
-        identity.host = told.host.as_deref().map(host);
+        identity.host = told.host.as_deref().map(host).transpose()?;
         identity.service = named
             .service
             .or_else(|| services.of(identity.host.as_deref()?).cloned());
         identity.certain = true;
         identity.complete = true;
-        let method = is_request.then(|| told.method.as_deref().unwrap_or("GET"));
-        let method = method.map(str::to_ascii_uppercase);
+        let method = method(told)?.or(is_request.then_some("GET"));
         let target = target(told)?;
-        let facts = Facts::of(
-            method.as_deref(),
-            target,
-            tls_version(told)?,
-            fingerprint(told)?,
-        );
+        let facts = Facts::of(method, target, tls_version(told)?, fingerprint(told)?);
         let asked = identity
             .host
             .as_deref()
-            .and_then(|host| question(speaks, host, method.as_deref(), target));
+            .and_then(|host| question(speaks, host, method, target));
         Ok(Some(Self {
             content: content::of(&identity, &facts),
             asked,
@@ -109,8 +103,8 @@ fn named(told: &MatchContent, services: &Services) -> Result<Named, MatchError> 
     if protocol.is_none() && service.is_none() {
         let protocols = Protocol::ALL.iter().map(|known| known.name());
         let services = services.all().iter().map(|known| known.name.as_str());
-        let near = suggest(name, protocols.chain(services));
-        let near = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+        let meant = suggest(name, protocols.chain(services));
+        let near = near(meant.as_deref());
         return refuse(
             "content/application",
             format!("'{name}' is no application that is told by its content{near}"),
@@ -122,8 +116,34 @@ fn named(told: &MatchContent, services: &Services) -> Result<Named, MatchError> 
     })
 }
 
-fn host(written: &str) -> Arc<str> {
-    written.trim_end_matches('.').to_ascii_lowercase().into()
+/// As it is taken from a request, which may have a port.
+fn host(written: &str) -> Result<Arc<str>, MatchError> {
+    match rules::host_name(&content::bare(written)) {
+        Ok(host) => Ok(host.into()),
+        Err(HostError::NotAscii(_)) => refuse(
+            "content/host",
+            HostError::NotAscii(written.to_owned()).to_string(),
+        ),
+        Err(_) => refuse(
+            "content/host",
+            HostError::NoName(written.to_owned()).to_string(),
+        ),
+    }
+}
+
+fn method(told: &MatchContent) -> Result<Option<&str>, MatchError> {
+    let method = told.method.as_deref();
+    if let Some(Err(error)) = method.map(rules::check_method) {
+        return refuse(
+            "content/method",
+            format!("{error}{}", near(error.suggestion())),
+        );
+    }
+    Ok(method)
+}
+
+fn near(meant: Option<&str>) -> String {
+    meant.map_or(String::new(), |meant| format!("; did you mean '{meant}'?"))
 }
 
 fn target(told: &MatchContent) -> Result<&str, MatchError> {

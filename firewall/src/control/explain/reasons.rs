@@ -68,14 +68,22 @@ fn failed(
     }
 }
 
-/// `youtube, tls, www.youtube.com, video`.
+/// `youtube, tls, www.youtube.com, video, TLS 1.3`.
 pub(super) fn carries(content: &Content) -> String {
     let names = content.applications.known().into_iter().flatten();
     let host = content.url.known().or(content.host.known());
     let rest = [host, content.category.known(), content.method.known()];
+    let version = content.tls_version.known();
+    let version = version.and_then(|version| rules::tls_version_name(*version));
+    let version = version.map(|name| match name.strip_prefix("ssl-") {
+        Some(number) => format!("SSL {number}"),
+        None => format!("TLS {name}"),
+    });
     let words: Vec<&str> = names
         .chain(rest.into_iter().flatten())
         .map(|word| &**word)
+        .chain(version.as_deref())
+        .chain(content.ja4.known().map(|ja4| &**ja4))
         .collect();
     if words.is_empty() {
         return "not known yet".into();

@@ -386,6 +386,14 @@ fn what_can_not_be_names_its_member() {
             "content/method",
             json!({ "content": { "application": "tls", "method": "GET" } }),
         ),
+        ("content/host", json!({ "content": { "host": "" } })),
+        ("content/host", json!({ "content": { "host": "a b" } })),
+        (
+            "content/host",
+            json!({ "content": { "host": "*.example" } }),
+        ),
+        ("content/method", json!({ "content": { "method": "G T" } })),
+        ("content/method", json!({ "content": { "method": "get" } })),
         ("content/path", json!({ "content": { "path": "index" } })),
         (
             "content/tls-version",
@@ -440,7 +448,7 @@ fn what_a_session_carries_is_decided_once_it_is_known() {
 
     let view = of(json!({ "application": "youtube" }));
     assert_eq!(view.policy.as_deref(), Some("no-video"));
-    let view = of(json!({ "host": "a.example", "method": "put", "path": "/x" }));
+    let view = of(json!({ "host": "A.example.:8080", "method": "PUT", "path": "/x" }));
     assert_eq!(
         said(&view),
         ("deny content-denied no-put".into(), "content")
@@ -450,6 +458,15 @@ fn what_a_session_carries_is_decided_once_it_is_known() {
     assert_eq!(
         said(&view),
         ("deny content-denied old-tls".into(), "content")
+    );
+    let ja4 = "t13d1516h2_8daaf6152771_b186095e22b6";
+    let view = of(json!({ "host": "a.example", "tls-version": "1.3", "ja4": ja4 }));
+    let known = view.steps.iter().find(|step| step.step == "content");
+    assert!(
+        known.unwrap().detail.starts_with(&format!(
+            "it turns out to be tls, a.example, TLS 1.3, {ja4}: policy 4"
+        )),
+        "{known:?}"
     );
     // Which version it is was not told.
     let view = of(json!({ "host": "a.example" }));

@@ -4,6 +4,7 @@ export const assembled: Record<string, string> = {
   'from: say where it comes from: from, or ingress': 'from: 入力元を from または ingress で指定してください',
   "'{name}' is no application that is told by its content": '「{name}」は、内容から識別できるアプリケーションではありません',
   "'{name}' is no application that is told by its content; did you mean '{near}'?": '「{name}」は、内容から識別できるアプリケーションではありません。「{near}」の誤りではありませんか?',
+  "'{text}' is no HTTP method: small letters are others than capital ones; did you mean '{near}'?": '「{text}」は HTTP メソッドではありません。大文字と小文字は区別されます。「{near}」の誤りではありませんか?',
   '{destination} via {via} by {interface}, zone {zone}': '{destination} はネクストホップ {via}、{interface} (ゾーン {zone}) 経由',
   '{destination} is on the link of {interface}, zone {zone}': '{destination} は {interface} (ゾーン {zone}) に直接接続',
   '{=way}, zone {zone} and not {expected}, which was asked for': '{=way}、ゾーン {zone} (指定された {expected} ではありません)',
