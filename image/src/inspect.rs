@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use firewall::config::{self, Anomalies, Config, ConfigError, StartDocument};
 use inspection::capture::{self, CaptureError, MOST_SESSIONS, Report, Summary};
-use inspection::{Inspector, Profile, Service, Services, ServicesError};
+use inspection::{Inspector, Profile, Service, Services};
 use rules::{Action, Protocol};
 use serde_json::{Map, Value, json};
 
@@ -32,7 +32,8 @@ pub(crate) struct Args {
     /// interfaces that its addresses are behind.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Services of your own, beside those that come with Palisade: YAML, a name, then `category`, `risk` and `domains`.
+    /// Services of your own, beside those that come with Palisade: YAML, what a configuration has
+    /// under `services`.
     #[arg(long, value_name = "FILE")]
     services: Option<PathBuf>,
     /// Print one JSON object a line, a session each.
@@ -115,10 +116,7 @@ fn services(file: &Path) -> Result<std::sync::Arc<Services>, InspectError> {
         file: file.to_owned(),
         source,
     })?;
-    Services::with(&text).map_err(|source| InspectError::Services {
-        file: file.to_owned(),
-        source,
-    })
+    config::services(&text, &file.to_string_lossy()).map_err(InspectError::Config)
 }
 
 /// What of the capture is not in the sessions.
@@ -334,11 +332,6 @@ pub(crate) enum InspectError {
     Unreadable { file: PathBuf, source: io::Error },
     #[error("{} is no capture: {source}", file.display())]
     NoCapture { file: PathBuf, source: CaptureError },
-    #[error("{}: {source}", file.display())]
-    Services {
-        file: PathBuf,
-        source: ServicesError,
-    },
     #[error(transparent)]
     Signatures(#[from] firewall::signatures::SignaturesError),
     #[error("cannot write the sessions: {0}")]
@@ -351,19 +344,17 @@ impl InspectError {
             Self::Config(_)
             | Self::Unreadable { .. }
             | Self::NoCapture { .. }
-            | Self::Services { .. }
             | Self::Signatures(_) => true,
             Self::Output(_) => false,
         }
     }
 
-    /// Where a configuration is wrong.
+    /// Where a configuration, or services, are wrong.
     pub(crate) fn details(&self) -> Vec<String> {
         match self {
             Self::Config(report) => report.to_string().lines().map(str::to_owned).collect(),
             Self::Unreadable { .. }
             | Self::NoCapture { .. }
-            | Self::Services { .. }
             | Self::Signatures(_)
             | Self::Output(_) => Vec::new(),
         }

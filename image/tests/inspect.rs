@@ -269,6 +269,37 @@ fn what_is_no_capture_is_wrong_input_and_what_is_cut_off_is_read_as_far_as_it_go
 }
 
 #[test]
+fn services_are_read_by_the_rules_of_the_configuration() {
+    let file = Scratch::new("services.pcap", &http());
+    let own = |name, text: &str| {
+        let services = Scratch::new(name, text.as_bytes());
+        let path = services.0.to_str().unwrap();
+        inspect(&[&file.0], &["--json", "--services", path])
+    };
+    let right = own(
+        "services.yaml",
+        "videos: { category: training, domains: [youtube.com] }\n",
+    );
+    assert_eq!(right.status.code(), Some(0), "{right:?}");
+    let session: Value = serde_json::from_slice(&right.stdout).unwrap();
+    assert_eq!(session["service"], "videos");
+    assert_eq!(session["risk"], 1);
+    let wrong = own(
+        "wrong.yaml",
+        "a: { category: x, risk: 9, domains: ['*.a.example'] }\n",
+    );
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    for line in [
+        "wrong.yaml:1:25: error: a risk is a number from 1 to 5",
+        "wrong.yaml:1:38: error: '*.a.example' is no domain: letters, digits, hyphens, dots",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(!said.contains("\\n"), "{said}");
+}
+
+#[test]
 fn a_name_that_dns_gave_names_a_session_that_has_none() {
     let (client, resolver, server) = (
         [192, 0, 2, 10],

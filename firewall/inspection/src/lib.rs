@@ -44,7 +44,7 @@ pub use inspector::{Inspector, Profile};
 pub use names::Names;
 pub use protocol::Protocol;
 pub use protocols::quic::close as quic_close;
-pub use services::{NoRisk, Risk, Service, Services, ServicesError};
+pub use services::{NoRisk, Risk, Service, ServiceError, ServiceFault, Services};
 pub use session::{Endpoints, Segment, Session, Verdict};
 pub use watch::Watch;
 

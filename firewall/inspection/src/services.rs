@@ -1,6 +1,6 @@
 //! Services by name: whose a host name is, of what category, how much of a risk.
 //!
-//! The data is `services.yaml`, which comes with Palisade, and whatever the user puts beside it in the same form: a service of
+//! The data is `services.yaml`, which comes with Palisade, and whatever the user puts beside it: a service of
 //! theirs with a name that is taken replaces ours. The longest domain that fits a host counts.
 
 use std::collections::{BTreeMap, HashMap};
@@ -65,38 +65,27 @@ impl TryFrom<u8> for Risk {
 #[error("a risk is a number from 1 to 5")]
 pub struct NoRisk;
 
-#[derive(Debug, thiserror::Error)]
-pub enum ServicesError {
-    /// Says the line and column.
-    #[error("{0}")]
-    Unreadable(String),
-    #[error("service {service}: {domain} is no domain: letters, digits, hyphens, dots")]
-    NoDomain { service: String, domain: String },
-    #[error("service {service}: {domain} is {other}'s already")]
-    Taken {
-        service: String,
-        domain: String,
-        other: String,
-    },
-    #[error("{0} is no name for a service: small letters, digits, hyphens")]
-    NoName(String),
-    /// Policies name both in one place.
-    #[error("{0} is a protocol's name: a service needs another")]
-    Protocol(String),
+/// What can't be used of the user's services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFault {
+    /// Which of them.
+    pub service: usize,
+    /// Which of its domains; `None` where it is its name.
+    pub domain: Option<usize>,
+    pub error: ServiceError,
 }
 
-impl ServicesError {
-    /// The service that it is about; `None` where the text can't be read.
-    #[must_use]
-    pub fn service(&self) -> Option<&str> {
-        match self {
-            Self::Unreadable(_) => None,
-            Self::NoDomain { service, .. }
-            | Self::Taken { service, .. }
-            | Self::NoName(service)
-            | Self::Protocol(service) => Some(service),
-        }
-    }
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    #[error("'{0}' is no domain: letters, digits, hyphens, dots")]
+    NoDomain(String),
+    #[error("'{domain}' is a domain of service '{other}' already")]
+    Taken { domain: String, other: String },
+    #[error("'{0}' is no name for a service: small letters, digits, hyphens")]
+    NoName(String),
+    /// Policies name both in one place.
+    #[error("'{0}' is a protocol's name: a service needs another")]
+    Protocol(String),
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,36 +108,41 @@ impl Services {
     pub fn built_in() -> Arc<Self> {
         static BUILT_IN: OnceLock<Arc<Services>> = OnceLock::new();
         Arc::clone(BUILT_IN.get_or_init(|| {
-            let all = read(include_str!("services.yaml")).expect("the built-in services");
+            let all = built_in().expect("the built-in services");
             Arc::new(Self::of_all(all))
         }))
     }
 
-    /// Ours and the user's, in a text of the same form.
-    pub fn with(text: &str) -> Result<Arc<Self>, ServicesError> {
-        Self::beside(&read(text)?)
-    }
-
-    /// Ours and the user's. Those of one name are the user's, and so are domains that both have.
-    pub fn beside(own: &[Service]) -> Result<Arc<Self>, ServicesError> {
+    /// Ours and the user's. Those of one name are the user's, and so are domains that both have. What is wrong with the user's is told in
+    /// the order in which it stands there; a domain that can't be used is nobody's.
+    #[must_use]
+    pub fn beside(own: &[Service]) -> (Arc<Self>, Vec<ServiceFault>) {
+        let mut faults = Vec::new();
         // Among them a domain is one service's.
         let mut taken: HashMap<String, &str> = HashMap::new();
-        for service in own {
-            check_name(&service.name)?;
-            let mut protocols = Protocol::ALL.iter();
-            if protocols.any(|protocol| protocol.name() == service.name) {
-                return Err(ServicesError::Protocol(service.name.clone()));
+        let mut usable = Vec::with_capacity(own.len());
+        for (position, service) in own.iter().enumerate() {
+            let mut fault = |domain, error| {
+                faults.push(ServiceFault {
+                    service: position,
+                    domain,
+                    error,
+                });
+            };
+            if let Err(error) = check_name(&service.name) {
+                fault(None, error);
             }
-            for domain in &service.domains {
-                let domain = checked_domain(&service.name, domain)?;
-                if let Some(other) = taken.insert(domain.clone(), &service.name) {
-                    return Err(ServicesError::Taken {
-                        service: service.name.clone(),
-                        domain,
-                        other: other.to_owned(),
-                    });
+            let mut domains = Vec::with_capacity(service.domains.len());
+            for (number, written) in service.domains.iter().enumerate() {
+                match domain(written, &service.name, &mut taken) {
+                    Ok(domain) => domains.push(domain),
+                    Err(error) => fault(Some(number), error),
                 }
             }
+            usable.push(Service {
+                domains,
+                ..service.clone()
+            });
         }
         let is_replaced = |name: &str| own.iter().any(|service| service.name == name);
         let built_in = Self::built_in();
@@ -158,8 +152,8 @@ impl Services {
         for service in &mut all {
             service.domains.retain(|domain| !taken.contains_key(domain));
         }
-        all.extend(own.iter().cloned());
-        Ok(Arc::new(Self::of_all(all)))
+        all.extend(usable);
+        (Arc::new(Self::of_all(all)), faults)
     }
 
     fn of_all(mut all: Vec<Service>) -> Self {
@@ -204,9 +198,8 @@ impl Services {
 }
 
 /// In the order of their names.
-fn read(text: &str) -> Result<Vec<Service>, ServicesError> {
-    let entries: BTreeMap<String, Entry> = serde_saphyr::from_str(text)
-        .map_err(|error| ServicesError::Unreadable(error.to_string()))?;
+fn built_in() -> Result<Vec<Service>, serde_saphyr::Error> {
+    let entries: BTreeMap<String, Entry> = serde_saphyr::from_str(include_str!("services.yaml"))?;
     let services = entries.into_iter().map(|(name, entry)| Service {
         title: entry.title.unwrap_or_else(|| name.clone()),
         name,
@@ -218,17 +211,27 @@ fn read(text: &str) -> Result<Vec<Service>, ServicesError> {
     Ok(services.collect())
 }
 
-fn check_name(name: &str) -> Result<(), ServicesError> {
+fn check_name(name: &str) -> Result<(), ServiceError> {
     let is_name = !name.is_empty()
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    is_name
-        .then_some(())
-        .ok_or_else(|| ServicesError::NoName(name.to_owned()))
+    let mut protocols = Protocol::ALL.iter();
+    if !is_name {
+        Err(ServiceError::NoName(name.to_owned()))
+    } else if protocols.any(|protocol| protocol.name() == name) {
+        Err(ServiceError::Protocol(name.to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
-fn checked_domain(service: &str, domain: &str) -> Result<String, ServicesError> {
+/// In small letters; from now on it is the service's.
+fn domain<'s>(
+    written: &str,
+    service: &'s str,
+    taken: &mut HashMap<String, &'s str>,
+) -> Result<String, ServiceError> {
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -236,13 +239,18 @@ fn checked_domain(service: &str, domain: &str) -> Result<String, ServicesError> 
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    if domain.len() <= 253 && domain.contains('.') && domain.split('.').all(is_label) {
-        Ok(domain.to_ascii_lowercase())
-    } else {
-        Err(ServicesError::NoDomain {
-            service: service.to_owned(),
-            domain: domain.to_owned(),
-        })
+    let is_domain =
+        written.len() <= 253 && written.contains('.') && written.split('.').all(is_label);
+    if !is_domain {
+        return Err(ServiceError::NoDomain(written.to_owned()));
+    }
+    let domain = written.to_ascii_lowercase();
+    match taken.insert(domain.clone(), service) {
+        Some(other) => Err(ServiceError::Taken {
+            domain,
+            other: other.to_owned(),
+        }),
+        None => Ok(domain),
     }
 }
 
@@ -258,8 +266,8 @@ mod tests {
 
     #[test]
     fn what_comes_with_palisade_is_right() {
-        let all = read(include_str!("services.yaml")).expect("services");
-        Services::beside(&all).expect("no domain twice");
+        let all = built_in().expect("services");
+        assert_eq!(Services::beside(&all).1, []);
     }
 
     #[test]
@@ -296,11 +304,24 @@ mod tests {
         assert_eq!(name(&services, "com"), None);
     }
 
+    fn service(name: &str, category: &str, domains: &[&str]) -> Service {
+        Service {
+            name: name.to_owned(),
+            title: name.to_owned(),
+            category: category.to_owned(),
+            risk: Risk::default(),
+            resolver: false,
+            domains: domains.iter().map(|domain| (*domain).to_owned()).collect(),
+        }
+    }
+
     #[test]
     fn the_users_services_come_before_ours() {
-        let text = "shop:\n  category: business\n  risk: 1\n  domains: [shop.example, mail.google.com]\n\
-                    youtube:\n  category: training\n  risk: 1\n  domains: [youtube.com]\n";
-        let services = Services::with(text).expect("a document");
+        let (services, faults) = Services::beside(&[
+            service("shop", "business", &["Shop.example", "mail.google.com"]),
+            service("youtube", "training", &["youtube.com"]),
+        ]);
+        assert_eq!(faults, []);
         assert_eq!(name(&services, "www.shop.example").as_deref(), Some("shop"));
         assert_eq!(name(&services, "mail.google.com").as_deref(), Some("shop"));
         let youtube = services.of("youtube.com").expect("a service");
@@ -308,12 +329,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
-        let wrong = |text: &str| Services::with(text).expect_err("an error").to_string();
-        assert!(wrong("a:\n  category: x\n  risk: 9\n  domains: [a.example]\n").contains("1 to 5"));
-        assert!(wrong("a: {category: x, risk: 1, domains: ['*.a.example']}").contains("no domain"));
-        assert!(wrong("A b: {category: x, risk: 1, domains: [a.example]}").contains("no name"));
-        let twice = "a: {category: x, risk: 1, domains: [c.example]}\nb: {category: x, risk: 1, domains: [c.example]}";
-        assert!(wrong(twice).contains("a's already"));
+    fn all_that_is_wrong_is_told_and_the_rest_is_there() {
+        let (services, faults) = Services::beside(&[
+            service("a", "x", &["*.a.example", "c.example", "b c"]),
+            service("A b", "x", &["b.example"]),
+            service("ssh", "x", &["C.example"]),
+        ]);
+        let told: Vec<_> = faults
+            .iter()
+            .map(|fault| (fault.service, fault.domain, fault.error.to_string()))
+            .collect();
+        let is_no_domain =
+            |domain| format!("'{domain}' is no domain: letters, digits, hyphens, dots");
+        let expected = [
+            (0, Some(0), is_no_domain("*.a.example")),
+            (0, Some(2), is_no_domain("b c")),
+            (
+                1,
+                None,
+                "'A b' is no name for a service: small letters, digits, hyphens".to_owned(),
+            ),
+            (
+                2,
+                None,
+                "'ssh' is a protocol's name: a service needs another".to_owned(),
+            ),
+            (
+                2,
+                Some(0),
+                "'c.example' is a domain of service 'a' already".to_owned(),
+            ),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(services.of("b.example").expect("a service").category, "x");
     }
 }

@@ -41,7 +41,8 @@ use ::inspection::Services;
 use jsonptr::Pointer;
 use rules::document::Sections;
 use rules::{
-    Diagnostic, Facts, Findings, Located, Object, ObjectKind, Outside, Place, Rules, Vocabulary,
+    Diagnostic, Facts, Findings, Located, Named, Object, ObjectKind, Outside, Place, Rules,
+    Vocabulary,
 };
 use serde::de::DeserializeOwned;
 use yaml::Kind;
@@ -261,6 +262,23 @@ pub fn shown(text: &str) -> Option<serde_json::Value> {
     let root = yaml::parse(text, &mut findings)?;
     let document: Document = reader::read(&root, &mut findings)?;
     serde_json::to_value(&document).ok()
+}
+
+/// Services of a text that has what a document has under `services`, beside those that come with Palisade. `file` names it in every
+/// finding.
+pub fn services(text: &str, file: &str) -> Result<Arc<Services>, Report> {
+    let mut findings = Findings::default();
+    let document = yaml::parse(text, &mut findings).and_then(|root| {
+        reader::read_section::<Named<document::Service>>(&root, services::SECTION, &mut findings)
+    });
+    let services = document.map(|document| services::compile(&document, &mut findings));
+    match services {
+        Some(services) if !findings.has_errors() => Ok(services),
+        _ => Err(Report {
+            file: file.to_owned(),
+            diagnostics: findings.into_sorted(),
+        }),
+    }
 }
 
 /// Reads a document of another shape in the same way: every mistake at once, each with its place. `None` where

@@ -105,18 +105,19 @@ impl Pass {
             .collect()
     }
 
-    /// True if every section was read, if not in full.
-    pub(super) fn finish(self, root: &Node, findings: &mut Findings) -> bool {
+    /// True if every section was read, if not in full. `section` is what the root is; of a whole document, nothing.
+    pub(super) fn finish(self, root: &Node, section: &str, findings: &mut Findings) -> bool {
         findings.append(self.findings.into_inner());
         let left_out = self.left_out.into_inner();
         if left_out.is_empty() {
             return true;
         }
-        mark_damage("", root, &left_out, findings);
+        mark_damage(section, root, &left_out, findings);
         mark_places(root, &left_out, findings);
         let strangers = self.strangers.into_inner();
         let lost = |node: &Node| left_out.contains(&node.id) && !strangers.contains(&node.id);
-        !lost(root) && !entries(root).iter().any(|(_, section)| lost(section))
+        let is_whole = || !entries(root).iter().any(|(_, section)| lost(section));
+        !lost(root) && (!section.is_empty() || is_whole())
     }
 }
 

@@ -22,6 +22,15 @@ const MAX_PASSES: usize = 500;
 /// be said would be about what is missing. Entries that were not read in full are marked as damaged
 /// in `findings`, by the path to their map (`zones`, `nat.pools`) and their name.
 pub(super) fn read<T: DeserializeOwned>(root: &Node, findings: &mut Findings) -> Option<T> {
+    read_section(root, "", findings)
+}
+
+/// The same of a text that has one section's entries and nothing else.
+pub(super) fn read_section<T: DeserializeOwned>(
+    root: &Node,
+    section: &str,
+    findings: &mut Findings,
+) -> Option<T> {
     let pass = Pass::default();
     for _ in 0..MAX_PASSES {
         let value = T::deserialize(Reader {
@@ -30,11 +39,11 @@ pub(super) fn read<T: DeserializeOwned>(root: &Node, findings: &mut Findings) ->
         })
         .ok();
         if value.is_some() || pass.is_left_out(root) {
-            let whole = pass.finish(root, findings);
+            let whole = pass.finish(root, section, findings);
             return value.filter(|_| whole);
         }
     }
-    pass.finish(root, findings);
+    pass.finish(root, section, findings);
     findings.error(
         root.place,
         "there are too many mistakes: the rest was not looked at",

@@ -7,6 +7,7 @@ use rules::{Findings, Located, Named};
 
 use super::document;
 
+pub(super) const SECTION: &str = "services";
 const MAX_SERVICES: usize = 4_096;
 const MAX_DOMAINS: usize = 65_536;
 
@@ -19,32 +20,39 @@ pub(super) fn compile(
         let message = format!("there are more than {MAX_SERVICES} services");
         findings.error(name.place, message);
     }
+    let domains = document.iter().map(|(_, service)| service.domains.0.len());
+    if let Some((first, _)) = document.0.first()
+        && domains.sum::<usize>() > MAX_DOMAINS
+    {
+        let message = format!("services have more than {MAX_DOMAINS} domains together");
+        findings.error(first.place, message);
+    }
     let own: Vec<Service> = document
         .iter()
         .map(|(name, service)| one(name, service, findings))
         .collect();
-    let domains: usize = own.iter().map(|service| service.domains.len()).sum();
-    match (own.first(), document.0.first()) {
-        (None, _) | (_, None) => Services::built_in(),
-        (Some(_), Some((first, _))) if domains > MAX_DOMAINS => {
-            let message = format!("services have more than {MAX_DOMAINS} domains together");
-            findings.error(first.place, message);
-            Services::built_in()
-        }
-        (Some(_), Some((first, _))) => Services::beside(&own).unwrap_or_else(|error| {
-            let named = |name: &str| document.iter().find(|(known, _)| known.value == name);
-            let place = error.service().and_then(named).map(|(name, _)| name.place);
-            findings.error(place.unwrap_or(first.place), error.to_string());
-            Services::built_in()
-        }),
+    if own.is_empty() {
+        return Services::built_in();
     }
+    let (services, faults) = Services::beside(&own);
+    for fault in faults {
+        if let Some((name, service)) = document.0.get(fault.service) {
+            let domain = fault
+                .domain
+                .and_then(|domain| service.domains.0.get(domain));
+            let place = domain.map_or(name.place, |domain| domain.place);
+            findings.error(place, fault.error.to_string());
+        }
+    }
+    services
 }
 
 fn one(name: &Located<String>, service: &document::Service, findings: &mut Findings) -> Service {
+    let is_damaged = findings.is_damaged(SECTION, &name.value);
     let category = &service.category;
     // It is a label, which policies repeat; a name's form keeps them from differing by a blank.
     let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if category.value.is_empty() {
+    if category.value.is_empty() && !is_damaged {
         findings.error(
             name.place,
             format!("service '{}' needs a category", name.value),
@@ -53,7 +61,7 @@ fn one(name: &Located<String>, service: &document::Service, findings: &mut Findi
         let message = "a category has small letters, digits and hyphens";
         findings.error(category.place, message);
     }
-    if service.domains.is_empty() {
+    if service.domains.is_empty() && !is_damaged {
         findings.error(
             name.place,
             format!("service '{}' needs domains", name.value),

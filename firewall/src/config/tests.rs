@@ -1049,12 +1049,39 @@ policies:
         ),
         (
             "  a: { category: x, domains: [c.example] }\n  b: { category: x, domains: [c.example] }",
-            "c.example is a's already",
+            "'c.example' is a domain of service 'a' already",
         ),
     ] {
         let message = refused(services);
         assert!(message.contains(said), "{message}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_services_is_told_where_it_is() {
+    small_with(
+        "services:\n  s1: { category: x, risk: \"3\", domains: ['*.a.example', b.example, 'c d'] }\n  ssh: { category: x, domains: [b.example] }\n",
+        &[
+            "9:28 a risk is a number from 1 to 5, without quotes",
+            "9:43 '*.a.example' is no domain: letters, digits, hyphens, dots",
+            "9:69 'c d' is no domain: letters, digits, hyphens, dots",
+            "10:3 'ssh' is a protocol's name: a service needs another",
+            "10:33 'b.example' is a domain of service 's1' already",
+        ],
+    );
+}
+
+#[test]
+fn a_text_of_services_is_read_as_the_section_of_a_document() {
+    let services = services("s1: { category: x, domains: [a.example] }\n", "s.yaml").unwrap();
+    assert_eq!(services.of("www.a.example").unwrap().name, "s1");
+    let text = "s1: { category: [], domains: [a.example] }\ns2: { categry: x, domains: [a b] }\n";
+    assert_eq!(
+        super::services(text, "s.yaml").unwrap_err().to_string(),
+        "s.yaml:1:17: error: expected a word, found a list\n\
+         s.yaml:2:7: error: unknown key 'categry'; did you mean 'category'?\n\
+         s.yaml:2:29: error: 'a b' is no domain: letters, digits, hyphens, dots"
+    );
 }
 
 #[test]
@@ -1094,6 +1121,11 @@ fn what_an_entry_lacks_because_it_could_not_be_read_is_no_second_mistake() {
         (
             policy("l7: { application: s1, category: x }") + "services: { s1: [x] }\n",
             "9:17 expected a map with title, description, category, risk, domains, resolver, found a list",
+        ),
+        (
+            policy("l7: { application: s1, category: x }")
+                + "services: { s1: { category: x, domains: [a] } }\n",
+            "9:42 'a' is no domain: letters, digits, hyphens, dots",
         ),
         (
             policy("schedule: s1") + "schedules: { s1: { weekly: a } }\n",

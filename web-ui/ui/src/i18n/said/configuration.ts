@@ -161,6 +161,10 @@ export const configuration: Record<string, string> = {
   'a risk is a number from 1 to 5': 'リスクは 1 から 5 までの数です',
   'a risk is a number from 1 to 5, without quotes': 'リスクは 1 から 5 までの数です。引用符は付けません',
   'a number from 1 to 5': '1 から 5 までの数',
+  "'{text}' is no domain: letters, digits, hyphens, dots": '「{text}」はドメインではありません。使えるのは英数字、ハイフン、ドットです',
+  "'{domain}' is a domain of service '{other}' already": '「{domain}」はすでにサービス「{other}」のドメインです',
+  "'{name}' is no name for a service: small letters, digits, hyphens": '「{name}」はサービスの名前にできません。使えるのは英小文字、数字、ハイフンです',
+  "'{name}' is a protocol's name: a service needs another": '「{name}」はプロトコルの名前です。サービスには別の名前を付けてください',
 
   // Policies
   'there are more than 65,535 zones': 'ゾーンが 65,535 個を超えています',
