@@ -1,5 +1,6 @@
 //! Numbers as people write them: durations and sizes with a unit, ports and ranges of ports.
 
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 /// What is wrong with a quantity.
@@ -53,7 +54,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
     }
 }
 
-/// `64KiB`, `256MiB`, `2GiB`, in bytes.
+/// `64KiB`, `256MiB`, `2GiB`, in bytes; `u64::MAX` for what is more.
 pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
     let malformed = || QuantityError::Size(text.to_owned());
     let digits = text
@@ -66,11 +67,11 @@ pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
         "GiB" => 1 << 30,
         _ => return Err(malformed()),
     };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(bytes_per_unit))
-        .ok_or_else(malformed)
+    match number.parse::<u64>() {
+        Ok(number) => Ok(number.saturating_mul(bytes_per_unit)),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Ok(u64::MAX),
+        Err(_) => Err(malformed()),
+    }
 }
 
 /// Ports from `first` to `last`, both included.
@@ -153,15 +154,10 @@ mod tests {
         assert_eq!(parse_size("64KiB"), Ok(65_536));
         assert_eq!(parse_size("256MiB"), Ok(256 << 20));
         assert_eq!(parse_size("2GiB"), Ok(2 << 30));
-        for nonsense in [
-            "",
-            "256",
-            "MiB",
-            "256MB",
-            "256 MiB",
-            "-1MiB",
-            "99999999999999GiB",
-        ] {
+        for endless in ["99999999999999GiB", "99999999999999999999KiB"] {
+            assert_eq!(parse_size(endless), Ok(u64::MAX));
+        }
+        for nonsense in ["", "256", "MiB", "256MB", "256 MiB", "-1MiB"] {
             assert_eq!(
                 parse_size(nonsense),
                 Err(QuantityError::Size(nonsense.to_owned()))

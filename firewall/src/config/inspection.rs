@@ -68,6 +68,8 @@ impl Inspection {
 pub const DEFAULT_DEPTH_BYTES: u64 = 1 << 20;
 /// Less is not even a head.
 const MIN_DEPTH_BYTES: u64 = 4 << 10;
+/// More is surely a mistake.
+const MAX_DEPTH_BYTES: u64 = 1 << 40;
 const EVERYTHING: &str = "all";
 /// Each policy's is looked up by a number of 16 bits.
 const MAX_PROFILES: usize = 1_024;
@@ -200,7 +202,14 @@ fn depth(text: Option<&Located<String>>, findings: &mut Findings) -> u64 {
         return u64::MAX;
     }
     match parse_size(&text.value) {
-        Ok(bytes) if bytes >= MIN_DEPTH_BYTES => return bytes,
+        Ok(bytes) if (MIN_DEPTH_BYTES..=MAX_DEPTH_BYTES).contains(&bytes) => return bytes,
+        Ok(bytes) if bytes > MAX_DEPTH_BYTES => findings.error(
+            text.place,
+            format!(
+                "{} is more than a session has: at most 1024GiB, or {EVERYTHING}",
+                text.value
+            ),
+        ),
         Ok(_) => findings.error(
             text.place,
             format!(

@@ -1184,3 +1184,35 @@ fn paths_of_policies_are_compared_in_the_form_of_those_of_requests() {
     assert_eq!(holds("example.com/a/A/y%3Fx?q"), Holds::Yes);
     assert_eq!(holds("example.com/a/b/A/y%3Fx"), Holds::No);
 }
+
+#[test]
+fn a_depth_is_bounded_and_told_beside_signatures_that_are_missing() {
+    let depth = |depth: &str| {
+        let text = format!("inspection: {{ s: {{ signatures: detect, depth: {depth} }} }}\n");
+        findings(&format!("{SMALL}{text}"))
+    };
+    let none =
+        "8:32 inspection profile 's' needs signatures, and there are none: signatures: files";
+    for (written, said) in [
+        (
+            "99999999GiB",
+            "8:47 99999999GiB is more than a session has: at most 1024GiB, or all",
+        ),
+        (
+            "99999999999999999999GiB",
+            "8:47 99999999999999999999GiB is more than a session has: at most 1024GiB, or all",
+        ),
+        (
+            "1KiB",
+            "8:47 1KiB is too little to tell anything by: at least 4KiB",
+        ),
+        (
+            "12",
+            "8:47 '12' is no size: a number and KiB, MiB or GiB, as in 256MiB, or all",
+        ),
+    ] {
+        assert_eq!(depth(written), [none, said]);
+    }
+    assert_eq!(depth("1024GiB"), [none]);
+    assert_eq!(depth("[]"), [none, "8:47 expected a word, found a list"]);
+}

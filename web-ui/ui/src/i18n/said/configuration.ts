@@ -254,6 +254,7 @@ export const configuration: Record<string, string> = {
   "no inspection profile is named '{name}'": '検査プロファイル「{name}」はありません',
   "policy '{name}' lets nothing through that could be inspected": 'ポリシー「{name}」は何も通さないため、検査するものがありません',
   "inspection profile '{name}' needs signatures, and there are none: signatures: files": '検査プロファイル「{name}」にはシグネチャが必要ですが、ありません (signatures: files)',
+  '{size} is more than a session has: at most 1024GiB, or {all}': '{size} はセッションの量を超えています。1024GiB 以下、または {all} です',
   '{size} is too little to tell anything by: at least 4KiB': '{size} では少なすぎて何も識別できません (4KiB 以上)',
   'url-filter blocks nothing: block or categories': 'url-filter がブロックするものがありません。block または categories が必要です',
   'dns-filter does nothing: block, categories, or log: all': 'dns-filter に動作がありません。block、categories、または log: all が必要です',
