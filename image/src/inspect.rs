@@ -4,8 +4,9 @@ mod decision;
 mod filtered;
 mod watched;
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,12 @@ use decision::Decided;
 use filtered::{Filtered, Filtering};
 use watched::{Found, Signatures};
 
+const STANDARD_INPUT: &str = "-";
+
 /// Show the sessions of a capture: application, host, attributes, and what a configuration decides about them and finds in them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A pcap or pcapng file.
+    /// A pcap or pcapng file; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The configuration whose policies and filters are asked, and whose signatures are looked for. A session's zones are those of the
@@ -61,11 +64,7 @@ pub(crate) fn inspect(args: &Args) -> Result<Exit, InspectError> {
     let profile = Profile::default();
     let inspector = Inspector::new(profile);
     inspector.set_services(services);
-    let unreadable = |source| InspectError::Unreadable {
-        file: args.file.clone(),
-        source,
-    };
-    let file = File::open(&args.file).map_err(unreadable)?;
+    let file = open(&args.file)?;
     let mut signatures = match (&config, &args.config) {
         (Some(config), Some(file)) => {
             Signatures::of(config, StartDocument::at(file).directory(), profile)?
@@ -117,6 +116,24 @@ fn services(file: &Path) -> Result<std::sync::Arc<Services>, InspectError> {
         source,
     })?;
     config::services(&text, &file.to_string_lossy()).map_err(InspectError::Config)
+}
+
+fn open(file: &Path) -> Result<Box<dyn Read + Send>, InspectError> {
+    if file == Path::new(STANDARD_INPUT) {
+        return Ok(Box::new(io::stdin()));
+    }
+    let unreadable = |source| InspectError::Unreadable {
+        file: file.to_owned(),
+        source,
+    };
+    let opened = File::open(file).map_err(unreadable)?;
+    // To open one is no error, only to read it.
+    if opened.metadata().map_err(unreadable)?.is_dir() {
+        return Err(InspectError::Directory {
+            file: file.to_owned(),
+        });
+    }
+    Ok(Box::new(opened))
 }
 
 /// What of the capture is not in the sessions.
@@ -324,13 +341,23 @@ fn end(end: SocketAddr) -> String {
     end.to_string()
 }
 
+fn shown(file: &Path) -> Cow<'_, str> {
+    if file == Path::new(STANDARD_INPUT) {
+        "standard input".into()
+    } else {
+        file.to_string_lossy()
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InspectError {
     #[error("{} can't be used", .0.file)]
     Config(config::Report),
     #[error("cannot read {}: {source}", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
-    #[error("{} is no capture: {source}", file.display())]
+    #[error("{} is a directory: inspect reads one capture", file.display())]
+    Directory { file: PathBuf },
+    #[error("{} is no capture: {source}", shown(file))]
     NoCapture { file: PathBuf, source: CaptureError },
     #[error(transparent)]
     Signatures(#[from] firewall::signatures::SignaturesError),
@@ -343,6 +370,7 @@ impl InspectError {
         match self {
             Self::Config(_)
             | Self::Unreadable { .. }
+            | Self::Directory { .. }
             | Self::NoCapture { .. }
             | Self::Signatures(_) => true,
             Self::Output(_) => false,
@@ -354,6 +382,7 @@ impl InspectError {
         match self {
             Self::Config(report) => report.to_string().lines().map(str::to_owned).collect(),
             Self::Unreadable { .. }
+            | Self::Directory { .. }
             | Self::NoCapture { .. }
             | Self::Signatures(_)
             | Self::Output(_) => Vec::new(),

@@ -264,8 +264,32 @@ fn what_is_no_capture_is_wrong_input_and_what_is_cut_off_is_read_as_far_as_it_go
             .contains("read up to packet 4")
     );
 
+    let folder = inspect(&[Path::new("/tmp")], &[]);
+    assert_eq!(folder.status.code(), Some(2), "{folder:?}");
+    let said = String::from_utf8(folder.stderr).unwrap();
+    assert!(said.contains("/tmp is a directory"), "{said}");
+
     let missing = inspect(&[Path::new("/nonexistent.pcap")], &[]);
     assert_eq!(missing.status.code(), Some(2), "{missing:?}");
+}
+
+#[test]
+fn a_capture_may_come_from_standard_input() {
+    let file = Scratch::new("stdin.pcap", &http());
+    let of = |file: &Scratch| {
+        Command::new(env!("CARGO_BIN_EXE_palisade"))
+            .args(["inspect", "-", "--json"])
+            .stdin(fs::File::open(&file.0).unwrap())
+            .output()
+            .unwrap()
+    };
+    let output = of(&file);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("www.youtube.com"), "{text}");
+    let none = Scratch::new("stdin.txt", b"this is no capture, whatever its name says");
+    let said = String::from_utf8(of(&none).stderr).unwrap();
+    assert!(said.contains("standard input is no capture"), "{said}");
 }
 
 #[test]
