@@ -364,6 +364,46 @@ test('an appliance that goes away is waited for', async ({ lab, chromium }) => {
   await page.context().close()
 })
 
+test('an appliance that falls silent is noticed, and a commit that was not answered for is told as it ended', async ({ lab, chromium }) => {
+  const page = await at(chromium, '/ui/objects')
+  await lab.ask('POST', '/api/v1/config/addresses', { name: 'silent', addresses: ['192.0.2.77'] })
+  await page.getByRole('button', { name: 'Commit', exact: true }).click()
+  const dialog = page.getByRole('dialog', { name: 'Commit' })
+  await dialog.getByLabel('Comment').fill('cut off')
+  await dialog.getByLabel('Confirm within').fill('10s')
+  // It has the question, and its answer is lost.
+  lab.freeze()
+  await dialog.getByRole('button', { name: 'Commit', exact: true }).click()
+  await expect(dialog.getByText('Committing …')).toBeVisible()
+  lab.cut(true)
+  lab.thaw()
+  await expect(dialog.getByText('No answer came', { exact: false })).toBeVisible({ timeout: 15_000 })
+  await expect(page.locator('.offline')).toBeVisible()
+  const state = async () => (JSON.parse((await lab.ask('GET', '/api/v1/config/history')).body) as { state: string }[])[0]?.state
+  await expect.poll(state).toBe('undone')
+  lab.cut(false)
+  await expect(dialog.getByText(/Revision \d+ was in force, and is undone/)).toBeVisible({ timeout: 30_000 })
+  await expect(page.locator('.offline')).toBeHidden()
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+
+  // A process that stands still: what was typed is there when it goes on.
+  await page.getByRole('button', { name: 'New address object' }).click()
+  const making = page.getByRole('dialog', { name: 'New address object' })
+  await making.getByLabel('Name', { exact: true }).fill('printers')
+  await making.getByRole('combobox', { name: 'Stands for' }).fill('192.0.2.66')
+  await making.getByRole('combobox', { name: 'Stands for' }).press('Enter')
+  lab.freeze()
+  await making.getByRole('button', { name: 'Add', exact: true }).click()
+  await expect(making.getByRole('alert')).toContainText('The appliance does not answer.', { timeout: 15_000 })
+  lab.thaw()
+  await expect(page.locator('.offline')).toBeHidden()
+  await making.getByRole('button', { name: 'Add', exact: true }).click()
+  await expect(making).toBeHidden()
+  await expect(page.getByRole('row', { name: /printers/ })).toBeVisible()
+  await lab.ask('DELETE', '/api/v1/config/candidate')
+  await page.context().close()
+})
+
 test('a table of a hundred thousand sessions is scrolled through @long', async ({ lab, chromium }) => {
   test.setTimeout(300_000)
   const changed = await lab.ask('PATCH', '/api/v1/config/candidate', [

@@ -110,9 +110,26 @@ export class Lab {
   async halt(): Promise<void> {
     const appliance = this.#appliance
     if (!appliance || appliance.exitCode !== null) return
+    // A test that failed may have left it so.
+    this.thaw()
     const ended = new Promise((resolve) => appliance.once('exit', resolve))
     appliance.kill('SIGTERM')
     await ended
+  }
+
+  /** It keeps its connections and says nothing, until `thaw`. */
+  freeze(): void {
+    this.#appliance?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#appliance?.kill('SIGCONT')
+  }
+
+  /** Between the browser and the appliance, nothing comes through any more, and nobody is told; or all does again. */
+  cut(off: boolean): void {
+    const rules = 'add table inet cut { chain input { type filter hook input priority 0; tcp dport 8443 drop; tcp sport 8443 drop; }; }'
+    execFileSync('ip', ['netns', 'exec', `${this.name}-firewall`, 'nft', off ? rules : 'delete table inet cut'], { stdio: 'pipe' })
   }
 
   /** The processor's time that the appliance has taken, in seconds. */

@@ -138,6 +138,7 @@ test('an undone commit is said to be', async ({ lab, chromium }) => {
   await lab.ask('POST', '/api/v1/config/commit', { comment: 'for a moment', 'confirm-within': '8s' })
   await expect(page.getByRole('timer')).toBeVisible()
   await expect(page.getByRole('timer')).toBeHidden()
+  await expect(page.getByText(/Revision \d+ was not confirmed, and is undone/)).toBeVisible()
   await page.getByRole('link', { name: 'History' }).click()
   await expect(page.getByRole('row', { name: /for a moment/ })).toContainText('undone')
   await lab.ask('DELETE', '/api/v1/config/candidate')

@@ -8,6 +8,7 @@ import { apply, type Json, type Operation } from '../lib/json'
 import { api, asked, Refused } from './client'
 import { connection } from './connection.svelte'
 import { Shared } from './live.svelte'
+import { session } from './session.svelte'
 import type { CheckView, ConfigView, Event } from './types'
 
 let written: Json = $state.raw({})
@@ -139,6 +140,25 @@ export async function commit(comment: string, confirmWithin: string | undefined)
   await load()
 }
 
+/** What became of a commit that nobody answered for. */
+export type Fate = 'awaited' | 'in-force' | 'undone' | 'never'
+
+/** `after`: the last revision that there was before. */
+export async function fateOf(comment: string, after: number): Promise<{ fate: Fate; revision: number }> {
+  await load()
+  const history = await asked(api.GET('/api/v1/config/history'))
+  const made = history.find((one) => one.revision > after && one.comment === comment && one.author === session.identity?.name)
+  if (!made) return { fate: 'never', revision: 0 }
+  const { revision, state } = made
+  return { fate: state === 'awaiting-confirmation' ? 'awaited' : state === 'undone' ? 'undone' : 'in-force', revision }
+}
+
+/** Of all that were ever committed. */
+export async function lastRevision(): Promise<number> {
+  const history = await asked(api.GET('/api/v1/config/history'))
+  return Math.max(0, ...history.map((one) => one.revision))
+}
+
 export async function confirm(): Promise<void> {
   await asked(api.POST('/api/v1/config/confirm', {}))
   await load()
@@ -194,9 +214,12 @@ function lookedAt(): string {
 }
 
 /** What has happened to configurations and in the audit, as it happens. */
-const news = new Shared('/api/v1/events/stream?kind=commit,confirm,undo,audit', ['commit', 'confirm', 'undo', 'audit'], load, async () => {
-  await queue
-  await load()
+const news = new Shared('/api/v1/events/stream?kind=commit,confirm,undo,audit', ['commit', 'confirm', 'undo', 'audit'], {
+  fallback: load,
+  opened: async () => {
+    await queue
+    await load()
+  }
 })
 
 type NewsListener = (event: Event) => void

@@ -3,7 +3,7 @@
 import createClient from 'openapi-fetch'
 
 import { synchronise } from '../lib/now.svelte'
-import { connection } from './connection.svelte'
+import { answered } from './answered'
 import { Refused, Unreachable, refusal } from './problem'
 import type { paths } from './schema'
 import { recognise, session, signedInAgain } from './session.svelte'
@@ -27,15 +27,7 @@ async function send(request: Request): Promise<Response> {
   for (let tries = 0; ; tries += 1) {
     const attempt = request.clone()
     if (session.csrf && request.method !== 'GET') attempt.headers.set('x-csrf-token', session.csrf)
-    let response: Response
-    try {
-      response = await fetch(attempt)
-    } catch (error) {
-      if (request.signal.aborted) throw error
-      connection.lost()
-      throw new Unreachable()
-    }
-    connection.found()
+    const response = await answered(attempt)
     synchronise(response.headers.get('date'))
     if (response.ok || response.status === 304) return response
     if (response.status === 401) {

@@ -26,24 +26,31 @@ export function watched(): boolean {
   return document.visibilityState === 'visible' && Date.now() - touched < IDLE
 }
 
+interface Ways {
+  /** What to do now and then while there is no stream. */
+  fallback?: () => Promise<void>
+  /** What to do when there is one (again): what came before it is not in it. */
+  opened?: () => Promise<void>
+  /** After so many milliseconds without anything, it is dead: where something comes all the time. */
+  silence?: number
+}
+
 /** Server-sent events of `path`, of all windows one stream. */
 export class Shared {
   readonly #listeners = new Set<Listener>()
   readonly #channel: BroadcastChannel
-  readonly #fallback: (() => Promise<void>) | undefined
-  readonly #opened: (() => Promise<void>) | undefined
+  readonly #ways: Ways
   #release: (() => void) | undefined
+  #watch: ReturnType<typeof setTimeout> | undefined
+  /** Ends the stream of this window, if it is this one that has it. */
+  #end: () => void = () => undefined
 
   constructor(
     readonly path: string,
     readonly names: readonly string[],
-    /** What to do now and then while there is no stream. */
-    fallback?: () => Promise<void>,
-    /** What to do when there is one (again): what came before it is not in it. */
-    opened?: () => Promise<void>
+    ways: Ways = {}
   ) {
-    this.#fallback = fallback
-    this.#opened = opened
+    this.#ways = ways
     this.#channel = new BroadcastChannel(`palisade ${path}`)
     this.#channel.onmessage = ({ data }: MessageEvent<{ name: string; data: unknown }>) => this.#tell(data.name, data.data)
   }
@@ -57,11 +64,13 @@ export class Shared {
       if (this.#listeners.size === 0) {
         this.#release?.()
         this.#release = undefined
+        clearTimeout(this.#watch)
       }
     }
   }
 
   #begin(): void {
+    this.#heard()
     const given = new AbortController()
     let stop: () => void = () => undefined
     const stopped = new Promise<void>((resolve) => (stop = resolve))
@@ -85,6 +94,10 @@ export class Shared {
     void stopped.then(() => (over = true))
     let wait = RETRY_FIRST
     while (!over) {
+      if (!connection.up) {
+        await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, RETRY_FIRST))])
+        continue
+      }
       const began = Date.now()
       await this.#stream(stopped)
       if (over) return
@@ -92,7 +105,7 @@ export class Shared {
       if (connection.up && session.state === 'in' && watched()) {
         // It may have ended because the session has.
         await recognise().catch(() => connection.lost())
-        if (session.state === 'in') await this.#fallback?.().catch(() => undefined)
+        if (session.state === 'in') await this.#ways.fallback?.().catch(() => undefined)
       }
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, wait))])
       wait = Math.min(wait * 2, RETRY_MOST)
@@ -103,13 +116,18 @@ export class Shared {
   #stream(stopped: Promise<void>): Promise<void> {
     return new Promise((resolve) => {
       const source = new EventSource(this.path)
+      const { silence } = connection
       const end = () => {
+        silence.removeEventListener('abort', end)
         source.close()
         resolve()
       }
+      silence.addEventListener('abort', end)
+      this.#end = end
+      this.#heard()
       source.onopen = () => {
         connection.found()
-        this.#opened?.().catch(() => undefined)
+        this.#ways.opened?.().catch(() => undefined)
       }
       source.onerror = end
       void stopped.then(end)
@@ -124,7 +142,21 @@ export class Shared {
   }
 
   #tell(name: string, data: unknown): void {
+    this.#heard()
     for (const listener of this.#listeners) listener(name, data)
+  }
+
+  /** Something has come, or is awaited from now on: here or in the window that has the stream. */
+  #heard(): void {
+    const { silence } = this.#ways
+    if (silence === undefined) return
+    clearTimeout(this.#watch)
+    if (this.#listeners.size === 0) return
+    this.#watch = setTimeout(() => {
+      this.#end()
+      if (watched() && session.state === 'in') connection.doubted()
+      this.#heard()
+    }, silence)
   }
 }
 

@@ -22,7 +22,13 @@ export const rates = {
   }
 }
 
-const stream = new Shared('/api/v1/rates/stream', ['rates'], async () => take(await asked(api.GET('/api/v1/rates'))))
+/** Something comes every second. */
+const SILENCE = 5_000
+
+const stream = new Shared('/api/v1/rates/stream', ['rates'], {
+  fallback: async () => take(await asked(api.GET('/api/v1/rates'))),
+  silence: SILENCE
+})
 
 /** While nothing else is asked for yet: the stream comes after all that the first page asks for. */
 export async function first(): Promise<void> {

@@ -3,6 +3,7 @@
  * waits until somebody has signed in again, and then asks once more.
  */
 
+import { answered } from './answered'
 import { refusal } from './problem'
 import type { Identity, Role } from './types'
 
@@ -44,7 +45,7 @@ export const session = {
 
 /** Looks who the browser's cookie says it is. */
 export async function recognise(): Promise<void> {
-  const response = await fetch('/api/v1/whoami')
+  const response = await answered(new Request('/api/v1/whoami'))
   if (response.ok) become((await response.json()) as Identity)
   else if (response.status === 401) ended()
   else throw await refusal(response)
@@ -100,7 +101,7 @@ function send(path: string, body: unknown): Promise<Response> {
   if (session.csrf) headers['x-csrf-token'] = session.csrf
   const init: RequestInit = { method: 'POST', headers }
   if (body !== undefined) init.body = JSON.stringify(body)
-  return fetch(path, init)
+  return answered(new Request(path, init))
 }
 
 // Somebody may have signed in in another window.

@@ -1,0 +1,39 @@
+/** A question and its answer, which has to come in time. */
+
+import { connection } from './connection.svelte'
+import { Unreachable } from './problem'
+
+/** Of what is looked up. */
+const READ = 15_000
+/** Of what is changed or looked at as a whole, the configuration. The appliance takes half a minute for a body alone. */
+const WRITE = 60_000
+
+/** While it is known that nobody answers: long enough for one that is back. */
+const LOST = 5_000
+
+/** The whole answer. `Unreachable` where there is none, or not all of it. */
+export async function answered(request: Request): Promise<Response> {
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), timeFor(request))
+  const { silence } = connection
+  try {
+    const response = await fetch(request, { signal: AbortSignal.any([request.signal, late.signal, silence]) })
+    const body = await response.arrayBuffer()
+    connection.found()
+    const { status, statusText, headers } = response
+    // RFC 9110: those with these numbers have no body, and the browser takes none for them.
+    return new Response([204, 205, 304].includes(status) ? null : body, { status, statusText, headers })
+  } catch (error) {
+    if (request.signal.aborted) throw error
+    if (late.signal.aborted) connection.doubted()
+    else if (!silence.aborted) connection.lost()
+    throw new Unreachable()
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function timeFor({ method, url }: Request): number {
+  if (!connection.up) return LOST
+  return method === 'GET' && !new URL(url).pathname.startsWith('/api/v1/config') ? READ : WRITE
+}
