@@ -57,6 +57,21 @@ test('policies are put in order by dragging and by keys, many at once', async ({
     })
     .toEqual(['order-a', 'order-d', 'order-b', 'order-c', 'order-e'])
 
+  // With Shift, what one leaves is marked, and what one comes to.
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('Home')
+  await page.keyboard.press('Shift+ArrowDown')
+  await expect(page.getByText('2 marked')).toBeVisible()
+  await page.keyboard.press('Alt+ArrowDown')
+  await expect.poll(() => order(page)).toEqual(['order-b', 'order-a', 'order-d', 'order-c', 'order-e'])
+  await page.keyboard.press('Alt+ArrowUp')
+  await expect.poll(() => order(page)).toEqual(['order-a', 'order-d', 'order-b', 'order-c', 'order-e'])
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Space')
+  await page.keyboard.press('Shift+ArrowDown')
+  await expect(page.getByText('2 marked')).toBeVisible()
+
   await page.getByRole('button', { name: 'Disable' }).click()
   await expect(page.getByRole('row', { name: /order-b/ })).toContainText('Disabled')
   await page.getByRole('grid').focus()

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 
 import type { PolicyView } from '../../api/types'
 import type { Json } from '../../lib/json'
-import { filtered, grouped, matrix, rows } from './rows'
+import { between, filtered, grouped, matrix, rows } from './rows'
 
 const document: Json = {
   policies: [
@@ -60,4 +60,10 @@ test('in the matrix, any is every zone but the appliance itself', () => {
   expect(cells.get('trust\nuntrust')).toMatchObject({ permits: 1, disabled: 1, hits: 4 })
   expect(cells.get('dmz\nhost')).toMatchObject({ denies: 1 })
   expect(cells.get('host\nuntrust')).toMatchObject({ disabled: 0 })
+})
+
+test('marks go from one row to another, both with them', () => {
+  expect(between(['a', 'b', 'c', 'd'], 'b', 'c')).toEqual(['b', 'c'])
+  expect(between(['a', 'b', 'c', 'd'], 'd', 'b')).toEqual(['b', 'c', 'd'])
+  expect(between(['a', 'b'], 'gone', 'b')).toEqual(['b'])
 })

@@ -161,6 +161,13 @@ export function grouped(list: readonly Row[]): (Row | Group)[] {
   })
 }
 
+/** From one to the other, both of them too, whichever comes first. */
+export function between(names: readonly string[], one: string, other: string): string[] {
+  const [a, b] = [names.indexOf(one), names.indexOf(other)]
+  if (a < 0 || b < 0) return names.filter((name) => name === other)
+  return names.slice(Math.min(a, b), Math.max(a, b) + 1)
+}
+
 export interface Cell {
   from: string
   to: string
