@@ -20,11 +20,21 @@ interface BuiltIn {
   members: string[]
 }
 
+type Contents = typeof import('virtual:content').default
+
 let builtIn: BuiltIn[] = $state.raw([])
+let contents: Contents = $state.raw({ services: [], protocols: [] })
 let asking: Promise<void> | undefined
 
 /** They never change while the appliance runs. */
 export function loadBuiltIn(): Promise<void> {
+  if (contents.services.length === 0) {
+    import('virtual:content').then(
+      (names) => (contents = names.default),
+      // Without them, what is typed is as good.
+      () => undefined
+    )
+  }
   asking ??= asked(api.GET('/api/v1/applications')).then(
     (list) => {
       builtIn = list
@@ -76,6 +86,26 @@ export function named(section: Section): Suggestion[] {
   return [...new Map(all).values()]
 }
 
+/** What a session may turn out to carry: protocols, and services, one's own first. */
+export function contentNames(): Suggestion[] {
+  const own = items(candidate.document, '/services').map((one): Suggestion => ({ value: one.name, note: text(one['title']) || text(one['category']) }))
+  const names = new Set(own.map((one) => one.value))
+  return [
+    ...own,
+    ...contents.protocols.map(([value, note]) => ({ value, note })),
+    ...contents.services.filter(([name]) => !names.has(name)).map(([value, title, category]) => ({ value, note: `${title} · ${category}` }))
+  ]
+}
+
+/** Of services; with how many each has. */
+export function categories(): Suggestion[] {
+  const members = new Map<string, string[]>()
+  const add = (category: string, title: string) => members.set(category, [...(members.get(category) ?? []), title])
+  for (const [, title, category] of contents.services) add(category, title)
+  for (const one of items(candidate.document, '/services')) if (text(one['category'])) add(text(one['category']), text(one['title']) || one.name)
+  return [...members].sort(([a], [b]) => a.localeCompare(b)).map(([value, titles]) => ({ value, note: titles.join(', ') }))
+}
+
 /** RFC 9110, section 9, and RFC 5789. */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE']
 const TLS_VERSIONS = ['1.0', '1.1', '1.2', '1.3']
@@ -83,7 +113,9 @@ const TLS_VERSIONS = ['1.0', '1.1', '1.2', '1.3']
 /** For a field that no form was written for, by where it is in what is edited: `/l7/host`. */
 export function suggested(path: string): Suggestion[] {
   const [outer, name = outer] = tokens(path)
+  if (name === 'category' || name === 'categories') return categories()
   if (outer === 'l7') {
+    if (name === 'application') return contentNames()
     const known = name === 'method' ? METHODS : name === 'tls-version' ? TLS_VERSIONS : []
     return known.map((value) => ({ value, note: '' }))
   }
@@ -106,6 +138,9 @@ export function suggested(path: string): Suggestion[] {
       return named('schedules')
     case 'inspect':
       return named('/inspection')
+    case 'block':
+    case 'allow':
+      return outer === 'url-filter' || outer === 'dns-filter' ? named('/url-lists') : []
     default:
       return []
   }
