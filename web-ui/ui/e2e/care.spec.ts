@@ -314,6 +314,8 @@ test('who may only look can change nothing', async ({ lab, chromium }) => {
   await page.getByRole('button', { name: 'ping-out', exact: true }).click()
   const dialog = page.getByRole('dialog', { name: 'Policy ping-out' })
   await expect(dialog.getByLabel('Name', { exact: true })).not.toBeEditable()
+  await expect(dialog.getByLabel('Description')).not.toBeEditable()
+  for (const action of ['permit', 'deny', 'reject']) await expect(dialog.getByRole('radio', { name: action })).toBeDisabled()
   await expect(dialog.getByRole('button', { name: 'Save to candidate' })).toHaveCount(0)
   await dialog.getByRole('button', { name: 'Close' }).first().click()
   await page.getByRole('link', { name: 'Users' }).click()
