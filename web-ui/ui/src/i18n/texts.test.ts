@@ -32,6 +32,28 @@ test('what the description of the API says of fields is in every language, where
   expect(hints.filter((hint) => !(hint in descriptions))).toEqual([])
 })
 
+test('what a configuration can choose from has words, but for what is a name', async () => {
+  const { DOCUMENT } = await import('../lib/schema')
+  const options = (control: Control): string[] => {
+    switch (control.kind) {
+      case 'choice':
+      case 'words':
+        return control.options
+      case 'list':
+      case 'map':
+        return options(control.of)
+      case 'either':
+        return control.of.flatMap(options)
+      case 'group':
+        return control.fields.flatMap((field) => options(field.control))
+      default:
+        return []
+    }
+  }
+  const unsaid = new Set(DOCUMENT.flatMap((field) => options(field.control)).filter((option) => !(`option.${option}` in en)))
+  expect([...unsaid].sort()).toEqual(['tc', 'xdp'])
+})
+
 /** Of a field and those in it. */
 function hintsOf(field: Field): string[] {
   return [field.hint, ...within(field.control).flatMap(hintsOf)]

@@ -18,7 +18,8 @@ test('a share is in percent, and a little is not nothing', () => {
 })
 
 test('times are as long as they have to be', () => {
-  expect([0, 59, 61, 3600, 90_061].map(duration)).toEqual(['0 s', '59 s', '1 min 1 s', '1 h', '1 d 1 h'])
+  expect([0, 59, 61, 3600, 90_061].map((seconds) => duration(seconds))).toEqual(['0 s', '59 s', '1 min 1 s', '1 h', '1 d 1 h'])
+  expect([0, 391, 90_061].map((seconds) => duration(seconds, 'ja'))).toEqual(['0 秒', '6 分 31 秒', '1 日 1 時間'])
   expect([0, 45, 723.2, 3600, -5].map(countdown)).toEqual(['0:00', '0:45', '12:04', '1:00:00', '0:00'])
   expect(ago(0, 125_000)).toBe('2 min. ago')
   expect(ago('nonsense', 0)).toBe('–')

@@ -42,17 +42,20 @@ export function percent(share: number): string {
   return `${value === 0 || value >= 99.95 || value === Math.round(value) ? Math.round(value) : value < 1 ? value.toFixed(2) : value.toFixed(1)} %`
 }
 
-/** 45 s, 12 min 3 s, 5 h 2 min, 3 d 4 h. The units are SI's and read the same in every language. */
-export function duration(seconds: number): string {
+const UNITS: Record<string, readonly [string, string, string, string]> = { ja: ['日', '時間', '分', '秒'] }
+
+/** 45 s, 12 min 3 s, 5 h 2 min, 3 d 4 h; in Japanese 45 秒, 12 分 3 秒. */
+export function duration(seconds: number, language = 'en'): string {
+  const [days, hours, minutes, rest] = UNITS[language] ?? ['d', 'h', 'min', 's']
   const total = Math.max(0, Math.floor(seconds))
   const parts: [number, string][] = [
-    [Math.floor(total / 86400), 'd'],
-    [Math.floor(total / 3600) % 24, 'h'],
-    [Math.floor(total / 60) % 60, 'min'],
-    [total % 60, 's']
+    [Math.floor(total / 86400), days],
+    [Math.floor(total / 3600) % 24, hours],
+    [Math.floor(total / 60) % 60, minutes],
+    [total % 60, rest]
   ]
   const first = parts.findIndex(([count]) => count > 0)
-  if (first < 0) return '0 s'
+  if (first < 0) return `0 ${rest}`
   return parts
     .slice(first, first + 2)
     .filter(([count]) => count > 0)

@@ -1,6 +1,6 @@
 /** What sections and fields are called: as the catalogue has it, or else as they are written, in words. */
 
-import { translated, word } from '../i18n/index.svelte'
+import { t, translated, word } from '../i18n/index.svelte'
 import type { Section } from './document'
 import { tokens } from './json'
 
@@ -49,6 +49,21 @@ export function noun(section: Section): string {
 export function pageName(id: string): string {
   const known = word('page', id)
   return known === id ? spelled(id) : known
+}
+
+/** Two words stand for what is no zone of the configuration. */
+export function zoneName(zone: string): string {
+  return zone === 'host' ? t('zone.host') : zone === 'any' ? t('any') : zone
+}
+
+/** A word that the configuration has for one of a few things: with what it means, where that is not the word itself. */
+export function optionName(option: string): string {
+  return word('option', option)
+}
+
+/** Who made a revision, or did something: the appliance itself has a name, too. */
+export function authorName(author: string, via: string): string {
+  return author === 'system' && ['boot', 'signal', 'timer'].includes(via) ? word('author', author) : author
 }
 
 function lastOf(section: string): string {

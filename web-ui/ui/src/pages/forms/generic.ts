@@ -2,7 +2,7 @@
 
 import { word } from '../../i18n/index.svelte'
 import { isObject, type Json } from '../../lib/json'
-import { fieldName } from '../../lib/names'
+import { fieldName, optionName } from '../../lib/names'
 import type { Control } from '../../lib/schema'
 
 /** What a new value begins as. */
@@ -62,7 +62,7 @@ function fits(control: Control, value: Json, exactly: boolean): boolean {
 
 /** One of several, told apart. */
 export function kindName(control: Control): string {
-  if (control.kind === 'choice') return control.options.join(' / ')
+  if (control.kind === 'choice') return control.options.map(optionName).join(' / ')
   if (control.kind === 'group') return control.fields.filter((field) => field.required).map((field) => fieldName(field.name)).join(', ') || word('control', 'group')
   return word('control', control.kind)
 }

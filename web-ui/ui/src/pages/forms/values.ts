@@ -1,5 +1,6 @@
 /** Between a field of the document and what its control holds. */
 
+import { word } from '../../i18n/index.svelte'
 import { list, text, words } from '../../lib/document'
 import { isObject, type Json, type JsonObject } from '../../lib/json'
 
@@ -83,6 +84,10 @@ export function shown(value: Json | undefined): string {
       if ('protocol' in one) {
         const term = readTerm(one)
         return [term.protocol, term.destination, term.source && `from ${term.source}`, term.kind && `type ${term.kind}`].filter(Boolean).join(' ')
+      }
+      if ('days' in one || ('from' in one && 'to' in one)) {
+        const { days, from, to } = readWindow(one)
+        return [days.replace(/\b[a-z]{3}\b/g, (day) => word('day', day)), from && `${from}–${to}`].filter(Boolean).join(' ')
       }
       if ('to' in one && !('from' in one) && !('days' in one)) return `${text(one['to'])}${one['port'] ? ` : ${text(one['port'])}` : ''}`
       return Object.values(one).map(shown).join(' ')
