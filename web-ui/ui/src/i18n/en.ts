@@ -349,7 +349,7 @@ export const en = {
   'policies.noneText': 'Whatever no policy permits is denied.',
   'policies.drag': 'Drag to move; or Alt with an arrow key',
   'policies.notInForce': 'Not in force yet',
-  'policies.unusedSince': 'Not hit since it is in force, {time}',
+  'policies.unusedSince': 'No hit since it came into force, {time}',
   'policies.insertAbove': 'Insert above',
   'policies.insertBelow': 'Insert below',
   'policies.clone': 'Clone',
