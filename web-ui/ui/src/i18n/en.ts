@@ -397,6 +397,7 @@ export const en = {
   'matrix.denies': 'deny: {count}',
   'matrix.disabled': 'disabled: {count}',
   'matrix.hits': 'hits: {count}',
+  'matrix.shared': 'At most: policies of several zones count the hits of all their pairs together.',
   'matrix.default': 'denied: no policy',
   'matrix.hostTakes': 'as host-inbound says',
   'matrix.hostSends': 'permitted',

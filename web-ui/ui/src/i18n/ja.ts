@@ -399,6 +399,7 @@ export const ja: Catalogue = {
   'matrix.denies': '拒否: {count}',
   'matrix.disabled': '無効: {count}',
   'matrix.hits': 'ヒット: {count}',
+  'matrix.shared': '最大値です。複数のゾーンを対象とするポリシーのヒット数は、すべての組み合わせの合計です。',
   'matrix.default': '拒否 (ポリシーなし)',
   'matrix.hostTakes': 'host-inbound に従う',
   'matrix.hostSends': '許可',

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 
 import type { PolicyView } from '../../api/types'
 import type { Json } from '../../lib/json'
-import { between, filtered, grouped, matrix, rows } from './rows'
+import { between, filtered, grouped, matrix, rows, type Row } from './rows'
 
 const document: Json = {
   policies: [
@@ -51,19 +51,28 @@ test('filters narrow each other', () => {
 
 test('groups keep the order within them', () => {
   expect(grouped(all).map((row) => (row.kind === 'group' ? `${row.from} → ${row.to}` : row.name))).toEqual([
-    'trust → untrust', 'web', 'any → untrust', 'mail', 'untrust, dmz → host', 'ssh-in'
+    'trust → untrust', 'web', 'any → untrust', 'mail', 'untrust → host', 'ssh-in', 'dmz → host', 'ssh-in'
   ])
+  expect(new Set(grouped(all).map((row) => (row.kind === 'policy' ? row.key : ''))).size).toBe(5)
 })
 
 test('in the matrix, any is every zone but the appliance itself', () => {
   const { cells } = matrix(all, ['trust', 'untrust', 'dmz'])
-  expect(cells.get('trust\nuntrust')).toMatchObject({ permits: 1, disabled: 1, hits: 4 })
+  expect(cells.get('trust\nuntrust')).toMatchObject({ permits: 1, disabled: 1, hits: 4, shared: false })
   expect(cells.get('dmz\nhost')).toMatchObject({ denies: 1 })
   expect(cells.get('host\nuntrust')).toMatchObject({ disabled: 0 })
 })
 
 test('marks go from one row to another, both with them', () => {
-  expect(between(['a', 'b', 'c', 'd'], 'b', 'c')).toEqual(['b', 'c'])
-  expect(between(['a', 'b', 'c', 'd'], 'd', 'b')).toEqual(['b', 'c', 'd'])
-  expect(between(['a', 'b'], 'gone', 'b')).toEqual(['b'])
+  const [a, b, c, d] = rows({ policies: ['a', 'b', 'c', 'd'].map((name) => ({ name })) }, [], [], [])
+  if (!a || !b || !c || !d) throw new Error('four rows')
+  const marked = (list: Row[], one: Row, other: Row) => between(list, one, other).map((row) => row.name)
+  expect(marked([a, b, c, d], b, c)).toEqual(['b', 'c'])
+  expect(marked([a, b, c, d], d, b)).toEqual(['b', 'c', 'd'])
+  expect(marked([a, b], c, b)).toEqual(['b'])
+})
+
+test('hits of a policy of several zones are at most those of each pair', () => {
+  const twofold = rows({ policies: [{ name: 'web', from: 'trust', to: ['untrust', 'dmz'], action: 'permit' }] }, stats, [], [])
+  expect(matrix(twofold, ['trust', 'untrust', 'dmz']).cells.get('trust\ndmz')).toMatchObject({ hits: 4, shared: true })
 })

@@ -4,6 +4,7 @@ import type { Mistake, PolicyView } from '../../api/types'
 import type { Change } from '../../lib/changes'
 import { items, text, words, type Item } from '../../lib/document'
 import { isObject, type Json } from '../../lib/json'
+import { finder, NO_OBJECTS, type Objects } from './search'
 
 export interface Row {
   kind: 'policy'
@@ -30,6 +31,8 @@ export interface Row {
   findings: Mistake[]
   /** In force, enabled, and never hit. */
   unused: boolean
+  /** The pair of zones that it is shown under; empty where it is shown once. */
+  group: string
 }
 
 export interface Group {
@@ -81,7 +84,8 @@ export function rows(document: Json, stats: readonly PolicyView[], changes: read
       stats: seen,
       change: changeOf.get(item.name),
       findings: findingsAt.get(index) ?? [],
-      unused: enabled && seen !== undefined && seen.hits === 0
+      unused: enabled && seen !== undefined && seen.hits === 0,
+      group: ''
     }
   })
 }
@@ -100,8 +104,12 @@ function orAny(list: string[]): string[] {
   return list.length === 0 ? ['any'] : list
 }
 
-export function filtered(all: readonly Row[], filters: Filters): Row[] {
-  const sought = filters.text.toLowerCase().split(/\s+/).filter(Boolean)
+export function filtered(all: readonly Row[], filters: Filters, objects: Objects = NO_OBJECTS): Row[] {
+  const sought = filters.text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word): [string, (row: Row) => boolean] => [word, finder(word, objects)])
   return all.filter(
     (row) =>
       (filters.from === '' || row.from.includes(filters.from)) &&
@@ -127,8 +135,8 @@ function inState(row: Row, state: string): boolean {
   }
 }
 
-/** Each word somewhere in what the row shows. */
-function matches(row: Row, sought: readonly string[]): boolean {
+/** Each word somewhere in what the row shows, or in the objects that it names. */
+function matches(row: Row, sought: readonly [string, (row: Row) => boolean][]): boolean {
   const shown = [
     row.name,
     text(row.item['description']),
@@ -143,17 +151,22 @@ function matches(row: Row, sought: readonly string[]): boolean {
   ]
     .join('\n')
     .toLowerCase()
-  return sought.every((word) => shown.includes(word))
+  return sought.every(([word, holds]) => shown.includes(word) || holds(row))
 }
 
-/** By zones from and to, in the order in which they first appear; a policy of several zones is in a group of its own. */
+/** By zones from and to, in the order in which they first appear; a policy of several zones is in the group of each pair. */
 export function grouped(list: readonly Row[]): (Row | Group)[] {
   const groups = new Map<string, Row[]>()
   for (const row of list) {
-    const key = `${row.from.join(', ')}\n${row.to.join(', ')}`
-    const group = groups.get(key)
-    if (group) group.push(row)
-    else groups.set(key, [row])
+    for (const from of row.from.length > 0 ? row.from : ['']) {
+      for (const to of row.to.length > 0 ? row.to : ['']) {
+        const group = `${from}\n${to}`
+        const member = { ...row, key: `${row.key} ${from} ${to}`, group }
+        const members = groups.get(group)
+        if (members) members.push(member)
+        else groups.set(group, [member])
+      }
+    }
   }
   return [...groups].flatMap(([key, members]): (Row | Group)[] => {
     const [from = '', to = ''] = key.split('\n')
@@ -162,10 +175,10 @@ export function grouped(list: readonly Row[]): (Row | Group)[] {
 }
 
 /** From one to the other, both of them too, whichever comes first. */
-export function between(names: readonly string[], one: string, other: string): string[] {
-  const [a, b] = [names.indexOf(one), names.indexOf(other)]
-  if (a < 0 || b < 0) return names.filter((name) => name === other)
-  return names.slice(Math.min(a, b), Math.max(a, b) + 1)
+export function between(list: readonly Row[], one: Row, other: Row): Row[] {
+  const place = (row: Row) => list.findIndex(({ key }) => key === row.key)
+  const [a, b] = [place(one), place(other)]
+  return a < 0 || b < 0 ? [other] : list.slice(Math.min(a, b), Math.max(a, b) + 1)
 }
 
 export interface Cell {
@@ -176,17 +189,21 @@ export interface Cell {
   rejects: number
   disabled: number
   hits: number
+  /** Some of these hits may have been another pair's: a policy of several counts all of its own together. */
+  shared: boolean
 }
 
 /** What the policies say about each pair of zones; `any` counts for all but the appliance itself. */
 export function matrix(all: readonly Row[], zones: readonly string[]): { from: string[]; to: string[]; cells: Map<string, Cell> } {
   const ends = [...zones, 'host']
   const cells = new Map<string, Cell>()
-  for (const from of ends) for (const to of ends) cells.set(`${from}\n${to}`, { from, to, permits: 0, denies: 0, rejects: 0, disabled: 0, hits: 0 })
+  for (const from of ends) for (const to of ends) cells.set(`${from}\n${to}`, { from, to, permits: 0, denies: 0, rejects: 0, disabled: 0, hits: 0, shared: false })
   const meant = (words: string[]) => (words.includes('any') ? [...zones, ...(words.includes('host') ? ['host'] : [])] : words)
   for (const row of all) {
-    for (const from of meant(row.from)) {
-      for (const to of meant(row.to)) {
+    const [sources, targets] = [meant(row.from), meant(row.to)]
+    const several = sources.length * targets.length > 1
+    for (const from of sources) {
+      for (const to of targets) {
         const cell = cells.get(`${from}\n${to}`)
         if (!cell) continue
         if (!row.enabled) cell.disabled += 1
@@ -194,6 +211,7 @@ export function matrix(all: readonly Row[], zones: readonly string[]): { from: s
         else if (row.action === 'reject') cell.rejects += 1
         else cell.denies += 1
         cell.hits += row.stats?.hits ?? 0
+        cell.shared ||= several && (row.stats?.hits ?? 0) > 0
       }
     }
   }
