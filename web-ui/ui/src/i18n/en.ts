@@ -554,7 +554,7 @@ export const en = {
   'events.severity': 'Severity',
   'events.session': 'Session',
   'events.actor': 'Who',
-  'events.since': 'Since (1h, 7d)',
+  'events.since': 'Since (1h, 2026-11-27)',
   'events.until': 'Until',
   'events.time': 'Time',
   'events.what': 'What',

@@ -556,7 +556,7 @@ export const ja: Catalogue = {
   'events.severity': '重大度',
   'events.session': 'セッション',
   'events.actor': '操作者',
-  'events.since': '開始 (1h、7d)',
+  'events.since': '開始 (1h、2026-11-27)',
   'events.until': '終了',
   'events.time': '日時',
   'events.what': '内容',
