@@ -182,6 +182,20 @@ test('a save that is refused leads to the first field that it is about', async (
   await page.context().close()
 })
 
+test('what is in use is not deleted, and who uses it is said', async ({ chromium }) => {
+  const page = await at(chromium, '/ui/objects')
+  await page.getByRole('row', { name: /lan/ }).getByRole('button', { name: 'More' }).click()
+  await page.getByRole('menuitem', { name: 'Delete' }).click()
+  const dialog = page.getByRole('dialog', { name: "Delete 'lan'?" })
+  await dialog.getByRole('button', { name: 'Delete' }).click()
+  await expect(dialog.getByRole('alert')).toContainText("'lan' is used")
+  await expect(dialog.getByRole('link', { name: 'Source NAT › internet › Source' })).toBeVisible()
+  await shoot(page, 'in-use')
+  await dialog.getByRole('link', { name: 'Policy › ping-out › Source' }).click()
+  await expect(page.getByRole('dialog', { name: 'Policy ping-out' })).toBeVisible()
+  await page.context().close()
+})
+
 test('what the appliance says of a question is in the language of the page', async ({ chromium }) => {
   const page = await at(chromium, '/ui/explain?from=trust&source=192.0.2.300&destination=198.51.100.10&protocol=tcp&destination-port=443')
   await page.getByRole('button', { name: /Account of/ }).click()

@@ -744,6 +744,7 @@ export const en = {
   'item.deleted': '\'{name}\' is deleted from the candidate',
   'item.deleteTitle': 'Delete \'{name}\'?',
   'item.deleteText': 'From the candidate. What still refers to it keeps it from being deleted.',
+  'item.inUse': '\'{name}\' is used, and stays until it is taken out there:',
   'item.up': 'Move up',
   'item.down': 'Move down',
   'item.more': 'More about {name}',

@@ -746,6 +746,7 @@ export const ja: Catalogue = {
   'item.deleted': '候補設定から「{name}」を削除しました',
   'item.deleteTitle': '「{name}」を削除しますか?',
   'item.deleteText': '候補設定から削除します。参照されている間は削除できません。',
+  'item.inUse': '「{name}」は使用中のため削除できません。次の箇所から取り除いてください:',
   'item.up': '上へ移動',
   'item.down': '下へ移動',
   'item.more': '{name} の操作',
