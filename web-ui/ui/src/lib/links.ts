@@ -1,6 +1,6 @@
 /** From a place in the configuration's document to the page and the field that edit it. */
 
-import { WHOLES, isKnown, type KnownSection, type Section } from './document'
+import { WHOLES, isKnown, items, type KnownSection, type Section } from './document'
 import { tokens, type Json } from './json'
 import { located } from './located'
 import { href } from './router.svelte'
@@ -50,6 +50,11 @@ export function userOf(named: string): { section: Section; name: string } | unde
   const [, kind = '', name = ''] = /^(.+) (\S+)$/.exec(named) ?? []
   const section = USERS[kind]
   return section === undefined ? undefined : { section, name }
+}
+
+/** A rule of NAT that translated one end: one that does so both ways has a section of its own. */
+export function natHref(document: Json, end: 'source' | 'destination', rule: string): string {
+  return itemHref(items(document, end).some((one) => one.name === rule) ? end : 'static', rule)
 }
 
 /** The form of a section that is one thing, and perhaps a field of it. */
