@@ -423,6 +423,8 @@ export const en = {
   'noun.variables': 'variable',
   'noun.url-lists': 'URL list',
   'noun.services': 'service',
+  'noun.paths': 'path',
+  'noun.tuning': 'change of rules',
   'interface.device': 'Device',
   'interface.deviceHint': 'The network device: its name (eth1), its MAC, or the network it has an address in',
   'interface.addresses': 'Addresses',

@@ -425,6 +425,8 @@ export const ja: Catalogue = {
   'noun.variables': '変数',
   'noun.url-lists': 'URL リスト',
   'noun.services': 'サービス',
+  'noun.paths': '経路',
+  'noun.tuning': 'ルールの変更',
   'interface.device': 'デバイス',
   'interface.deviceHint': 'ネットワークデバイスの名前 (eth1)、MAC、または属するネットワーク',
   'interface.addresses': 'アドレス',
