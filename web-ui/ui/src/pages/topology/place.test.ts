@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 
-import { place, WIDTH, type Box } from './place'
+import type { Json } from '../../lib/json'
+import { outerLast, outward, place, WIDTH, type Box } from './place'
 
 const overlaps = (a: Box, b: Box) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 const zones = (counts: number[]) => counts.map((count, zone) => ({ name: `z${zone}`, interfaces: Array.from({ length: count }, (_, index) => `i${zone}-${index}`) }))
@@ -21,4 +22,14 @@ test('two zones stand on either side', () => {
   const [first, second] = place(zones([1, 1])).zones
   expect(first?.x).toBe(0)
   expect((second?.x ?? 0) > WIDTH / 2).toBe(true)
+})
+
+test('a zone to which a default route leads stands at the right', () => {
+  const document: Json = {
+    interfaces: { lan: { addresses: ['192.0.2.1/24'] }, wan: { addresses: '198.51.100.2/30' }, backup: {}, dmz: { addresses: ['203.0.113.1/24'] } },
+    routes: [{ to: '0.0.0.0/0', via: '198.51.100.1' }, { to: '::/0', interface: 'backup' }, { to: '10.0.0.0/8', via: '192.0.2.2' }]
+  }
+  expect([...outward(document)].sort()).toEqual(['backup', 'wan'])
+  const found = outerLast([{ name: 'untrust', interfaces: ['wan'] }, { name: 'trust', interfaces: ['lan'] }, { name: 'dmz', interfaces: ['dmz'] }], outward(document))
+  expect(found.map((zone) => zone.name)).toEqual(['trust', 'dmz', 'untrust'])
 })

@@ -1,5 +1,9 @@
 /** Where zones and interfaces stand in the picture: half of the zones on either side of the appliance. */
 
+import { covers, span } from '../../lib/addresses'
+import { items, text, words } from '../../lib/document'
+import type { Json } from '../../lib/json'
+
 export interface Box {
   x: number
   y: number
@@ -61,6 +65,25 @@ export function place(zones: readonly { name: string; interfaces: readonly strin
     })
   })
   return picture
+}
+
+/** The interfaces that the default routes of a configuration leave by. */
+export function outward(document: Json): Set<string> {
+  const networks = items(document, 'interfaces').flatMap(({ name, addresses }) => words(addresses).map((address) => ({ name, network: span(address) })))
+  const ways = items(document, 'routes').filter((route) => ['0.0.0.0/0', '::/0'].includes(route.name))
+  return new Set(
+    ways.flatMap((route) => {
+      const via = span(text(route['via']))
+      const named = text(route['interface'])
+      return named ? [named] : networks.filter(({ network }) => via && network && covers(network, via)).map(({ name }) => name)
+    })
+  )
+}
+
+/** Those to which a default route leads stand at the right, as in most people's drawings. */
+export function outerLast<T extends { interfaces: readonly string[] }>(zones: readonly T[], outward: ReadonlySet<string>): T[] {
+  const isOuter = (zone: T) => zone.interfaces.some((name) => outward.has(name))
+  return [...zones.filter((zone) => !isOuter(zone)), ...zones.filter(isOuter)]
 }
 
 /** Whether each is at the left: in their order, about as much on the one side as on the other. */
