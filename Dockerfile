@@ -7,7 +7,6 @@ FROM ${NODE_IMAGE} AS web
 WORKDIR /palisade
 COPY scripts/ui.sh scripts/ui.sh
 COPY web-ui/openapi.json web-ui/openapi.json
-COPY firewall/inspection/src firewall/inspection/src
 COPY web-ui/ui web-ui/ui
 RUN scripts/ui.sh build
 

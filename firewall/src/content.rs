@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use inspection::filter::Request;
-use inspection::{Anomaly, Direction, Event, Fact, Identity, Protocol};
+use inspection::{Anomaly, Direction, Event, Fact, Identity, Protocol, Service, Services};
 use rules::{Content, Learnt};
 
 /// What the identity of a session does not hold.
@@ -124,6 +124,20 @@ impl Facts {
     pub fn has_requests(&self) -> bool {
         self.method.is_some() || self.asks_names
     }
+}
+
+/// What policies may ask for by name, without anything configured.
+#[derive(Clone, Debug)]
+pub enum Nameable {
+    Protocol(Protocol),
+    Service(Arc<Service>),
+}
+
+/// Protocols first.
+pub fn nameable() -> impl Iterator<Item = Nameable> {
+    let services = Services::built_in().all().to_vec();
+    let protocols = Protocol::ALL.iter().copied().map(Nameable::Protocol);
+    protocols.chain(services.into_iter().map(Nameable::Service))
 }
 
 /// What is known by now. What can't come any more is said to be so.

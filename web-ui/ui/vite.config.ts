@@ -5,7 +5,6 @@ import { svelte } from '@sveltejs/vite-plugin-svelte'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 
-import { contentNames } from './content.ts'
 import { documentSchema } from './schema.ts'
 
 /** Where `npm run dev` finds an API: `palisade lab` serves one there. */
@@ -34,7 +33,7 @@ function compressed(): Plugin {
 
 export default defineConfig({
   base: '/ui/',
-  plugins: [svelte(), documentSchema(), contentNames(), compressed()],
+  plugins: [svelte(), documentSchema(), compressed()],
   build: {
     target: 'es2022',
     // The Content-Security-Policy takes no `data:`.

@@ -4,9 +4,3 @@ declare module 'virtual:document-schema' {
   const schemas: Record<string, Node>
   export default schemas
 }
-
-declare module 'virtual:content' {
-  /** Each with its title; services also with their category. */
-  const names: { services: [name: string, title: string, category: string][]; protocols: [name: string, title: string][] }
-  export default names
-}

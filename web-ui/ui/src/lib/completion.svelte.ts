@@ -20,24 +20,23 @@ interface BuiltIn {
   members: string[]
 }
 
-type Contents = typeof import('virtual:content').default
+/** A protocol, or a service, which has a category. */
+interface Content {
+  name: string
+  title: string
+  category?: string | null
+}
 
 let builtIn: BuiltIn[] = $state.raw([])
-let contents: Contents = $state.raw({ services: [], protocols: [] })
+let contents: Content[] = $state.raw([])
 let asking: Promise<void> | undefined
 
 /** They never change while the appliance runs. */
 export function loadBuiltIn(): Promise<void> {
-  if (contents.services.length === 0) {
-    import('virtual:content').then(
-      (names) => (contents = names.default),
-      // Without them, what is typed is as good.
-      () => undefined
-    )
-  }
-  asking ??= asked(api.GET('/api/v1/applications')).then(
-    (list) => {
-      builtIn = list
+  asking ??= Promise.all([asked(api.GET('/api/v1/applications')), asked(api.GET('/api/v1/services'))]).then(
+    ([applications, services]) => {
+      builtIn = applications
+      contents = services
     },
     () => {
       asking = undefined
@@ -92,8 +91,7 @@ export function contentNames(): Suggestion[] {
   const names = new Set(own.map((one) => one.value))
   return [
     ...own,
-    ...contents.protocols.map(([value, note]) => ({ value, note })),
-    ...contents.services.filter(([name]) => !names.has(name)).map(([value, title, category]) => ({ value, note: `${title} · ${category}` }))
+    ...contents.filter((one) => !names.has(one.name)).map(({ name, title, category }) => ({ value: name, note: category ? `${title} · ${category}` : title }))
   ]
 }
 
@@ -101,7 +99,7 @@ export function contentNames(): Suggestion[] {
 export function categories(): Suggestion[] {
   const members = new Map<string, string[]>()
   const add = (category: string, title: string) => members.set(category, [...(members.get(category) ?? []), title])
-  for (const [, title, category] of contents.services) add(category, title)
+  for (const { title, category } of contents) if (category) add(category, title)
   for (const one of items(candidate.document, '/services')) if (text(one['category'])) add(text(one['category']), text(one['title']) || one.name)
   return [...members].sort(([a], [b]) => a.localeCompare(b)).map(([value, titles]) => ({ value, note: titles.join(', ') }))
 }
