@@ -25,6 +25,7 @@ in_both_modes!(
     a_blocked_tls_session_is_reset,
     a_blocked_quic_session_is_refused,
     a_rejected_quic_session_is_refused,
+    a_name_that_dns_gave_is_the_sessions,
     a_blocked_name_is_answered,
     an_answer_that_leads_to_a_blocked_name_is_replaced,
     what_names_no_host_is_blocked_by_a_list_that_must_be_known,
@@ -330,6 +331,41 @@ fn asked(socket: &UdpSocket, server: IpAddr, message: &[u8]) -> Result<Vec<u8>> 
     let (length, from) = socket.recv_from(&mut buffer).context("an answer")?;
     ensure!(from == (server, 53).into(), "from {from}");
     Ok(buffer[..length].to_vec())
+}
+
+/// What does not say itself whom it is with.
+fn a_name_that_dns_gave_is_the_sessions(attach: Attach) -> Result<()> {
+    const A: u16 = 1;
+    const BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
+    let edge = Edge::start("learnt", attach, &filtering(URL_FILTER))?;
+    let (mut client, mut server) = connection(&edge, Family::V4, 22)?;
+    says(&mut client, &mut server, BANNER)?;
+
+    let resolver = edge.server.udp(Family::V4.server, 53)?;
+    let asker = edge.client.udp(Family::V4.client, 5_000)?;
+    let asked = question(7, "www.ads.example", A);
+    asker.send_to(&asked, (Family::V4.server, 53))?;
+    let (length, from) = resolver.recv_from(&mut [0; 512])?;
+    ensure!(length == asked.len());
+    // RFC 1035 4.1.3: the same name, for a minute.
+    let IpAddr::V4(address) = Family::V4.server else {
+        bail!("{} is of IPv6", Family::V4.server);
+    };
+    let record = [
+        &[0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4][..],
+        &address.octets(),
+    ];
+    let mut answer = [asked, record.concat()].concat();
+    answer[2] |= 0x80;
+    answer[7] = 1;
+    resolver.send_to(&answer, from)?;
+    ensure!(asker.recv_from(&mut [0; 512])?.0 == answer.len());
+
+    let (mut client, _server) = connection(&edge, Family::V4, 2222)?;
+    client.write_all(BANNER)?;
+    is_reset(&mut client)?;
+    let told = json!({ "host": "www.ads.example", "action": "reset" });
+    logged(&edge, "filter", &told)
 }
 
 fn a_blocked_name_is_answered(attach: Attach) -> Result<()> {

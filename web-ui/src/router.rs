@@ -50,11 +50,12 @@ pub(crate) fn api(
     access: &Arc<Access>,
     machine: Machine,
 ) -> Routes<()> {
-    let event_log = EventLog::new(events, Arc::clone(access));
+    let event_log = EventLog::new(events.clone(), Arc::clone(access));
     let tables = Tables::new(Arc::clone(&appliance), Arc::clone(access));
     let system = System {
         appliance: Arc::clone(&appliance),
         lifecycle: lifecycle.clone(),
+        events,
         access: Arc::clone(access),
         machine,
     };

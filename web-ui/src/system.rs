@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use firewall::audit::{AuditAction, Outcome};
+use firewall::events::Events;
 use firewall::lifecycle::Lifecycle;
 use firewall::view::SystemView;
 use jiff::Timestamp;
@@ -58,6 +59,7 @@ impl Restart {
 pub(crate) struct System {
     pub(crate) appliance: Arc<dyn Appliance>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) events: Events,
     pub(crate) access: Arc<Access>,
     pub(crate) machine: Machine,
 }
@@ -76,7 +78,7 @@ struct SystemStatus {
     #[serde(flatten)]
     system: SystemView,
     resources: ResourcesView,
-    /// What an operator should know of the configuration's files.
+    /// What is wrong now; `/alarms` says since when.
     alarms: Vec<String>,
 }
 
@@ -125,14 +127,22 @@ async fn system(
 ) -> Result<Json<SystemStatus>, Problem> {
     // A file system may take its time.
     let resources = spawn_blocking(move || resources(&state.machine.state_dir));
-    let alarms = state.lifecycle.in_force().await.alarms;
+    let active = state.events.alarms().into_iter().map(|alarm| alarm.message);
+    let mut alarms: Vec<String> = active.collect();
+    // Of the configuration's files it is known here before somebody looks for what to raise.
+    for alarm in &state.lifecycle.in_force().await.alarms {
+        let alarm = alarm.to_string();
+        if !alarms.contains(&alarm) {
+            alarms.push(alarm);
+        }
+    }
     Ok(Json(SystemStatus {
         system: state.appliance.system(),
         resources: resources.await.map_err(|error| {
             let detail = format!("the machine can't be asked: {error}");
             Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR, detail)
         })?,
-        alarms: alarms.iter().map(ToString::to_string).collect(),
+        alarms,
     }))
 }
 

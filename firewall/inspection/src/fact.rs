@@ -154,7 +154,7 @@ pub enum Anomaly {
     HttpHeadTooLong,
     /// More than one length, length and chunks, or a transfer coding that isn't `chunked`.
     HttpAmbiguousLength,
-    /// Hosts that differ, of which each end may take another.
+    /// Hosts that differ, or one that can be read as another: each end may take another.
     HttpAmbiguousHost,
     /// More messages at once than are followed.
     HttpTooManyOpen,

@@ -134,8 +134,8 @@ fn area(path: &str) -> Area {
         ("events" | "alarms", _) => Area::Of(Scope::Events),
         ("sessions", _) | ("nat", Some("leases")) => Area::Of(Scope::Sessions),
         (
-            "applications" | "interfaces" | "routes" | "neighbours" | "policies" | "nat" | "drops"
-            | "objects" | "url-lists" | "counters",
+            "applications" | "services" | "interfaces" | "routes" | "neighbours" | "policies"
+            | "nat" | "drops" | "objects" | "url-lists" | "counters",
             _,
         ) => Area::Of(Scope::Network),
         ("config", _) => Area::Of(Scope::Configuration),

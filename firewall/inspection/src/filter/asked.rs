@@ -115,7 +115,8 @@ impl Filters {
     pub fn follow(&self, identity: &Identity) -> bool {
         let speaks = |protocol| match protocol {
             Some(Protocol::Http | Protocol::Http2) => self.url.is_some(),
-            Some(Protocol::Dns | Protocol::Mdns | Protocol::Llmnr) => self.dns.is_some(),
+            // Its answers give names to sessions that say none themselves.
+            Some(Protocol::Dns | Protocol::Mdns | Protocol::Llmnr) => true,
             Some(_) | None => false,
         };
         speaks(identity.protocol) || speaks(identity.carrier)

@@ -32,8 +32,8 @@ const MOST_OPEN: usize = 64;
 const REDIS_PORT: u16 = 6_379;
 /// `https`, and some room.
 const SCHEME_BYTES: usize = 8;
-/// The longest registered method is UPDATEREDIRECTREF.
-const METHOD_BYTES: usize = 20;
+/// The longest registered method is UPDATEREDIRECTREF. Of longer ones, servers say that they don't know them.
+const METHOD_BYTES: usize = 64;
 
 fn recognise(seen: &Seen<'_>) -> Option<Answer> {
     if simple_request(seen.first()) && seen.responder_port != REDIS_PORT {
@@ -59,11 +59,12 @@ fn status_line(bytes: &[u8]) -> Option<Answer> {
     ))
 }
 
-/// RFC 9112 3. The version is at its end, and what makes it HTTP. Servers forgive what stands in front of that: empty lines, small letters,
-/// other blanks; what the parser doesn't take of that it says.
+/// RFC 9112 3. The version is at its end, and what makes it HTTP. Servers forgive what stands in front of that: empty lines, blanks, small
+/// letters; what the parser doesn't take of that it says.
 fn request_line(bytes: &[u8]) -> Option<Answer> {
     let is_full = bytes.len() >= BEGINNING_BYTES;
-    let bytes = bytes.after(empty_lines(bytes));
+    let is_space = |byte: &&u8| is_blank(byte) || matches!(byte, b'\r' | b'\n');
+    let bytes = bytes.after(bytes.iter().take_while(is_space).count());
     let method = bytes.iter().take(METHOD_BYTES + 1).position(is_blank);
     let is_method = |bytes: &[u8]| {
         bytes
@@ -322,7 +323,7 @@ impl Http {
             },
         );
         let framing = fields_of(direction, transaction, version, request.headers, output);
-        if has_several_hosts(request.headers) {
+        if has_unclear_host(request.headers) {
             output.anomaly(direction, Anomaly::HttpAmbiguousHost);
         }
         output.fact(
@@ -507,14 +508,16 @@ fn fields_of(
     fields
 }
 
-/// RFC 9112 3.2: a server refuses such a request, if it is one that does.
-fn has_several_hosts(headers: &[httparse::Header<'_>]) -> bool {
+/// RFC 9112 3.2: a server refuses such a request, if it is one that does. RFC 9110 7.2: a host has no user in front of it.
+fn has_unclear_host(headers: &[httparse::Header<'_>]) -> bool {
+    let is_unclear = |byte: &u8| is_blank(byte) || b"@,/\\?#\"<>".contains(byte);
     let mut hosts = headers
         .iter()
         .filter(|header| header.name.eq_ignore_ascii_case("host"))
         .map(|header| header.value.trim_ascii());
     let first = hosts.next();
-    hosts.any(|other| Some(other) != first)
+    first.is_some_and(|first| first.iter().any(is_unclear))
+        || hosts.any(|other| Some(other) != first)
 }
 
 fn field<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a [u8]> {

@@ -450,6 +450,15 @@ const ODD: &[(&str, &str)] = &[
     ("version 1.10", "GET /evil HTTP/1.10\r\n\r\n"),
     ("version 2", "GET /evil HTTP/2.0\r\n\r\n"),
     ("a blank behind the version", "GET /evil HTTP/1.1 \r\n\r\n"),
+    ("a blank in front", " GET /evil HTTP/1.1\r\n\r\n"),
+    (
+        "an empty line and a tab in front",
+        "\r\n\tGET /evil HTTP/1.1\r\n\r\n",
+    ),
+    (
+        "a long method",
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ /evil HTTP/1.1\r\n\r\n",
+    ),
 ];
 
 #[test]
@@ -478,6 +487,23 @@ fn several_hosts_are_ambiguous_unless_they_are_the_same() {
     };
     assert_eq!(asked("b.example"), Outcome::Ambiguous);
     assert_eq!(asked(" a.example "), Outcome::Unseen);
+}
+
+#[test]
+fn a_host_that_can_be_read_as_another_is_ambiguous() {
+    for host in [
+        "a.example, b.example",
+        "a.example b.example",
+        "a@b.example",
+        "a.example/b.example",
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(sent(request.as_bytes()), Outcome::Ambiguous, "{host}");
+    }
+    for host in ["a.example:8080", "[2001:db8::1]:80", "a_b.example.", ""] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(sent(request.as_bytes()), Outcome::Unseen, "{host}");
+    }
 }
 
 #[test]

@@ -42,8 +42,6 @@ impl Bounds {
 pub(super) struct Wants {
     pub(super) signatures: bool,
     pub(super) filters: bool,
-    /// Each question of DNS, for a filter or for policies.
-    names: bool,
     /// Policies ask about each request.
     requests: bool,
     depth_bytes: Option<u64>,
@@ -54,7 +52,6 @@ impl Wants {
     pub(super) fn of(bounds: Option<&Bounds>, may_change: bool, generation: &Generation) -> Self {
         let asks_again = generation.config.rules.asks_about_requests();
         let nothing = Self {
-            names: asks_again,
             requests: asks_again,
             ..Self::default()
         };
@@ -65,7 +62,6 @@ impl Wants {
                 filters: wants.filters
                     || profile.url_filter.is_some()
                     || profile.dns_filter.is_some(),
-                names: wants.names || profile.dns_filter.is_some(),
                 depth_bytes: wants.depth_bytes.max(Some(profile.depth_bytes)),
                 ..wants
             });
@@ -73,20 +69,21 @@ impl Wants {
         bounds.map_or(nothing, |bounds| Self {
             signatures: bounds.signatures != SignatureUse::Off,
             filters: bounds.filters.is_some(),
-            names: asks_again || bounds.filters.as_ref().is_some_and(|it| it.dns.is_some()),
             depth_bytes: Some(bounds.depth_bytes),
             ..nothing
         })
     }
 
     pub(super) fn how_far(self, ip_protocol: u8) -> Profile {
+        // About requests, questions of DNS, and the names that its answers give.
+        let asks = self.requests || self.filters;
         let profile = Profile {
-            all_requests: self.requests || self.filters,
+            all_requests: asks,
             ..Profile::default()
         };
         let wanted_bytes = self.depth_bytes.unwrap_or(profile.depth_bytes);
         // Whoever asks by datagrams may ask from one port for days.
-        let is_endless = self.names && rules::Protocol(ip_protocol) == rules::Protocol::UDP;
+        let is_endless = asks && rules::Protocol(ip_protocol) == rules::Protocol::UDP;
         let depth_bytes = if is_endless { u64::MAX } else { wanted_bytes };
         Profile {
             depth_bytes,
