@@ -287,10 +287,11 @@ fn forwards(chain: &palisade_tests::lab::Chain, palisade: &mut Palisade) -> Resu
         .check(&["ping", "-n", "-c1", "-W5", "198.51.100.10"])?;
     let log = palisade.reload(&OPEN.replace("192.0.2.1/24", "192.0.2.1/24, 192.0.2.2/24"))?;
     ensure!(log.contains("committed"), "{log}");
-    chain
-        .client
-        .check(&["ping", "-n", "-c1", "-W5", "192.0.2.2"])?;
-    Ok(())
+    // The kernel tells of the address when it has it, which may be a moment later.
+    eventually("answer", || {
+        let ping = ["ping", "-n", "-c1", "-W1", "192.0.2.2"];
+        chain.client.check(&ping).map(drop)
+    })
 }
 
 const OPEN: &str = "version: 1
