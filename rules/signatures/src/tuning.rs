@@ -159,14 +159,14 @@ pub(crate) struct Found(Vec<bool>);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::{LoadOptions, Source, load};
+    use crate::load::{LoadOptions, LoadReport, Ruleset, Source, load};
 
     const BUNDLE: &[u8] =
         b"alert tcp any any -> any any (content:\"a\"; classtype:web; threshold:type limit,track by_src,count 1,seconds 9; sid:1;)\n\
         alert tcp any any -> any any (content:\"a\"; classtype:scan; sid:2;)\n\
         # alert tcp any any -> any any (content:\"a\"; classtype:web; sid:3;)\n";
 
-    fn rules(tuning: Tuning) -> Vec<Rule> {
+    fn loaded(tuning: Tuning) -> (Ruleset, LoadReport) {
         let options = LoadOptions {
             tuning,
             ..LoadOptions::default()
@@ -175,7 +175,11 @@ mod tests {
             name: "x",
             text: BUNDLE,
         };
-        load(&[source], &options).unwrap().0.rules
+        load(&[source], &options).unwrap()
+    }
+
+    fn rules(tuning: Tuning) -> Vec<Rule> {
+        loaded(tuning).0.rules
     }
 
     fn sids(tuning: Tuning) -> Vec<u32> {
@@ -203,15 +207,7 @@ mod tests {
         tuning.set_action(Selector::Sid { gid: 1, sid: 3 }, Action::Drop);
         tuning.set_action(Selector::Class("scan".into()), Action::Drop);
         tuning.set_action(Selector::Class("nosuch".into()), Action::Drop);
-        let options = LoadOptions {
-            tuning,
-            ..LoadOptions::default()
-        };
-        let source = Source {
-            name: "x",
-            text: BUNDLE,
-        };
-        let report = load(&[source], &options).unwrap().1;
+        let report = loaded(tuning).1;
         let idle: Vec<_> = report
             .idle
             .iter()

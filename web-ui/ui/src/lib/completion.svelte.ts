@@ -95,7 +95,7 @@ export function contentNames(): Suggestion[] {
   ]
 }
 
-/** Of services; with how many each has. */
+/** Of services, each with those that are in it. */
 export function categories(): Suggestion[] {
   const members = new Map<string, string[]>()
   const add = (category: string, title: string) => members.set(category, [...(members.get(category) ?? []), title])
