@@ -10,6 +10,7 @@ mod selection;
 mod session_view;
 mod sessions;
 mod tables;
+mod top;
 mod totals;
 
 use std::sync::atomic::Ordering::Relaxed;

@@ -20,8 +20,7 @@ pub use explain::{
 };
 pub use url_lists::{BadLineView, UrlListView};
 
-/// `GET /sessions`: which sessions, and how many at most. `DELETE /sessions` takes the same, but
-/// always all that match.
+/// Which sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "kebab-case")]
 pub struct SessionFilter {
@@ -62,17 +61,23 @@ pub struct SessionFilter {
     pub offloaded: Option<bool>,
     /// Bytes of both directions, at least.
     pub min_bytes: Option<u64>,
-    /// The first `limit` by this order, instead of a page by the table's. `GET` alone.
+}
+
+/// `GET /sessions`: which, and which part of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "kebab-case")]
+pub struct SessionQuery {
+    #[param(ignore)]
+    pub which: SessionFilter,
+    /// The first `limit` by this order, instead of a page by the table's.
     #[param(inline)]
     pub sort: Option<SessionOrder>,
-    /// `DELETE` alone: every session, which no filter must say otherwise.
-    pub all: Option<bool>,
     /// Opaque; from `next` of the page before.
     #[param(min_length = 1)]
     pub cursor: Option<String>,
-    /// How many that match to pass over, from the table's beginning. `GET` alone, and neither with `cursor` nor `sort`.
+    /// How many that match to pass over, from the table's beginning. Neither with `cursor` nor with `sort`.
     pub offset: Option<u32>,
-    /// Whether `matching` is wanted, for which the whole table is looked through. `GET` alone.
+    /// Whether `matching` is wanted, for which the whole table is looked through.
     pub count: Option<bool>,
     /// 1 to 1,000; 100 unless told.
     #[param(minimum = 1, maximum = 1000)]
@@ -107,6 +112,52 @@ pub struct SessionPage {
     pub capacity: u64,
     /// The `cursor` of the next page; absent on the last, and where a `sort` was asked for.
     pub next: Option<String>,
+}
+
+/// `GET /sessions/top`: of which sessions whose, and how many at most.
+#[derive(Clone, Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "kebab-case")]
+pub struct TopQuery {
+    #[param(ignore)]
+    pub which: SessionFilter,
+    /// What they are added up by.
+    #[param(inline)]
+    pub by: TopBy,
+    /// 1 to 1,000; 100 unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+/// Whose sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TopBy {
+    /// The initiator's address, before translation.
+    Source,
+    /// The address that the initiator aimed at, before translation.
+    Destination,
+    Application,
+    Policy,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct TopSessions {
+    pub by: TopBy,
+    /// Most bytes first.
+    pub top: Vec<TopView>,
+    /// Sessions in the table, whether or not they match the filter.
+    pub total: u64,
+}
+
+/// What the sessions of one have carried, in both directions, of those that are in the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopView {
+    /// An address, or a name; absent for sessions without an application, or without a policy.
+    pub name: Option<String>,
+    pub sessions: u64,
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 /// One conversation, both directions.

@@ -8,6 +8,7 @@ mod policies;
 mod session_table;
 mod sessions;
 mod tables;
+mod top;
 pub(crate) mod units;
 mod url_lists;
 
@@ -37,6 +38,7 @@ pub(crate) struct Args {
 enum What {
     /// Conversations in progress: who, under which policy, translated how.
     Sessions(sessions::Args),
+    Top(top::Args),
     /// Interfaces, their addresses and counters.
     Interfaces,
     Policies(policies::Args),
@@ -69,6 +71,10 @@ async fn answer(args: &Args, width: Option<usize>) -> Result<String, ClientError
     let mut client = Client::connect(&args.connection).await?;
     match &args.what {
         What::Sessions(filter) => sessions::answer(&mut client, filter, args.json, width).await,
+        What::Top(which) => {
+            let path = top::path(which);
+            view(&mut client, &path, args.json, width, top::table).await
+        }
         What::Interfaces => {
             view(
                 &mut client,
@@ -275,6 +281,24 @@ mod tests {
             .unwrap();
         let page: firewall::view::SessionPage = serde_json::from_str(&text).unwrap();
         assert_eq!((page.sessions.len(), page.next), (5, None));
+    }
+
+    #[tokio::test]
+    async fn sessions_are_added_up_by_source_unless_told_otherwise() {
+        let text = shown(Fake::running(), "top --protocol tcp").await.unwrap();
+        let at = |name| text.find(name).unwrap();
+        assert!(at("2001:db8:1::10") < at("192.0.2.10"), "{text}");
+        assert!(text.ends_with("of 5 sessions in the table\n"), "{text}");
+        let text = shown(Fake::running(), "top --by policy --limit 1 --json")
+            .await
+            .unwrap();
+        let top: firewall::view::TopSessions = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (top.top.len(), top.top[0].name.as_deref()),
+            (1, Some("web-out"))
+        );
+        let none = shown(Fake::empty(), "top").await.unwrap();
+        assert_eq!(none, "no sessions\n");
     }
 
     #[tokio::test]

@@ -56,35 +56,37 @@ fn main() -> Result<()> {
     })?;
     println!("{} sessions", sessions(&palisade)?);
     for query in [
-        "",
-        "limit=1000",
-        "port=1",
-        "policy=flood&limit=1",
-        "min-bytes=1000000000",
-        "offloaded=false",
-        "sort=bytes",
-        "id=1",
+        "?",
+        "?limit=1000",
+        "?port=1",
+        "?policy=flood&limit=1",
+        "?min-bytes=1000000000",
+        "?offloaded=false",
+        "?sort=bytes",
+        "?id=1",
+        "/top?by=source",
+        "/top?by=application",
     ] {
         let mut times: Vec<_> = (0..11)
             .map(|_| asked(&palisade, query))
             .collect::<Result<_>>()?;
         times.sort_unstable();
         println!(
-            "GET /sessions?{query}: {:?}, at most {:?}",
+            "GET /sessions{query}: {:?}, at most {:?}",
             times[5], times[10]
         );
     }
     let mut denied = Generator::load(&chain.client, "eth0", &to(DENIED, 16_384))?.pinned_to(0);
     for (name, query, each) in [
-        ("a first page, four times a second", "", EACH),
+        ("a first page, four times a second", "?", EACH),
         (
             "a search without matches, four times a second",
-            "port=1",
+            "?port=1",
             EACH,
         ),
         (
             "a search without matches, without a pause",
-            "port=1",
+            "?port=1",
             Duration::ZERO,
         ),
     ] {
@@ -111,7 +113,7 @@ fn sessions(palisade: &Palisade) -> Result<u64> {
 
 fn asked(palisade: &Palisade, query: &str) -> Result<Duration> {
     let began = Instant::now();
-    let answer = palisade.request("GET", &format!("/api/v1/sessions?{query}"), &[], "")?;
+    let answer = palisade.request("GET", &format!("/api/v1/sessions{query}"), &[], "")?;
     ensure!(answer.status == 200, "{query}: {}", answer.status);
     Ok(began.elapsed())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use palisade_tests::lab::{Chain, Lab, Palisade, wait_until};
 use palisade_tests::require_lab;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const WAIT: Duration = Duration::from_secs(20);
 const FLOWS: u16 = 200;
@@ -121,6 +121,22 @@ fn sessions_and_leases_are_found_by_what_they_are() -> Result<()> {
         &format!("sessions?policy=probes&min-bytes={least}"),
     )?;
     assert_eq!(items(&page, "sessions")?.len(), 10);
+
+    // Added up by whose they are, it is the same traffic.
+    let all: u64 = (0..u64::from(FLOWS)).map(|n| 28 + n).sum();
+    for (by, name) in [
+        ("source", "192.0.2.10"),
+        ("destination", "198.51.100.10"),
+        ("application", "probe"),
+        ("policy", "probes"),
+    ] {
+        let page = get(&palisade, &format!("sessions/top?by={by}&policy=probes"))?;
+        let expected = json!([{"name": name, "sessions": flows, "packets": flows, "bytes": all}]);
+        ensure!(page["top"] == expected, "{by}: {page}");
+    }
+    let page = get(&palisade, "sessions/top?by=source&limit=1")?;
+    assert_eq!(page["top"][0]["name"], "192.0.2.10");
+    assert_eq!(page["total"], flows + 1);
 
     // Each session holds a lease, and each lease names a session.
     let (mut leases, mut cursor) = (Vec::new(), String::new());

@@ -6,7 +6,8 @@ use firewall::history::History;
 use firewall::view::{
     Cleared, CounterReset, DropsView, InterfaceView, LeaseFilter, LeasePage, MatchRequest,
     MatchView, NatView, NeighbourFilter, NeighbourPage, ObjectPage, PolicyFilter, PolicyView,
-    Readiness, RouteFilter, RoutePage, SessionFilter, SessionPage, SystemView, UrlListView,
+    Readiness, RouteFilter, RoutePage, SessionFilter, SessionPage, SessionQuery, SystemView,
+    TopQuery, TopSessions, UrlListView,
 };
 
 /// The running appliance, as management sees it. Every method answers from memory. Most do so at once: a
@@ -19,7 +20,13 @@ pub trait Appliance: Send + Sync + 'static {
     ///
     /// # Errors
     /// The filter names something that can't be: an unknown protocol, a cursor from elsewhere.
-    fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError>;
+    fn sessions(&self, query: &SessionQuery) -> Result<SessionPage, FilterError>;
+
+    /// Whose sessions carry most, of those that match.
+    ///
+    /// # Errors
+    /// As for `sessions`.
+    fn top_sessions(&self, query: &TopQuery) -> Result<TopSessions, FilterError>;
 
     /// Closes all sessions that match.
     ///
@@ -84,8 +91,12 @@ impl Appliance for Control {
         self.system()
     }
 
-    fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError> {
-        self.sessions(filter)
+    fn sessions(&self, query: &SessionQuery) -> Result<SessionPage, FilterError> {
+        self.sessions(query)
+    }
+
+    fn top_sessions(&self, query: &TopQuery) -> Result<TopSessions, FilterError> {
+        self.top(query)
     }
 
     fn clear_sessions(&self, filter: &SessionFilter) -> Result<Cleared, FilterError> {

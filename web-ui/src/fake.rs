@@ -24,8 +24,9 @@ use firewall::view::{
     MatchEnds, MatchRequest, MatchView, NamedObjectView, NatPoolView, NatRuleView, NatView,
     NearMissView, NeighbourFilter, NeighbourPage, NeighbourView, ObjectPage, Offload, OffloadView,
     PolicyFilter, PolicyOrder, PolicyView, Readiness, RouteFilter, RouteKind, RoutePage,
-    RouteTaken, RouteView, SessionFilter, SessionPage, SessionView, SignaturesView, StepView,
-    SystemView, Traffic, TrafficRates, UrlListView, WhichConfiguration,
+    RouteTaken, RouteView, SessionFilter, SessionPage, SessionQuery, SessionView, SignaturesView,
+    StepView, SystemView, TopBy, TopQuery, TopSessions, TopView, Traffic, TrafficRates,
+    UrlListView, WhichConfiguration,
 };
 use futures_util::future::BoxFuture;
 use rules::ObjectKind;
@@ -114,78 +115,119 @@ impl Fake {
     }
 }
 
+impl Fake {
+    /// With their positions.
+    fn matching(&self, filter: &SessionFilter) -> Result<Vec<(usize, &SessionView)>, FilterError> {
+        if let Some(protocol) = &filter.protocol
+            && !["tcp", "udp", "icmp", "icmpv6"].contains(&protocol.as_str())
+        {
+            return Err(wrong("protocol", "unknown"));
+        }
+        let is_wanted = |session: &SessionView| {
+            let ends = [
+                session.initiator,
+                session.responder,
+                session.translated_initiator,
+                session.translated_responder,
+            ];
+            filter.id.is_none_or(|id| id == session.id)
+                && filter
+                    .address
+                    .is_none_or(|prefix| ends.iter().any(|end| prefix.contains(&end.address)))
+                && filter
+                    .port
+                    .is_none_or(|port| ends.iter().any(|end| end.port == port))
+                && filter
+                    .protocol
+                    .as_ref()
+                    .is_none_or(|protocol| *protocol == session.protocol)
+                && filter
+                    .policy
+                    .as_ref()
+                    .is_none_or(|policy| session.policy.as_ref() == Some(policy))
+                && filter
+                    .zone
+                    .as_ref()
+                    .is_none_or(|zone| [&session.from_zone, &session.to_zone].contains(&zone))
+        };
+        let sessions = self.sessions.iter().enumerate();
+        Ok(sessions.filter(|(_, session)| is_wanted(session)).collect())
+    }
+}
+
 impl Appliance for Fake {
     fn system(&self) -> SystemView {
         self.system.clone()
     }
 
     fn clear_sessions(&self, filter: &SessionFilter) -> Result<Cleared, FilterError> {
-        let matching = self.sessions(&SessionFilter {
-            limit: Some(usize::MAX),
-            ..filter.clone()
-        })?;
+        let matching = self.matching(filter)?;
         Ok(Cleared {
-            cleared: matching.sessions.len() as u64,
+            cleared: matching.len() as u64,
         })
     }
 
-    fn sessions(&self, filter: &SessionFilter) -> Result<SessionPage, FilterError> {
-        let start = match &filter.cursor {
+    fn sessions(&self, query: &SessionQuery) -> Result<SessionPage, FilterError> {
+        let start = match &query.cursor {
             None => 0,
             Some(cursor) => cursor
                 .parse()
                 .map_err(|_| wrong("cursor", "from elsewhere"))?,
         };
-        if let Some(protocol) = &filter.protocol
-            && !["tcp", "udp", "icmp", "icmpv6"].contains(&protocol.as_str())
-        {
-            return Err(wrong("protocol", "unknown"));
-        }
-        let matching =
-            self.sessions
-                .iter()
-                .enumerate()
-                .skip(start)
-                .filter(|(_, session)| {
-                    let ends = [
-                        session.initiator,
-                        session.responder,
-                        session.translated_initiator,
-                        session.translated_responder,
-                    ];
-                    filter.id.is_none_or(|id| id == session.id)
-                        && filter.address.is_none_or(|prefix| {
-                            ends.iter().any(|end| prefix.contains(&end.address))
-                        })
-                        && filter
-                            .port
-                            .is_none_or(|port| ends.iter().any(|end| end.port == port))
-                        && filter
-                            .protocol
-                            .as_ref()
-                            .is_none_or(|protocol| *protocol == session.protocol)
-                        && filter
-                            .policy
-                            .as_ref()
-                            .is_none_or(|policy| session.policy.as_ref() == Some(policy))
-                        && filter.zone.as_ref().is_none_or(|zone| {
-                            [&session.from_zone, &session.to_zone].contains(&zone)
-                        })
-                });
-        let count = matching.clone().count() as u64;
-        let mut matching = matching.skip(filter.offset.unwrap_or(0) as usize);
-        let sessions = matching
-            .by_ref()
-            .take(filter.limit.unwrap_or(100))
-            .map(|(_, session)| session.clone())
-            .collect();
-        let next = matching.next().map(|(position, _)| position.to_string());
+        let matching = self.matching(&query.which)?;
+        let (first, limit) = (
+            query.offset.unwrap_or(0) as usize,
+            query.limit.unwrap_or(100),
+        );
+        let from = matching
+            .iter()
+            .skip_while(|(position, _)| *position < start);
+        let mut rest = from.skip(first);
+        let sessions = rest.by_ref().take(limit);
+        let sessions = sessions.map(|(_, session)| (*session).clone()).collect();
         Ok(SessionPage {
             sessions,
             total: self.sessions.len() as u64,
-            matching: filter.count.unwrap_or(false).then_some(count),
+            matching: query
+                .count
+                .unwrap_or(false)
+                .then_some(matching.len() as u64),
             capacity: self.system.session_capacity,
-            next,
+            next: rest.next().map(|(position, _)| position.to_string()),
+        })
+    }
+
+    fn top_sessions(&self, query: &TopQuery) -> Result<TopSessions, FilterError> {
+        let mut top: Vec<TopView> = Vec::new();
+        for (_, session) in self.matching(&query.which)? {
+            let name = match query.by {
+                TopBy::Source => Some(session.initiator.address.to_string()),
+                TopBy::Destination => Some(session.responder.address.to_string()),
+                TopBy::Application => session.application.clone(),
+                TopBy::Policy => session.policy.clone(),
+            };
+            let known = top.iter().position(|known| known.name == name);
+            let position = known.unwrap_or(top.len());
+            if known.is_none() {
+                let (sessions, traffic) = (0, Traffic::default());
+                top.push(TopView {
+                    name,
+                    sessions,
+                    traffic,
+                });
+            }
+            top[position].sessions += 1;
+            for traffic in [session.from_initiator, session.from_responder] {
+                top[position].traffic.packets += traffic.packets;
+                top[position].traffic.bytes += traffic.bytes;
+            }
+        }
+        top.sort_by_key(|sum| Reverse(sum.traffic.bytes));
+        top.truncate(query.limit.unwrap_or(100));
+        Ok(TopSessions {
+            by: query.by,
+            top,
+            total: self.sessions.len() as u64,
         })
     }
 

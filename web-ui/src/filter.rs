@@ -11,7 +11,10 @@ use std::str::FromStr;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use firewall::view::{LeaseFilter, NeighbourFilter, PolicyFilter, RouteFilter, SessionFilter};
+use firewall::view::{
+    LeaseFilter, NeighbourFilter, PolicyFilter, RouteFilter, SessionFilter, SessionQuery, TopBy,
+    TopQuery,
+};
 use ipnet::IpNet;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
@@ -31,10 +34,10 @@ impl<F: Filter, S: Sync> FromRequestParts<S> for Asked<F> {
 
 /// What a query string is read into, one parameter after the other.
 pub(crate) trait Filter: Default {
-    const NAMES: &'static [&'static str];
+    fn names() -> Vec<&'static str>;
 
-    /// `name` is one of `NAMES`.
-    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter>;
+    /// Whether it is one of `names`.
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter>;
 }
 
 /// The query of a path that takes no parameters.
@@ -58,33 +61,28 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
 const LIMIT_MAX: usize = 1000;
 
 impl Filter for SessionFilter {
-    const NAMES: &'static [&'static str] = &[
-        "address",
-        "source",
-        "destination",
-        "port",
-        "protocol",
-        "policy",
-        "zone",
-        "interface",
-        "application",
-        "host",
-        "state",
-        "nat",
-        "offloaded",
-        "min-bytes",
-        "id",
-        "sort",
-        "all",
-        "cursor",
-        "offset",
-        "count",
-        "limit",
-    ];
+    fn names() -> Vec<&'static str> {
+        vec![
+            "address",
+            "source",
+            "destination",
+            "port",
+            "protocol",
+            "policy",
+            "zone",
+            "interface",
+            "application",
+            "host",
+            "state",
+            "nat",
+            "offloaded",
+            "min-bytes",
+            "id",
+        ]
+    }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
         match name {
-            "all" => self.all = Some(flag(name, value)?),
             "id" => self.id = Some(number(name, value, "a session's number")?),
             "address" => self.address = Some(prefix(name, value)?),
             "source" => self.source = Some(prefix(name, value)?),
@@ -100,23 +98,96 @@ impl Filter for SessionFilter {
             "nat" => self.nat = Some(flag(name, value)?),
             "offloaded" => self.offloaded = Some(flag(name, value)?),
             "min-bytes" => self.min_bytes = Some(number(name, value, "a number of bytes")?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Filter for SessionQuery {
+    fn names() -> Vec<&'static str> {
+        let own = ["sort", "cursor", "offset", "count", "limit"];
+        [&SessionFilter::names()[..], &own].concat()
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
+        match name {
             "sort" => self.sort = Some(choice(name, value)?),
+            "cursor" => self.cursor = Some(word(name, value)?),
             "offset" => self.offset = Some(offset(name, value)?),
             "count" => self.count = Some(flag(name, value)?),
-            "cursor" => self.cursor = Some(word(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
-            _ => return Err(unknown(name, Self::NAMES)),
+            _ => return self.which.set(name, value),
         }
-        Ok(())
+        Ok(true)
+    }
+}
+
+/// `DELETE /sessions`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClearQuery {
+    pub(crate) which: SessionFilter,
+    /// Every session.
+    pub(crate) all: Option<bool>,
+}
+
+impl Filter for ClearQuery {
+    fn names() -> Vec<&'static str> {
+        [&SessionFilter::names()[..], &["all"]].concat()
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
+        match name {
+            "all" => self.all = Some(flag(name, value)?),
+            _ => return self.which.set(name, value),
+        }
+        Ok(true)
+    }
+}
+
+/// What a [`TopQuery`] is made of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopParameters {
+    which: SessionFilter,
+    by: Option<TopBy>,
+    limit: Option<usize>,
+}
+
+impl TopParameters {
+    pub(crate) fn whole(self) -> Result<TopQuery, BadParameter> {
+        let Self { which, by, limit } = self;
+        let by = by.ok_or_else(|| {
+            let detail =
+                "by: say what sessions are added up by: source, destination, application or policy";
+            BadParameter::new("by", detail.to_owned())
+        })?;
+        Ok(TopQuery { which, by, limit })
+    }
+}
+
+impl Filter for TopParameters {
+    fn names() -> Vec<&'static str> {
+        [&SessionFilter::names()[..], &["by", "limit"]].concat()
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
+        match name {
+            "by" => self.by = Some(choice(name, value)?),
+            "limit" => self.limit = Some(limit(name, value)?),
+            _ => return self.which.set(name, value),
+        }
+        Ok(true)
     }
 }
 
 impl Filter for LeaseFilter {
-    const NAMES: &'static [&'static str] = &[
-        "pool", "address", "port", "holder", "protocol", "cursor", "limit",
-    ];
+    fn names() -> Vec<&'static str> {
+        vec![
+            "pool", "address", "port", "holder", "protocol", "cursor", "limit",
+        ]
+    }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
         match name {
             "pool" => self.pool = Some(word(name, value)?),
             "address" => self.address = Some(prefix(name, value)?),
@@ -125,24 +196,26 @@ impl Filter for LeaseFilter {
             "protocol" => self.protocol = Some(word(name, value)?),
             "cursor" => self.cursor = Some(word(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
-            _ => return Err(unknown(name, Self::NAMES)),
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 impl Filter for RouteFilter {
-    const NAMES: &'static [&'static str] = &[
-        "to",
-        "address",
-        "via",
-        "interface",
-        "kind",
-        "cursor",
-        "limit",
-    ];
+    fn names() -> Vec<&'static str> {
+        vec![
+            "to",
+            "address",
+            "via",
+            "interface",
+            "kind",
+            "cursor",
+            "limit",
+        ]
+    }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
         match name {
             "to" => self.to = Some(prefix(name, value)?),
             "address" => self.address = Some(parsed(name, value, ADDRESS)?),
@@ -151,17 +224,18 @@ impl Filter for RouteFilter {
             "kind" => self.kind = Some(choice(name, value)?),
             "cursor" => self.cursor = Some(word(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
-            _ => return Err(unknown(name, Self::NAMES)),
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 impl Filter for NeighbourFilter {
-    const NAMES: &'static [&'static str] =
-        &["address", "interface", "mac", "state", "cursor", "limit"];
+    fn names() -> Vec<&'static str> {
+        vec!["address", "interface", "mac", "state", "cursor", "limit"]
+    }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
         match name {
             "address" => self.address = Some(prefix(name, value)?),
             "interface" => self.interface = Some(word(name, value)?),
@@ -169,22 +243,24 @@ impl Filter for NeighbourFilter {
             "state" => self.state = Some(word(name, value)?),
             "cursor" => self.cursor = Some(word(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
-            _ => return Err(unknown(name, Self::NAMES)),
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 impl Filter for PolicyFilter {
-    const NAMES: &'static [&'static str] = &["sort", "limit"];
+    fn names() -> Vec<&'static str> {
+        vec!["sort", "limit"]
+    }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, BadParameter> {
         match name {
             "sort" => self.sort = Some(choice(name, value)?),
             "limit" => self.limit = Some(limit(name, value)?),
-            _ => return Err(unknown(name, Self::NAMES)),
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -196,7 +272,9 @@ fn read<F: Filter>(pairs: Vec<(String, String)>) -> Result<F, BadParameter> {
             let detail = format!("'{name}' is given twice; give it once");
             return Err(BadParameter::new(&name, detail));
         }
-        filter.set(&name, &value)?;
+        if !filter.set(&name, &value)? {
+            return Err(unknown(&name, &F::names()));
+        }
         seen.insert(name);
     }
     Ok(filter)
@@ -325,7 +403,7 @@ mod tests {
     }
 
     fn detail(query: &[(&str, &str)]) -> String {
-        match filter::<SessionFilter>(query) {
+        match filter::<SessionQuery>(query) {
             Ok(filter) => panic!("{filter:?}"),
             Err(error) => error.detail,
         }
@@ -333,9 +411,9 @@ mod tests {
 
     /// Every name, given alone, makes another filter than none.
     fn each_is_read<F: Filter + PartialEq>(values: &[(&str, &str)]) {
-        assert_eq!(values.len(), F::NAMES.len());
-        for name in F::NAMES {
-            let value = values.iter().find(|(given, _)| given == name);
+        assert_eq!(values.len(), F::names().len());
+        for name in F::names() {
+            let value = values.iter().find(|(given, _)| *given == name);
             let given = filter::<F>(&[*value.unwrap()]);
             assert!(given.unwrap() != F::default(), "{name}");
         }
@@ -343,7 +421,7 @@ mod tests {
 
     #[test]
     fn every_parameter_has_a_member_of_its_filter() {
-        each_is_read::<SessionFilter>(&[
+        const WHICH: [(&str, &str); 15] = [
             ("address", "2001:db8::1"),
             ("source", "192.0.2.0/24"),
             ("destination", "::/0"),
@@ -358,14 +436,20 @@ mod tests {
             ("nat", "true"),
             ("offloaded", "false"),
             ("min-bytes", "1000000"),
-            ("sort", "bytes"),
             ("id", "1017"),
-            ("all", "true"),
+        ];
+        each_is_read::<SessionFilter>(&WHICH);
+        let how = [
+            ("sort", "bytes"),
             ("cursor", "abc"),
             ("offset", "2147483647"),
             ("count", "true"),
             ("limit", "1000"),
-        ]);
+        ];
+        each_is_read::<SessionQuery>(&[&WHICH[..], &how].concat());
+        each_is_read::<ClearQuery>(&[&WHICH[..], &[("all", "true")]].concat());
+        let top = [("by", "source"), ("limit", "8")];
+        each_is_read::<TopParameters>(&[&WHICH[..], &top].concat());
         each_is_read::<LeaseFilter>(&[
             ("pool", "public"),
             ("address", "198.51.100.32/28"),

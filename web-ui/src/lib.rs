@@ -6,7 +6,8 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/api/v1/sessions` | a page of sessions; the query is a [`SessionFilter`] |
+//! | `/api/v1/sessions` | a page of sessions; the query is a [`SessionQuery`] |
+//! | `/api/v1/sessions/top` | whose sessions carry most; the query is a [`TopQuery`] |
 //! | `/api/v1/nat/leases`, `/routes`, `/neighbours` | pages, too |
 //! | `/api/v1/interfaces`, `/policies`, `/nat`, `/drops`, `/system` | the view of that name |
 //! | `/api/v1/system/restart` | stops and starts anew: [`Restart`] |
@@ -24,7 +25,8 @@
 //!
 //! Every error is a [`Problem`], `application/problem+json` (RFC 9457).
 //!
-//! [`SessionFilter`]: firewall::view::SessionFilter
+//! [`SessionQuery`]: firewall::view::SessionQuery
+//! [`TopQuery`]: firewall::view::TopQuery
 
 mod access;
 mod appliance;

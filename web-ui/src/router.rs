@@ -269,6 +269,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn sessions_are_added_up_by_whose_they_are() {
+        let (status, top) = ask("/api/v1/sessions/top?by=policy&protocol=tcp&limit=2").await;
+        assert_eq!((status, &top["by"]), (StatusCode::OK, &"policy".into()));
+        assert_eq!(top["total"], 5);
+        assert_eq!(top["top"].as_array().unwrap().len(), 2);
+        let first = &top["top"][0];
+        assert_eq!(
+            (&first["name"], &first["sessions"]),
+            (&"web-out".into(), &2.into())
+        );
+        assert!(first["bytes"].as_u64() > top["top"][1]["bytes"].as_u64());
+        for (query, parameter) in [
+            ("", "by"),
+            ("?by=port", "by"),
+            ("?by=source&sort=bytes", "sort"),
+            ("?by=source&limit=0", "limit"),
+            ("?by=source&protocol=tpc", "protocol"),
+        ] {
+            let (status, problem) = ask(&format!("/api/v1/sessions/top{query}")).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+            assert_eq!(problem["parameter"], parameter, "{query}");
+        }
+    }
+
+    #[tokio::test]
     async fn one_session_is_shown_and_closed_by_its_number() {
         let (status, session) = ask("/api/v1/sessions/1018").await;
         assert_eq!((status, &session["id"]), (StatusCode::OK, &1018.into()));

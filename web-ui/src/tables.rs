@@ -10,12 +10,13 @@ use firewall::audit::{Actor, AuditAction, Outcome};
 use firewall::control::FilterError;
 use firewall::view::{
     Cleared, LeaseFilter, LeasePage, NeighbourFilter, NeighbourPage, PolicyFilter, PolicyView,
-    RouteFilter, RoutePage, SessionFilter, SessionPage, SessionView,
+    RouteFilter, RoutePage, SessionFilter, SessionPage, SessionQuery, SessionView, TopQuery,
+    TopSessions,
 };
 
 use crate::access::{Access, Caller};
 use crate::appliance::Appliance;
-use crate::filter::{Asked, NoParameters};
+use crate::filter::{Asked, ClearQuery, NoParameters, TopParameters};
 use crate::problem::Problem;
 use crate::routes::{Routes, handlers};
 use crate::scan::Scans;
@@ -73,6 +74,7 @@ impl Tables {
 pub(crate) fn routes() -> Routes<Tables> {
     Routes::new()
         .routes(handlers!(sessions, clear_sessions))
+        .routes(handlers!(top_sessions))
         .routes(handlers!(session, clear_session))
         .routes(handlers!(leases))
         .routes(handlers!(policies))
@@ -83,53 +85,48 @@ pub(crate) fn routes() -> Routes<Tables> {
 /// Sessions: a page in the order of the table, or with `sort` the first by another order.
 ///
 /// The table changes while it is read: over several pages, a session may be missing or seen twice.
-#[utoipa::path(get, path = "/sessions", tag = "operation", params(SessionFilter),
+#[utoipa::path(get, path = "/sessions", tag = "operation", params(SessionFilter, SessionQuery),
     responses((status = OK, body = SessionPage)))]
 async fn sessions(
     State(tables): State<Tables>,
-    Asked(filter, _): Asked<SessionFilter>,
+    Asked(query, _): Asked<SessionQuery>,
 ) -> Result<Json<SessionPage>, Problem> {
-    if filter.all.is_some() {
-        let detail = "all: pages hold at most 1000; 'next' leads to the following".to_owned();
-        return Err(Problem::parameter("all", detail));
-    }
-    let page = tables.look(move |appliance| appliance.sessions(&filter));
+    let page = tables.look(move |appliance| appliance.sessions(&query));
     Ok(Json(page.await??))
 }
 
 /// Close all sessions that match.
 ///
-/// A page makes no sense here: what matches is closed, all of it.
-#[utoipa::path(delete, path = "/sessions", tag = "operation", params(SessionFilter),
+/// Which, must be said: by filters, or with `all`.
+#[utoipa::path(delete, path = "/sessions", tag = "operation",
+    params(SessionFilter, ("all" = Option<bool>, Query, description = "Every session; no filter goes with it.")),
     responses((status = OK, body = Cleared)))]
 async fn clear_sessions(
     State(tables): State<Tables>,
     caller: Caller,
-    Asked(filter, query): Asked<SessionFilter>,
+    Asked(ClearQuery { which, all }, query): Asked<ClearQuery>,
 ) -> Result<Json<Cleared>, Problem> {
-    for (name, given) in [
-        ("cursor", filter.cursor.is_some()),
-        ("limit", filter.limit.is_some()),
-        ("sort", filter.sort.is_some()),
-        ("offset", filter.offset.is_some()),
-        ("count", filter.count.is_some()),
-    ] {
-        if given {
-            let detail = format!("{name}: all sessions that match are closed, not a page of them");
-            return Err(Problem::parameter(name, detail));
-        }
-    }
     // Not by an empty variable in somebody's script.
-    let names_some = filter
-        != SessionFilter {
-            all: filter.all,
-            ..SessionFilter::default()
-        };
-    if names_some == (filter.all == Some(true)) {
+    let names_some = which != SessionFilter::default();
+    if names_some == (all == Some(true)) {
         let detail = "all: say which sessions by filters, or all=true; not both".to_owned();
         return Err(Problem::parameter("all", detail));
     }
-    tables.clear(filter, caller.actor, query).await.map(Json)
+    tables.clear(which, caller.actor, query).await.map(Json)
+}
+
+/// Whose sessions carry most: top talkers, and the same by application and policy.
+///
+/// Added up over the sessions that match and are in the table now, with what they have carried since they began.
+#[utoipa::path(get, path = "/sessions/top", tag = "operation", params(SessionFilter, TopQuery),
+    responses((status = OK, body = TopSessions)))]
+async fn top_sessions(
+    State(tables): State<Tables>,
+    Asked(query, _): Asked<TopParameters>,
+) -> Result<Json<TopSessions>, Problem> {
+    let query = query.whole()?;
+    let top = tables.look(move |appliance| appliance.top_sessions(&query));
+    Ok(Json(top.await??))
 }
 
 /// A session.
@@ -140,8 +137,11 @@ async fn session(
     Segment(id): Segment,
     _: NoParameters,
 ) -> Result<Json<SessionView>, Problem> {
-    let filter = of_number(&id)?;
-    let page = tables.look(move |appliance| appliance.sessions(&filter));
+    let query = SessionQuery {
+        which: of_number(&id)?,
+        ..SessionQuery::default()
+    };
+    let page = tables.look(move |appliance| appliance.sessions(&query));
     let found = page.await??.sessions.pop();
     found.map(Json).ok_or_else(|| no_session(&id))
 }

@@ -21,31 +21,32 @@ const CLEARED_AT_ONCE: usize = 1_024;
 
 impl Control {
     /// A page in the order of the table, or the first by another; `Err` says what is wrong with the filter.
-    pub fn sessions(&self, filter: &view::SessionFilter) -> Result<view::SessionPage, FilterError> {
-        self.look(|generations| self.page(filter, generations))
+    pub fn sessions(&self, query: &view::SessionQuery) -> Result<view::SessionPage, FilterError> {
+        self.look(|generations| self.page(query, generations))
     }
 
     fn page(
         &self,
-        filter: &view::SessionFilter,
+        query: &view::SessionQuery,
         generations: &[Arc<Generation>],
     ) -> Result<view::SessionPage, FilterError> {
         let table = &self.0.shared.table;
-        let page = Page::of(filter.cursor.as_deref(), filter.limit)?;
+        let page = Page::of(query.cursor.as_deref(), query.limit)?;
         let selection = Selection::of(
-            filter,
+            &query.which,
             generations,
             &self.0.shared.applications,
             &self.0.shared.hosts,
         )?;
         let matches_from = |first| {
             selection.matches(table, first).filter(|(slot, _)| {
-                filter
+                query
+                    .which
                     .offloaded
                     .is_none_or(|wanted| wanted == self.is_offloaded(*slot))
             })
         };
-        if filter.offset.is_some() && (filter.cursor.is_some() || filter.sort.is_some()) {
+        if query.offset.is_some() && (query.cursor.is_some() || query.sort.is_some()) {
             return Err(FilterError {
                 parameter: "offset",
                 problem:
@@ -53,11 +54,11 @@ impl Control {
                         .into(),
             });
         }
-        let offset = filter.offset.unwrap_or(0) as usize;
+        let offset = query.offset.unwrap_or(0) as usize;
         let matches = matches_from(page.first);
-        let (found, next) = match filter.sort {
+        let (found, next) = match query.sort {
             None => page.cut(matches.skip(offset).map(|(slot, id)| (slot.0, (slot, id)))),
-            Some(_) if filter.cursor.is_some() => {
+            Some(_) if query.cursor.is_some() => {
                 return Err(FilterError {
                     parameter: "cursor",
                     problem: "what is sorted has no pages, for it changes all the time".into(),
@@ -77,7 +78,7 @@ impl Control {
         Ok(view::SessionPage {
             sessions: shown.collect(),
             total: table.live(),
-            matching: filter
+            matching: query
                 .count
                 .unwrap_or(false)
                 .then(|| matches_from(0).count() as u64),
@@ -87,8 +88,7 @@ impl Control {
     }
 
     /// Closes all sessions that match: their next packets find none, and whether they may open
-    /// another is for the policies. The filter's `cursor`, `limit` and `sort` mean nothing here. Of two who clear at the
-    /// same time each counts what it closed itself.
+    /// another is for the policies. Of two who clear at the same time each counts what it closed itself.
     pub fn clear(&self, filter: &view::SessionFilter) -> Result<view::Cleared, FilterError> {
         let mut cleared = 0;
         self.look(|generations| {

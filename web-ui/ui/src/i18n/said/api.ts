@@ -38,9 +38,8 @@ export const api: Record<string, string> = {
   "it is from the table's beginning: neither 'cursor' nor 'sort' goes with it": "テーブルの先頭からの位置のため、'cursor' や 'sort' と併用できません",
   'what is sorted has no pages, for it changes all the time': '並べ替えた結果は常に変わるため、ページ分割できません',
   "'{text}' is no state of TCP: {states}": '「{text}」という TCP の状態はありません。指定できる状態: {states}',
-  "all: pages hold at most 1000; 'next' leads to the following": "all: 1 ページは最大 1000 件です。続きは 'next' で取得してください",
   'all: say which sessions by filters, or all=true; not both': 'all: 対象のセッションをフィルターで指定するか、all=true を指定してください。併用はできません',
-  '{name}: all sessions that match are closed, not a page of them': '{name}: 切断の対象は一致するセッションすべてです。ページの指定はできません',
+  'by: say what sessions are added up by: source, destination, application or policy': 'by: 何ごとに集計するかを指定してください: source、destination、application、policy のいずれか',
   "kind: '{value}' is not address, application, country, feed, fqdn or schedule": 'kind: 「{value}」は指定できません。address、application、country、feed、fqdn、schedule のいずれかです',
 
   // Tables, hits, series, events
