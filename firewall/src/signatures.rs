@@ -139,6 +139,7 @@ fn said(severity: Severity, place: Place, message: String) -> Diagnostic {
         place,
         message,
         suggestion: None,
+        missing: None,
     }
 }
 

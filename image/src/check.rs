@@ -168,6 +168,7 @@ mod tests {
             place,
             message: message.into(),
             suggestion: suggestion.map(Into::into),
+            missing: None,
         }
     }
 

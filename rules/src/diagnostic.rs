@@ -35,6 +35,9 @@ pub struct Diagnostic {
     pub place: Place,
     pub message: String,
     pub suggestion: Option<String>,
+    /// That it is about is not there: the key, of the map that begins at the place.
+    #[serde(skip)]
+    pub missing: Option<&'static str>,
 }
 
 impl fmt::Display for Diagnostic {

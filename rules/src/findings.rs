@@ -39,6 +39,7 @@ impl Findings {
             place,
             message: message.into(),
             suggestion,
+            missing: None,
         });
     }
 
@@ -49,6 +50,19 @@ impl Findings {
             place,
             message: message.into(),
             suggestion: None,
+            missing: None,
+        });
+    }
+
+    /// The map that begins at `map` lacks `key`; `hint` says what could be there.
+    pub fn missing_key(&mut self, map: Place, key: &'static str, hint: &str) {
+        self.push(Diagnostic {
+            severity: Severity::Error,
+            file: None,
+            place: map,
+            message: format!("the key '{key}' is missing{hint}"),
+            suggestion: None,
+            missing: Some(key),
         });
     }
 
@@ -86,6 +100,7 @@ impl Findings {
                     place: Place::NONE,
                     message: format!("{count} more {what} are not listed"),
                     suggestion: None,
+                    missing: None,
                 });
             }
         }

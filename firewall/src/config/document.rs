@@ -343,7 +343,7 @@ pub enum AmbiguousSegments {
 /// Somebody's hosts, by which policies may ask for a session: beside those that come with Palisade, or in place of the one of this
 /// name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
     /// As people write it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -361,7 +361,7 @@ pub struct Service {
     #[schema(value_type = Vec<String>)]
     pub domains: OneOrMany<Located<String>>,
     /// It answers DNS questions over HTTPS or TLS.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resolver: bool,
 }
 

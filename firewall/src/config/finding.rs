@@ -2,12 +2,13 @@
 //!
 //! # Limits
 //! A block begins where its first key does, and only line and column are known of a finding: what is
-//! said about a block is pointed at its first key, unless it is that a key is missing. What is not
-//! part of the document (a key that is there twice, broken YAML) has the empty pointer.
+//! said about a block is pointed at its first key, unless it is that a key is missing: that is pointed at
+//! where it would be. What is not part of the document (a key that is there twice, broken YAML) has the
+//! empty pointer.
 
 use std::collections::HashMap;
 
-use json_patch::jsonptr::PointerBuf;
+use json_patch::jsonptr::{PointerBuf, Token};
 use rules::{Diagnostic, Findings, Place, Severity};
 use serde::Serialize;
 
@@ -48,18 +49,25 @@ pub fn findings(text: &str, diagnostics: &[Diagnostic]) -> Vec<Finding> {
         collect(&root, &mut PointerBuf::root(), &mut pointers);
     }
     let point = |diagnostic: &Diagnostic| {
-        let of = pointers.get(&diagnostic.place)?;
-        let about_the_block = diagnostic.message.contains(super::pass::IS_MISSING);
-        match (&of.block, &of.value) {
-            (Some(block), _) if about_the_block => Some(block.clone()),
-            (block, value) => value.clone().or_else(|| block.clone()),
+        let of = pointers.get(&diagnostic.place);
+        let block = of.and_then(|of| of.block.as_deref());
+        match diagnostic.missing {
+            Some(key) => format!(
+                "{}/{}",
+                block.unwrap_or_default(),
+                Token::new(key).encoded()
+            ),
+            None => {
+                let value = of.and_then(|of| of.value.as_deref());
+                value.or(block).unwrap_or_default().to_owned()
+            }
         }
     };
     diagnostics
         .iter()
         .map(|diagnostic| Finding {
             severity: diagnostic.severity,
-            pointer: point(diagnostic).unwrap_or_default(),
+            pointer: point(diagnostic),
             place: diagnostic.place,
             message: diagnostic.message.clone(),
             suggestion: diagnostic.suggestion.clone(),
@@ -157,13 +165,19 @@ zones:
     }
 
     #[test]
-    fn what_is_missing_is_missing_from_its_map() {
+    fn what_is_missing_is_pointed_at_where_it_would_be() {
         points(
             &format!("{SMALL}policies:\n  - name: x\n    from: trust\n    action: permit\n"),
-            "/policies/0",
+            "/policies/0/to",
             "'to' is missing",
         );
-        points("interfaces: {}\n", "", "'version' is missing");
+        points("interfaces: {}\n", "/version", "'version' is missing");
+        points("# Nothing yet.\n{}\n", "/version", "'version' is missing");
+        points(
+            &format!("{SMALL}services:\n  shop: {{ domains: [shop.example] }}\n"),
+            "/services/shop/category",
+            "'category' is missing",
+        );
     }
 
     #[test]

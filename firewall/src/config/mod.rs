@@ -322,9 +322,6 @@ fn check_version(document: &Document, findings: &mut Findings) {
             version.place,
             format!("this is version 1, not {}", version.value),
         ),
-        None => findings.error(
-            Place { line: 1, column: 1 },
-            "the key 'version' is missing: version: 1",
-        ),
+        None => findings.missing_key(Place { line: 1, column: 1 }, "version", ": version: 1"),
     }
 }

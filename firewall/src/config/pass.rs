@@ -8,10 +8,6 @@ use rules::{Findings, suggest};
 use super::mistake::Mistake;
 use super::yaml::{Kind, Node};
 
-/// What a finding says about a map that lacks something: the place alone can't tell a map from its
-/// first key.
-pub(super) const IS_MISSING: &str = " is missing";
-
 /// What the passes have learnt so far.
 #[derive(Default)]
 pub(super) struct Pass {
@@ -90,9 +86,8 @@ impl Pass {
             self.leave_out(map);
         }
         if !known && !misspelt && !unreadable {
-            self.findings
-                .borrow_mut()
-                .error(map.place, format!("the key '{name}'{IS_MISSING}"));
+            let mut findings = self.findings.borrow_mut();
+            findings.missing_key(map.place, name, "");
         }
     }
 

@@ -52,12 +52,8 @@ fn one(name: &Located<String>, service: &document::Service, findings: &mut Findi
     let category = &service.category;
     // It is a label, which policies repeat; a name's form keeps them from differing by a blank.
     let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if category.value.is_empty() && !is_damaged {
-        findings.error(
-            name.place,
-            format!("service '{}' needs a category", name.value),
-        );
-    } else if !category.value.bytes().all(is_label) {
+    let is_empty = category.value.is_empty() && !is_damaged;
+    if is_empty || !category.value.bytes().all(is_label) {
         let message = "a category has small letters, digits and hyphens";
         findings.error(category.place, message);
     }

@@ -1032,9 +1032,17 @@ policies:
     for (services, said) in [
         (
             "  a: { domains: [a.example] }",
-            "service 'a' needs a category",
+            "the key 'category' is missing",
         ),
-        ("  a: { category: b }", "service 'a' needs domains"),
+        ("  a: { category: b }", "the key 'domains' is missing"),
+        (
+            "  a: { category: b, domains: [] }",
+            "service 'a' needs domains",
+        ),
+        (
+            "  a: { category: '', domains: [a.example] }",
+            "small letters",
+        ),
         (
             "  a: { category: b, risk: 9, domains: [a.example] }",
             "from 1 to 5",
@@ -1075,12 +1083,12 @@ fn what_is_wrong_with_services_is_told_where_it_is() {
 fn a_text_of_services_is_read_as_the_section_of_a_document() {
     let services = services("s1: { category: x, domains: [a.example] }\n", "s.yaml").unwrap();
     assert_eq!(services.of("www.a.example").unwrap().name, "s1");
-    let text = "s1: { category: [], domains: [a.example] }\ns2: { categry: x, domains: [a b] }\n";
+    let text = "s1: { category: [], domains: [a.example] }\ns2: { categry: x, domains: [b.example] }\ns3: { category: x, domains: [a b] }\n";
     assert_eq!(
         super::services(text, "s.yaml").unwrap_err().to_string(),
         "s.yaml:1:17: error: expected a word, found a list\n\
          s.yaml:2:7: error: unknown key 'categry'; did you mean 'category'?\n\
-         s.yaml:2:29: error: 'a b' is no domain: letters, digits, hyphens, dots"
+         s.yaml:3:30: error: 'a b' is no domain: letters, digits, hyphens, dots"
     );
 }
 

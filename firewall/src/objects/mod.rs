@@ -355,6 +355,7 @@ pub fn check_files(config: &Config) -> Vec<rules::Diagnostic> {
         place: document.file.place,
         message,
         suggestion: None,
+        missing: None,
     };
     match countries::check(path) {
         Ok(()) => Vec::new(),

@@ -361,6 +361,7 @@ fn judge(
                 place,
                 message: finding.message,
                 suggestion: finding.suggestion,
+                missing: None,
             }),
             (_, Severity::Error) => {
                 findings.error_with_suggestion(place, finding.message, finding.suggestion);

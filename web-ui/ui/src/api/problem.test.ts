@@ -45,15 +45,14 @@ test('an answer that is no problem is told by its status', async () => {
 test('that a key is missing is told at the field that it would be in', () => {
   const error = problem({
     errors: [
-      mistake('/services/x1', "service 'x1' needs a category"),
-      mistake('/services/x1', "the key 'risk' is missing"),
-      mistake('/services/x1/filter', "the key 'to' is missing"),
+      mistake('/services/x1/category', "the key 'category' is missing"),
+      mistake('/services/x1/filter/to', "the key 'to' is missing"),
       mistake('/services/x1', 'a service needs a thought')
     ]
   })
-  expect(complaints(error, '/services/x1', ['name', 'category', 'risk', 'filter'])).toEqual({
-    fields: { category: "service 'x1' needs a category", risk: "the key 'risk' is missing", filter: "the key 'to' is missing" },
-    within: { '/category': "service 'x1' needs a category", '/risk': "the key 'risk' is missing", '/filter/to': "the key 'to' is missing" },
+  expect(complaints(error, '/services/x1', ['name', 'category', 'filter'])).toEqual({
+    fields: { category: "the key 'category' is missing", filter: "the key 'to' is missing" },
+    within: { '/category': "the key 'category' is missing", '/filter/to': "the key 'to' is missing" },
     general: ['a service needs a thought']
   })
 })

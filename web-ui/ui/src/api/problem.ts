@@ -71,8 +71,7 @@ export function complaints(error: unknown, base: string, fields: readonly string
   }
   const { problem } = error
   const said: Complaints = { fields: {}, within: {}, general: [] }
-  const tell = (where: string | null | undefined, message: string, english = '') => {
-    const pointer = toMissing(where, english, base, fields)
+  const tell = (pointer: string | null | undefined, message: string) => {
     const field = fieldOf(pointer, base)
     if (field !== undefined && fields.includes(field)) {
       add(said.fields, field, message)
@@ -82,21 +81,12 @@ export function complaints(error: unknown, base: string, fields: readonly string
     }
   }
   const mistakes = (problem.errors ?? []).filter((mistake) => mistake.severity !== 'warning')
-  for (const mistake of mistakes) tell(mistake.pointer, spoken(mistake), mistake.message)
+  for (const mistake of mistakes) tell(mistake.pointer, spoken(mistake))
   if (mistakes.length === 0) {
     if (problem.parameter && fields.includes(problem.parameter)) said.fields[problem.parameter] = error.message
-    else tell(problem.pointer, error.message, problem.detail)
+    else tell(problem.pointer, error.message)
   }
   return said
-}
-
-/** That a key is missing is said of what it is missing in. Its field is there all the same, and empty. */
-function toMissing(pointer: string | null | undefined, english: string, base: string, fields: readonly string[]): typeof pointer {
-  const [, missing = '', needed = ''] = /^the key '([^']+)' is missing| needs an? ([\w-]+)$/.exec(english) ?? []
-  const key = missing || needed
-  if (typeof pointer !== 'string' || key === '') return pointer
-  if (missing === '' && !(pointer === base && fields.includes(needed))) return pointer
-  return `${pointer}/${key.replace(/~/g, '~0').replace(/\//g, '~1')}`
 }
 
 function add(to: Record<string, string>, key: string, message: string): void {

@@ -2,7 +2,7 @@
 export const configuration: Record<string, string> = {
   // Reading the document
   "the key '{key}' is missing": 'キー「{key}」がありません',
-  "the key 'version' is missing: version: 1": "キー 'version' がありません: version: 1",
+  "the key '{key}' is missing{hint}": 'キー「{key}」がありません{hint}',
   'this is version 1, not {version}': 'バージョンは 1 です ({version} ではありません)',
   "unknown key '{key}'": '不明なキー「{key}」',
   "unknown key '{key}': nothing may stand here": '不明なキー「{key}」: ここには何も書けません',
@@ -155,7 +155,6 @@ export const configuration: Record<string, string> = {
   "no policy and no zone uses application '{name}': it only gives sessions its name": 'アプリケーション「{name}」は、どのポリシーやゾーンからも使われていません。セッションの表示名にだけ使われます',
   'there are more than {most} services': 'サービスが {most} 個を超えています',
   'services have more than {most} domains together': 'サービスのドメインが合計 {most} 個を超えています',
-  "service '{name}' needs a category": 'サービス「{name}」にはカテゴリーが必要です',
   'a category has small letters, digits and hyphens': 'カテゴリーは英小文字、数字、ハイフンからなります',
   "service '{name}' needs domains": 'サービス「{name}」にはドメインが必要です',
   'a risk is a number from 1 to 5': 'リスクは 1 から 5 までの数です',
