@@ -1,16 +1,15 @@
 //! Whose sessions carry most: top talkers, and the same by application and policy.
 //!
-//! A million sessions may be of a million addresses, so sums are not kept of all: the table is looked through twice.
-//! The first look adds up by hash, and what belongs to few hashes with the greatest sums is added up by itself in the
-//! second.
+//! Where sessions are of few, all are added up. A million may be of a million addresses: then the table is looked through
+//! twice more. The first look adds up by hash, and what belongs to few hashes with the greatest sums is added up by
+//! itself in the second.
 //!
 //! # Limits
 //! Each sum is exact. Of a crowd in which nobody stands out, the first may not be those with the very greatest.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,24 +18,23 @@ use rustc_hash::FxHashMap;
 use super::page::Page;
 use super::selection::{Selection, flows, traffic};
 use super::{Control, FilterError};
-use crate::datapath::{Generation, tuple_of};
+use crate::datapath::Generation;
 use crate::session::Slot;
 use crate::view::{self, TopBy};
 
+/// 1 MiB of them.
+const FEW: usize = 1 << 14;
 /// 128 KiB, and sixty of a million addresses behind each.
 const HASHES: usize = 1 << 14;
 /// Hashes that are looked behind, beside two for each item that is asked for.
 const SPARE: usize = 256;
 
-/// Who a session is counted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Whose {
-    Address(IpAddr),
-    /// As the session table numbers it; 0 where there is none.
-    Application(u16),
-    /// By position among [`PolicyNames`].
-    Policy(Option<u32>),
-}
+/// Who a session is counted for: an address as flow keys have it, an application as the session table numbers it (0
+/// where there is none), a policy by its position among [`PolicyNames`], from 1.
+type Whose = u128;
+
+/// Drawn anew each time, so that nobody aims at it: who shares a hash with many would have all of them added up.
+type Hasher = foldhash::fast::RandomState;
 
 impl Control {
     /// Who has the sessions that carry most, of those that match; `Err` says what is wrong with the filter.
@@ -64,10 +62,12 @@ impl Control {
                 .map(|(slot, _)| (self.whose(*by, slot, &policies), traffic(table, slot)))
         };
         let first = first_by_bytes(counted, limit);
-        let name = |whose| match whose {
-            Whose::Address(address) => Some(address.to_string()),
-            Whose::Application(number) => shared.applications.name(number),
-            Whose::Policy(position) => policies.name(position?),
+        let name = |whose: Whose| match by {
+            TopBy::Source | TopBy::Destination => {
+                Some(packet::to_ip(&whose.to_be_bytes()).to_string())
+            }
+            TopBy::Application => shared.applications.name(u16::try_from(whose).ok()?),
+            TopBy::Policy => policies.name(whose),
         };
         let top = first.into_iter().map(|(whose, sum)| view::TopView {
             name: name(whose),
@@ -87,12 +87,12 @@ impl Control {
         let record = table.session(slot);
         let [forward, _] = flows(slot);
         match by {
-            TopBy::Source => Whose::Address(tuple_of(&table.key(forward)).source),
-            TopBy::Destination => Whose::Address(tuple_of(&table.key(forward)).destination),
-            TopBy::Application => Whose::Application(record.application.load(Relaxed)),
-            TopBy::Policy => Whose::Policy(
-                policies.position(record.generation.load(Relaxed), record.policy.load(Relaxed)),
-            ),
+            TopBy::Source => Whose::from_be_bytes(table.key(forward).source),
+            TopBy::Destination => Whose::from_be_bytes(table.key(forward).destination),
+            TopBy::Application => record.application.load(Relaxed).into(),
+            TopBy::Policy => {
+                policies.position(record.generation.load(Relaxed), record.policy.load(Relaxed))
+            }
         }
     }
 }
@@ -101,38 +101,38 @@ impl Control {
 struct PolicyNames {
     names: Vec<String>,
     /// By generation and position of the policy there.
-    positions: FxHashMap<u64, Vec<u32>>,
+    positions: FxHashMap<u64, Vec<Whose>>,
 }
 
 impl PolicyNames {
     fn of(generations: &[Arc<Generation>]) -> Self {
         let mut names = Vec::new();
-        let mut known = FxHashMap::default();
+        let mut known = HashMap::new();
         let mut position = |name: &String| {
             *known.entry(name.clone()).or_insert_with(|| {
                 names.push(name.clone());
-                // As many as a configuration may have of them, a few times.
-                u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
+                names.len() as Whose
             })
         };
         let positions = generations.iter().map(|generation| {
             let policies = generation.config.rules.policies().iter();
-            (
-                generation.number,
-                policies.map(|policy| position(&policy.name)).collect(),
-            )
+            let positions = policies.map(|policy| position(&policy.name));
+            (generation.number, positions.collect())
         });
         let positions = positions.collect();
         Self { names, positions }
     }
 
-    fn position(&self, generation: u64, policy: u32) -> Option<u32> {
-        let policies = self.positions.get(&generation)?;
-        policies.get(policy as usize).copied()
+    /// 0 where no policy decided it.
+    fn position(&self, generation: u64, policy: u32) -> Whose {
+        let policies = self.positions.get(&generation);
+        let position = policies.and_then(|policies| policies.get(policy as usize));
+        position.copied().unwrap_or(0)
     }
 
-    fn name(&self, position: u32) -> Option<String> {
-        self.names.get(position as usize).cloned()
+    fn name(&self, position: Whose) -> Option<String> {
+        let index = usize::try_from(position).ok()?.checked_sub(1)?;
+        self.names.get(index).cloned()
     }
 }
 
@@ -151,37 +151,59 @@ impl Sum {
     }
 }
 
-/// Those with the most bytes, most first. `counted` is gone through twice.
+/// Those with the most bytes, most first. `counted` may be gone through several times.
 fn first_by_bytes<I: Iterator<Item = (Whose, view::Traffic)>>(
     counted: impl Fn() -> I,
     limit: usize,
 ) -> Vec<(Whose, Sum)> {
-    // Hashes that nobody can aim at: who shares one with many would have all of them added up.
-    let hasher = RandomState::new();
-    #[expect(clippy::cast_possible_truncation, reason = "a hash, cut to a position")]
-    let hash = |whose: Whose| hasher.hash_one(whose) as usize % HASHES;
-    let mut sums = vec![0_u64; HASHES];
-    for (whose, traffic) in counted() {
-        // A session without a packet counts for its place among others.
-        let sum = &mut sums[hash(whose)];
-        *sum = sum.saturating_add(traffic.bytes.saturating_add(1));
-    }
-    let mut greatest: Vec<u64> = sums.iter().copied().filter(|sum| *sum > 0).collect();
-    greatest.sort_unstable_by_key(|sum| Reverse(*sum));
-    let looked_behind = 2 * limit + SPARE;
-    let least = greatest.get(looked_behind).or(greatest.last());
-    let least = least.copied().unwrap_or(0);
-
-    let mut exact: HashMap<Whose, Sum, _> = HashMap::with_hasher(hasher.clone());
-    for (whose, traffic) in counted() {
-        if sums[hash(whose)] >= least {
-            exact.entry(whose).or_default().add(traffic);
-        }
-    }
-    let mut first: Vec<_> = exact.into_iter().collect();
+    let hasher = Hasher::default();
+    let sums = of_few(counted(), &hasher)
+        .unwrap_or_else(|| of_the_greatest(&counted, 2 * limit + SPARE, &hasher));
+    let mut first: Vec<_> = sums.into_iter().collect();
     first.sort_unstable_by_key(|(_, sum)| Reverse((sum.traffic.bytes, sum.sessions)));
     first.truncate(limit);
     first
+}
+
+/// Of all; `None` where they are many.
+fn of_few(
+    counted: impl Iterator<Item = (Whose, view::Traffic)>,
+    hasher: &Hasher,
+) -> Option<HashMap<Whose, Sum, Hasher>> {
+    let mut sums: HashMap<Whose, Sum, _> = HashMap::with_hasher(hasher.clone());
+    for (whose, traffic) in counted {
+        sums.entry(whose).or_default().add(traffic);
+        if sums.len() > FEW {
+            return None;
+        }
+    }
+    Some(sums)
+}
+
+/// Of those behind the hashes with the greatest sums, so many of these.
+fn of_the_greatest<I: Iterator<Item = (Whose, view::Traffic)>>(
+    counted: &impl Fn() -> I,
+    hashes: usize,
+    hasher: &Hasher,
+) -> HashMap<Whose, Sum, Hasher> {
+    #[expect(clippy::cast_possible_truncation, reason = "a hash, cut to a position")]
+    let hash = |whose: Whose| hasher.hash_one(whose) as usize % HASHES;
+    let mut by_hash = vec![0_u64; HASHES];
+    for (whose, traffic) in counted() {
+        let sum = &mut by_hash[hash(whose)];
+        *sum = sum.saturating_add(traffic.bytes);
+    }
+    let mut greatest = by_hash.clone();
+    greatest.sort_unstable_by_key(|sum| Reverse(*sum));
+    let least = greatest.get(hashes).copied().unwrap_or(0);
+
+    let mut sums: HashMap<Whose, Sum, _> = HashMap::with_hasher(hasher.clone());
+    for (whose, traffic) in counted() {
+        if by_hash[hash(whose)] >= least {
+            sums.entry(whose).or_default().add(traffic);
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -189,7 +211,7 @@ mod tests {
     use super::*;
 
     fn address(number: u32) -> Whose {
-        Whose::Address(std::net::Ipv4Addr::from(0xc633_6400 + number).into())
+        0xc633_6400 + Whose::from(number)
     }
 
     /// With a packet for each session.
