@@ -313,10 +313,13 @@ fn a_link_that_goes_down_is_an_alarm_until_it_is_up() -> Result<()> {
         (&alarm["alarm"], &alarm["subject"]),
         (&json!("link-down"), &json!("right"))
     );
+    let of_system = || Ok::<_, anyhow::Error>(palisade.get("/api/v1/system")?.1["alarms"].clone());
+    assert_eq!(of_system()?, json!([alarm["message"]]));
     chain.server.ip_batch("link set eth0 up\n")?;
     wait_until("its end", Duration::from_secs(30), || {
         Ok(alarms()? == json!([]))
     })?;
+    assert_eq!(of_system()?, json!([]));
     let told = wait_for(&palisade, "kind=alarm&q=right", 2)?;
     let actions: Vec<_> = told.iter().map(|event| event["action"].as_str()).collect();
     assert_eq!(actions, [Some("cleared"), Some("raised")]);

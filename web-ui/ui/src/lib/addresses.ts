@@ -1,5 +1,7 @@
 /** Addresses, prefixes and ranges, as far as telling what is in what. */
 
+import { IPv4, IPv6 } from 'ipaddr.js'
+
 export interface Span {
   version: 4 | 6
   first: bigint
@@ -28,33 +30,10 @@ export function covers(outer: Span, inner: Span): boolean {
 }
 
 function address(text: string): { version: 4 | 6; value: bigint } | undefined {
-  if (!text.includes(':')) {
-    const value = dotted(text)
-    return value === undefined ? undefined : { version: 4, value }
-  }
-  const [head = '', tail, ...more] = text.split('::')
-  if (more.length > 0) return undefined
-  const [before, after] = [groups(head), groups(tail ?? '')]
-  if (!before || !after) return undefined
-  const missing = 8 - before.length - after.length
-  if (tail === undefined ? missing !== 0 : missing < 1) return undefined
-  const all = [...before, ...Array<bigint>(missing).fill(0n), ...after]
-  return { version: 6, value: all.reduce((sum, group) => (sum << 16n) | group, 0n) }
+  if (IPv4.isValidFourPartDecimal(text)) return { version: 4, value: number(IPv4.parse(text)) }
+  return IPv6.isValid(text) ? { version: 6, value: number(IPv6.parse(text)) } : undefined
 }
 
-/** Of IPv6, the last two perhaps as IPv4 has them. */
-function groups(text: string): bigint[] | undefined {
-  if (text === '') return []
-  const parts = text.split(':')
-  const last = parts.at(-1) ?? ''
-  const mapped = last.includes('.') ? dotted(last) : undefined
-  const plain = last.includes('.') ? parts.slice(0, -1) : parts
-  if ((last.includes('.') && mapped === undefined) || !plain.every((part) => /^[\da-f]{1,4}$/i.test(part))) return undefined
-  return [...plain.map((part) => BigInt(`0x${part}`)), ...(mapped === undefined ? [] : [mapped >> 16n, mapped & 0xffffn])]
-}
-
-function dotted(text: string): bigint | undefined {
-  if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) return undefined
-  const bytes = text.split('.').map(Number)
-  return bytes.every((byte) => byte < 256) ? bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n) : undefined
+function number(address: IPv4 | IPv6): bigint {
+  return address.toByteArray().reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n)
 }
