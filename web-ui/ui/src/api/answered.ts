@@ -11,6 +11,25 @@ const WRITE = 60_000
 /** While it is known that nobody answers: long enough for one that is back. */
 const LOST = 5_000
 
+/** An answer that is there as a whole. Another would read its body as a stream once more, some tasks later. */
+class Whole extends Response {
+  readonly #body: ArrayBuffer
+
+  constructor(body: ArrayBuffer, init: ResponseInit & { status: number }) {
+    // RFC 9110: those with these numbers have no body, and the browser takes none for them.
+    super([204, 205, 304].includes(init.status) ? null : body, init)
+    this.#body = body
+  }
+
+  override async text(): Promise<string> {
+    return new TextDecoder().decode(this.#body)
+  }
+
+  override async json(): Promise<unknown> {
+    return JSON.parse(await this.text()) as unknown
+  }
+}
+
 /** The whole answer. `Unreachable` where there is none, or not all of it. */
 export async function answered(request: Request): Promise<Response> {
   const late = new AbortController()
@@ -21,8 +40,7 @@ export async function answered(request: Request): Promise<Response> {
     const body = await response.arrayBuffer()
     connection.found()
     const { status, statusText, headers } = response
-    // RFC 9110: those with these numbers have no body, and the browser takes none for them.
-    return new Response([204, 205, 304].includes(status) ? null : body, { status, statusText, headers })
+    return new Whole(body, { status, statusText, headers })
   } catch (error) {
     if (request.signal.aborted) throw error
     if (late.signal.aborted) connection.doubted()
