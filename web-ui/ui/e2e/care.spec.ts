@@ -422,8 +422,12 @@ test('an appliance that falls silent is noticed, and a commit that was not answe
   await dialog.getByLabel('Confirm within').fill('10s')
   // It has the question, and its answer is lost.
   lab.freeze()
+  const asked = page.waitForRequest((request) => request.method() === 'POST' && request.url().endsWith('/config/commit'))
   await dialog.getByRole('button', { name: 'Commit', exact: true }).click()
   await expect(dialog.getByText('Committing …')).toBeVisible()
+  await asked
+  // From the page to the socket, a busy browser takes a moment.
+  await page.waitForTimeout(1_000)
   lab.cut(true)
   lab.thaw()
   await expect(dialog.getByText('No answer came', { exact: false })).toBeVisible({ timeout: 15_000 })
