@@ -52,7 +52,10 @@ impl Control {
         let view::TopQuery { which, by, limit } = query;
         let limit = Page::of(None, *limit)?.limit;
         let selection = Selection::of(which, generations, &shared.applications, &shared.hosts)?;
-        let policies = PolicyNames::of(generations);
+        let policies = match by {
+            TopBy::Policy => PolicyNames::of(generations),
+            TopBy::Source | TopBy::Destination | TopBy::Application => PolicyNames::of(&[]),
+        };
         let counted = || {
             let offloaded = which.offloaded;
             let is_wanted = move |slot| offloaded.is_none_or(|it| it == self.is_offloaded(slot));
@@ -160,7 +163,8 @@ fn first_by_bytes<I: Iterator<Item = (Whose, view::Traffic)>>(
     let sums = of_few(counted(), &hasher)
         .unwrap_or_else(|| of_the_greatest(&counted, 2 * limit + SPARE, &hasher));
     let mut first: Vec<_> = sums.into_iter().collect();
-    first.sort_unstable_by_key(|(_, sum)| Reverse((sum.traffic.bytes, sum.sessions)));
+    // Who has as much as another keeps the place.
+    first.sort_unstable_by_key(|(whose, sum)| (Reverse((sum.traffic.bytes, sum.sessions)), *whose));
     first.truncate(limit);
     first
 }
@@ -237,6 +241,10 @@ mod tests {
             [(web, 2, 30), (mail, 2, 26), (idle, 1, 0)]
         );
         assert_eq!(first(&sessions, 1), [(web, 2, 30)]);
+        assert_eq!(
+            first(&[(mail, 5), (web, 5)], 2),
+            [(web, 1, 5), (mail, 1, 5)]
+        );
         assert_eq!(first(&[], 3), []);
     }
 

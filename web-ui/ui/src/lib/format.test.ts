@@ -26,7 +26,8 @@ test('times are as long as they have to be', () => {
 })
 
 test('an IPv6 address with a port is in brackets', () => {
-  expect(endpoint('2001:db8::1', 80)).toBe('[2001:db8::1]:80')
-  expect(endpoint('192.0.2.1', 80)).toBe('192.0.2.1:80')
-  expect(endpoint('192.0.2.1', 0)).toBe('192.0.2.1')
+  expect(endpoint('2001:db8::1', 80, 'tcp')).toBe('[2001:db8::1]:80')
+  expect(endpoint('192.0.2.1', 80, 'udp')).toBe('192.0.2.1:80')
+  expect(endpoint('192.0.2.1', 0, '47')).toBe('192.0.2.1')
+  expect(endpoint('2001:db8::1', 17, 'icmpv6')).toBe('2001:db8::1 id 17')
 })

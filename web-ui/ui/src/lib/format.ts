@@ -111,8 +111,9 @@ export function clock(at: string | number | Date): string {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
 }
 
-/** An address and a port; IPv6 in brackets. Port 0 is none. */
-export function endpoint(address: string, port?: number | null): string {
+/** An address and a port; IPv6 in brackets. Port 0 is none; ICMP has an identifier in its place (RFC 792). */
+export function endpoint(address: string, port: number | null | undefined, protocol: string): string {
   if (!port) return address
+  if (protocol === 'icmp' || protocol === 'icmpv6') return `${address} id ${port}`
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
