@@ -1,9 +1,11 @@
 //! Lays a chain's network as its plan says. What a failure leaves, `sweep` removes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
 use super::container::{self, Container};
 use super::description::{Description, Distribution};
@@ -11,6 +13,10 @@ use super::namespace;
 use super::plan::{Group, Home, Part, Plan};
 use super::state::{State, StateError};
 use super::tools::{ToolError, ip, ip_batch, ip_batches, namespace_exists};
+
+/// The kernel looks at most once a second (linkwatch).
+const CARRIER_TIME: Duration = Duration::from_secs(5);
+const CARRIER_POLL: Duration = Duration::from_millis(20);
 
 /// Containers by the name of their part.
 pub(super) type Containers = BTreeMap<String, Container>;
@@ -43,11 +49,46 @@ pub(super) async fn lay(
             ip_batches(&plan.routers[router].namespace, &cable.set_up()).await?;
         }
     }
+    carriers(plan).await?;
     for router in &plan.routers {
         ip_batches(&router.namespace, router.routes()).await?;
     }
     check_slots(plan).await?;
     Ok(containers)
+}
+
+/// Waits until the devices of next hops have a carrier, without which the kernel takes none. A bridge has one when the
+/// kernel has come to look at its ports, on a busy machine some time after these have theirs.
+async fn carriers(plan: &Plan) -> Result<(), LayError> {
+    let deadline = Instant::now() + CARRIER_TIME;
+    for (router, laid) in plan.routers.iter().enumerate() {
+        let groups = plan.services.iter().flat_map(|service| &service.groups);
+        let hops = groups
+            .filter(|group| group.router == router)
+            .flat_map(|group| &group.hops);
+        let devices: BTreeSet<&str> = hops.map(|hop| hop.device.as_str()).collect();
+        while !devices.is_empty() {
+            let said = ip(["-n", &laid.namespace, "-json", "link", "show"]).await?;
+            let links: Vec<Link> =
+                serde_json::from_str(&said).map_err(|source| LayError::Links { source })?;
+            let waits = |link: &Link| {
+                devices.contains(link.ifname.as_str())
+                    && link.flags.iter().any(|flag| flag == "NO-CARRIER")
+            };
+            // Of one that never gets it, the kernel says so.
+            if !links.iter().any(waits) || Instant::now() > deadline {
+                break;
+            }
+            sleep(CARRIER_POLL).await;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Deserialize)]
+struct Link {
+    ifname: String,
+    flags: Vec<String>,
 }
 
 /// What is cheaper to find missing before anything is made.
@@ -279,6 +320,8 @@ pub(crate) enum LayError {
     },
     #[error("'ip nexthop bucket' said something unexpected: {source}")]
     Buckets { source: serde_json::Error },
+    #[error("'ip link' said something unexpected: {source}")]
+    Links { source: serde_json::Error },
     #[error(
         "the kernel spreads flows differently in the two directions: both would not meet the same instance"
     )]
