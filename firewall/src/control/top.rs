@@ -22,7 +22,7 @@ use crate::datapath::Generation;
 use crate::session::Slot;
 use crate::view::{self, TopBy};
 
-/// 1 MiB of them.
+/// In a map of 1.5 MiB.
 const FEW: usize = 1 << 14;
 /// 128 KiB, and sixty of a million addresses behind each.
 const HASHES: usize = 1 << 14;
